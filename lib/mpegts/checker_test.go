@@ -1,0 +1,272 @@
+package mpegts_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+)
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../test/testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// check returns what a Checker finds in a stream that comes in one piece.
+func check(stream []byte) (mpegts.Findings, []string) {
+	c := mpegts.NewChecker()
+	c.Write(stream)
+	c.End()
+	return c.Findings(), c.Trouble()
+}
+
+func TestCheckerSamples(t *testing.T) {
+	for name, want := range samples {
+		t.Run(name, func(t *testing.T) {
+			b := sample(t, name)
+			f, trouble := check(b)
+			if len(trouble) > 0 {
+				t.Errorf("trouble: %q", trouble)
+			}
+			if want[0] == 0 {
+				want[1] = 0 // audio has no frames here
+			}
+			if f.Packets != int64(len(b)/mpegts.PacketSize) || [2]int{int(f.Frames), int(f.Keyframes)} != want || f.Gaps != 0 {
+				t.Errorf("got %+v, want %d frames, %d keyframes", f, want[0], want[1])
+			}
+		})
+	}
+}
+
+// find returns the index of the n-th packet, from 0, for which ok is true.
+func find(t *testing.T, b []byte, n int, ok func(mpegts.Packet) bool) int {
+	t.Helper()
+	for i := 0; i < len(b)/mpegts.PacketSize; i++ {
+		if ok(b[i*mpegts.PacketSize:][:mpegts.PacketSize]) {
+			if n == 0 {
+				return i
+			}
+			n--
+		}
+	}
+	t.Fatal("no such packet")
+	return 0
+}
+
+func TestCheckerMutations(t *testing.T) {
+	const size = mpegts.PacketSize
+	inner := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() }
+	on := func(pid uint16) func(mpegts.Packet) bool {
+		return func(p mpegts.Packet) bool { return p.PID() == pid }
+	}
+	// Each mutation gets the stream and the offset of a packet.
+	cases := map[string]struct {
+		which  func(mpegts.Packet) bool
+		n      int
+		mutate func(b []byte, at int) []byte
+		want   func(*mpegts.Findings)
+		says   string
+	}{
+		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Findings) {}, ""},
+		"a packet dropped": {inner, 20,
+			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
+			func(f *mpegts.Findings) { f.Packets--; f.ContinuityErrors++ }, "1 continuity errors, the first at byte"},
+		"a packet sent twice": {inner, 20,
+			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at:]}, nil) },
+			func(f *mpegts.Findings) { f.Packets++; f.Duplicates++ }, ""},
+		"a packet sent three times": {inner, 20,
+			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at : at+size], b[at:]}, nil) },
+			func(f *mpegts.Findings) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "continuity"},
+		"a counter repeated over other bytes": {inner, 20,
+			func(b []byte, at int) []byte {
+				other := bytes.Clone(b[at : at+size])
+				other[100] ^= 1
+				return bytes.Join([][]byte{b[:at+size], other, b[at+size:]}, nil)
+			},
+			func(f *mpegts.Findings) { f.Packets++; f.ContinuityErrors++ }, "continuity"},
+		"two packets swapped": {
+			func(p mpegts.Packet) bool { return inner(p) && p.Continuity() == 5 }, 3,
+			func(b []byte, at int) []byte {
+				next := at + size
+				for mpegts.Packet(b[next:next+size]).PID() != tsgen.VideoPID {
+					next += size
+				}
+				first := bytes.Clone(b[at : at+size])
+				copy(b[at:], b[next:next+size])
+				copy(b[next:], first)
+				return b
+			},
+			func(f *mpegts.Findings) { f.ContinuityErrors += 3 }, "counter 6 instead of 5"},
+		"the sync byte flipped": {inner, 20,
+			func(b []byte, at int) []byte { b[at] ^= 0x10; return b },
+			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++ }, "1 sync errors, the first at byte"},
+		"the counter flipped": {inner, 20,
+			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
+			func(f *mpegts.Findings) { f.ContinuityErrors += 2 }, "continuity"},
+		"the transport error indicator set": {inner, 20,
+			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
+			func(f *mpegts.Findings) { f.TransportErrors++; f.ContinuityErrors++ }, "1 transport errors"},
+		"junk between packets": {inner, 20,
+			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at], make([]byte, 5000), b[at:]}, nil) },
+			func(f *mpegts.Findings) { f.SyncErrors++ }, "sync"},
+		"a PAT's bit flipped": {on(mpegts.PIDPAT), 1,
+			func(b []byte, at int) []byte { b[at+5+9] ^= 1; return b },
+			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors"},
+		"a PMT's CRC broken": {on(tsgen.PMTPID), 1,
+			func(b []byte, at int) []byte { b[at+5+20] ^= 1; return b },
+			func(f *mpegts.Findings) { f.PMTs--; f.TableErrors++ }, "wrong CRC"},
+		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
+			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
+			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "cut short"},
+		"the first PAT removed": {on(mpegts.PIDPAT), 0,
+			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
+			func(f *mpegts.Findings) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
+		"a packet announced as lost": {inner, 20,
+			func(b []byte, at int) []byte {
+				gap := mpegts.AppendDiscontinuity(nil, b[at+size:at+2*size])
+				return bytes.Join([][]byte{b[:at], gap, b[at+size:]}, nil)
+			},
+			func(f *mpegts.Findings) { f.Gaps++ }, ""},
+		"the end torn": {inner, 20,
+			func(b []byte, at int) []byte { return b[:len(b)-88] },
+			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++ }, "sync"},
+	}
+	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
+		clean, _ := check(sample(t, name))
+		for title, c := range cases {
+			t.Run(name+"/"+title, func(t *testing.T) {
+				b := sample(t, name)
+				b = c.mutate(b, find(t, b, c.n, c.which)*size)
+				want := clean
+				c.want(&want)
+				got, trouble := check(b)
+				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one stands.
+				if !want.StartsAtKeyframe {
+					want.Frames, want.Keyframes, want.PMTs = got.Frames, got.Keyframes, got.PMTs
+				}
+				if got != want {
+					t.Errorf("got  %+v\nwant %+v", got, want)
+				}
+				if says := strings.Join(trouble, "\n"); !strings.Contains(says, c.says) || (c.says == "") != (says == "") {
+					t.Errorf("trouble %q, want %q in it", says, c.says)
+				}
+			})
+		}
+	}
+}
+
+// TestCheckerPlace: the place is that of the packet behind the loss.
+func TestCheckerPlace(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 2}, 10)
+	b = append(b[:3*mpegts.PacketSize], b[4*mpegts.PacketSize:]...)
+	_, trouble := check(b)
+	const want = "1 continuity errors, the first at byte 564 (packet 3, PID 0x0100): counter 2 instead of 1 [47 01 00 12 "
+	if len(trouble) != 2 || !strings.HasPrefix(trouble[0], want) || trouble[1] != "no PCR" {
+		t.Errorf("got %q, want %q", trouble, want)
+	}
+}
+
+// TestCheckerGap: several PIDs that announce, each where it resumes, are one gap.
+func TestCheckerGap(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		g := tsgen.New(tsgen.Options{GOP: 4, Audio: true, KeyPackets: 3})
+		var b []byte
+		for gop := range 6 {
+			var group []byte
+			for range 4 {
+				group = g.Frame(group)
+			}
+			if gop%2 == 1 {
+				continue
+			}
+			announced := map[uint16]bool{}
+			for p := group; len(p) > 0; p = p[mpegts.PacketSize:] {
+				packet := mpegts.Packet(p[:mpegts.PacketSize])
+				pid := packet.PID()
+				if gop > 0 && !announced[pid] && (all || pid < tsgen.PMTPID) {
+					announced[pid] = true
+					b = mpegts.AppendDiscontinuity(b, packet)
+				}
+				b = append(b, packet...)
+			}
+		}
+		f, _ := check(b)
+		wantErrors := int64(2) // of the PMT, in both gaps
+		if all {
+			wantErrors = 0
+		}
+		if f.Gaps != 2 || f.ContinuityErrors != wantErrors || f.Frames != 12 || f.Keyframes != 3 {
+			t.Errorf("all %v: got %+v, want 2 gaps and %d continuity errors", all, f, wantErrors)
+		}
+	}
+}
+
+func TestCheckerOtherBytes(t *testing.T) {
+	random := make([]byte, 100_000)
+	rand.NewChaCha8([32]byte{1}).Read(random)
+	two := tsgen.Frames(tsgen.Options{}, 1)[:2*mpegts.PacketSize]
+	for name, c := range map[string]struct {
+		stream []byte
+		want   mpegts.Findings
+	}{
+		"empty":         {nil, mpegts.Findings{}},
+		"random":        {random, mpegts.Findings{SyncErrors: 1}},
+		"one byte":      {[]byte{mpegts.SyncByte}, mpegts.Findings{SyncErrors: 1}},
+		"two packets":   {two, mpegts.Findings{Packets: 2, PATs: 1, PMTs: 1}},
+		"junk in front": {append(random[:1000:1000], two...), mpegts.Findings{SyncErrors: 1, Packets: 2, PATs: 1, PMTs: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, _ := check(c.stream); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// FuzzChecker: however a stream is cut into pieces, the findings are the same, and no packet is counted twice.
+func FuzzChecker(f *testing.F) {
+	stream := tsgen.Frames(tsgen.Options{GOP: 3, Audio: true}, 6)
+	f.Add(stream, uint64(1))
+	f.Add(append(stream[:700:700], stream[300:]...), uint64(2))
+	f.Add(sample(f, "intra.ts")[:30*mpegts.PacketSize], uint64(3))
+	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
+		want, _ := check(b)
+		random := rand.New(rand.NewPCG(seed, 0))
+		c := mpegts.NewChecker()
+		for rest := b; len(rest) > 0; {
+			n := min(1+random.IntN(400), len(rest))
+			c.Write(rest[:n])
+			rest = rest[n:]
+		}
+		c.End()
+		if got := c.Findings(); got != want {
+			t.Errorf("in pieces %+v\nin one    %+v", got, want)
+		}
+		if want.Packets > int64(len(b)/mpegts.PacketSize) {
+			t.Errorf("%d packets in %d bytes", want.Packets, len(b))
+		}
+		if want.SyncErrors == 0 && want.Packets*mpegts.PacketSize != int64(len(b)) {
+			t.Errorf("%d packets in %d bytes, and no sync error", want.Packets, len(b))
+		}
+	})
+}
+
+func BenchmarkChecker(b *testing.B) {
+	stream := tsgen.Frames(tsgen.Options{GOP: 12, KeyPackets: 100, FramePackets: 30, Audio: true}, 120)
+	b.SetBytes(int64(len(stream)))
+	b.ReportAllocs()
+	c := mpegts.NewChecker()
+	c.Write(stream)
+	for b.Loop() {
+		c.Write(stream)
+	}
+}

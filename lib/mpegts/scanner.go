@@ -1,0 +1,213 @@
+package mpegts
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Mark says what a packet is to somebody who cuts or counts a stream.
+type Mark uint8
+
+const (
+	// Table: the packet carries a table or nothing; it belongs to what follows it.
+	Table Mark = 1 << iota
+	// PAT and PMT: a table of the program is complete with this packet.
+	PAT
+	PMT
+	// Access: decoding can start at this packet (after PAT and PMT).
+	Access
+	// Frame: an access unit of the video begins in this packet.
+	Frame
+)
+
+// Scanner follows a stream packet by packet and marks the packets. It looks at the video PID only, since muxers set
+// random_access_indicator on every audio packet; a program without video is marked at its first stream's PES packets.
+// While no PMT has come, the video PID is learned from the PES headers.
+//
+// The zero value is ready. It holds 8 KiB.
+type Scanner struct {
+	class [PIDs]class
+	pat   assembler
+	maps  []*programMap
+	video StreamType
+
+	tables  *Tables
+	next    Counters // expected of the next table; most streams begin with 0
+	learned bool     // the video PID comes from a PES header
+}
+
+// maxPrograms is how many programs are followed at once.
+const maxPrograms = 64
+
+type class uint8
+
+const (
+	classOther class = iota
+	classPMT
+	classVideo
+	classLead // the first stream of a program without video
+)
+
+type programMap struct {
+	assembler
+	pid     uint16
+	streams []Stream
+}
+
+// Tables returns the PAT and PMT in force, nil until both have come, and the counters of their last packets.
+func (s *Scanner) Tables() (*Tables, Counters) {
+	return s.tables, Counters{PAT: (s.next.PAT - 1) & 0x0F, PMT: (s.next.PMT - 1) & 0x0F}
+}
+
+// Packet takes the next packet of the stream.
+func (s *Scanner) Packet(p Packet) Mark {
+	pid := p.PID()
+	switch s.class[pid] {
+	case classVideo:
+		if !p.Start() {
+			return 0
+		}
+		if p.RandomAccess() || beginsWithKeyframe(s.video, p.elementary()) {
+			return Access | Frame
+		}
+		return Frame
+	case classLead:
+		if p.Start() {
+			return Access
+		}
+		return 0
+	case classPMT:
+		return s.addPMT(pid, p)
+	}
+	switch {
+	case pid == PIDPAT:
+		return s.addPAT(p)
+	case pid < pidFirstFree || pid == PIDNull:
+		return Table
+	case s.video == streamUnknown && !s.learned && p.isVideoPES():
+		s.learned = true
+		s.class[pid] = classVideo
+		return s.Packet(p)
+	}
+	return 0
+}
+
+func (s *Scanner) addPAT(p Packet) Mark {
+	if p.HasPayload() {
+		s.next.PAT = p.Continuity() + 1
+	}
+	if s.tables != nil && samePayload(p, s.tables.pat) {
+		return Table | PAT
+	}
+	section := s.pat.add(p)
+	if section == nil {
+		return Table
+	}
+	s.list(parsePAT(section))
+	s.settle()
+	return Table | PAT
+}
+
+// list puts the PMTs that a PAT names first. Older ones stay behind them for a while: two multiplexes may have been
+// interleaved, each with a PAT of its own.
+func (s *Scanner) list(named []uint16) {
+	var maps []*programMap
+	for _, pid := range named {
+		if pid < pidFirstFree || pid == PIDNull {
+			continue
+		}
+		if i := slices.IndexFunc(s.maps, func(m *programMap) bool { return m.pid == pid }); i >= 0 {
+			maps = append(maps, s.maps[i])
+			s.maps = slices.Delete(s.maps, i, i+1)
+		} else if s.class[pid] != classPMT {
+			s.class[pid] = classPMT
+			maps = append(maps, &programMap{pid: pid})
+		}
+	}
+	s.maps = append(maps, s.maps...)
+	for len(s.maps) > maxPrograms {
+		last := len(s.maps) - 1
+		s.class[s.maps[last].pid] = classOther
+		s.maps = s.maps[:last]
+	}
+}
+
+func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
+	if s.tables != nil && pid == s.tables.PMTPID {
+		if p.HasPayload() {
+			s.next.PMT = p.Continuity() + 1
+		}
+		if samePayload(p, s.tables.pmt) {
+			return Table | PMT
+		}
+	}
+	for _, m := range s.maps {
+		if m.pid != pid {
+			continue
+		}
+		section := m.add(p)
+		if section == nil {
+			return Table
+		}
+		if streams := parsePMT(section); streams != nil {
+			m.streams = streams
+			s.settle()
+			if s.tables != nil && pid == s.tables.PMTPID {
+				s.next.PMT = p.Continuity() + 1
+			}
+		}
+		return Table | PMT
+	}
+	return Table
+}
+
+// samePayload reports whether p repeats the table of one packet that is already known.
+func samePayload(p Packet, known []byte) bool {
+	return len(known) == PacketSize && p.Start() && bytes.Equal(p.Payload(), Packet(known).Payload())
+}
+
+// settle decides which program and which PID to follow, after a table has changed: the first program that has video,
+// else the first that has anything.
+func (s *Scanner) settle() {
+	var chosen *programMap
+	var lead Stream
+	for _, m := range s.maps {
+		if chosen == nil && len(m.streams) > 0 {
+			chosen, lead = m, m.streams[0]
+		}
+		if v, ok := firstVideo(m.streams); ok {
+			chosen, lead = m, v
+			break
+		}
+	}
+	if chosen == nil || len(s.pat.packets) == 0 {
+		return
+	}
+	for pid, c := range s.class {
+		if c == classVideo || c == classLead {
+			s.class[pid] = classOther
+		}
+	}
+	s.video, s.learned = streamUnknown, true
+	if s.class[lead.PID] == classOther && lead.PID >= pidFirstFree {
+		s.class[lead.PID] = classLead
+		if lead.Type.IsVideo() {
+			s.class[lead.PID], s.video = classVideo, lead.Type
+		}
+	}
+	s.tables = &Tables{
+		pat:     bytes.Clone(s.pat.packets),
+		pmt:     bytes.Clone(chosen.packets),
+		Streams: chosen.streams,
+		PMTPID:  chosen.pid,
+	}
+}
+
+func firstVideo(streams []Stream) (Stream, bool) {
+	for _, s := range streams {
+		if s.Type.IsVideo() {
+			return s, true
+		}
+	}
+	return Stream{}, false
+}

@@ -1,0 +1,155 @@
+// Package tsgen makes MPEG transport streams for tests and benchmarks: right in every header, with made-up pictures.
+package tsgen
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+)
+
+// PIDs of the streams made here.
+const (
+	PMTPID   = 0x1000
+	VideoPID = 0x0100
+	AudioPID = 0x0101
+)
+
+// Options say what a Generator makes. The zero value makes one key frame after another, one packet each.
+type Options struct {
+	// GOP is how many frames a group of pictures has, at least 1.
+	GOP int
+	// KeyPackets and FramePackets are how many packets a keyframe, and any other frame, has; at least 1.
+	KeyPackets, FramePackets int
+	// Audio puts an audio PES packet of three packets behind every second frame; with Interleave its last two stand
+	// behind the next frame's first packet.
+	Audio, Interleave bool
+	// NoTables leaves PAT and PMT out but in front of the first frame; TablesEvery repeats them before each so manyth
+	// frame instead of before keyframes; with both 0 and false they stand before each keyframe.
+	NoTables    bool
+	TablesEvery int
+	// NoRandomAccess leaves random_access_indicator out: only the sequence header says where a keyframe is.
+	NoRandomAccess bool
+	// Seed makes the pictures.
+	Seed uint64
+}
+
+// FrameTicks is the time from one frame to the next, in units of 1/90000 s: 25 frames a second.
+const FrameTicks = mpegts.ClockRate / 25
+
+// Generator makes a stream frame by frame.
+type Generator struct {
+	o        Options
+	frame    int
+	counters map[uint16]byte
+	random   *rand.ChaCha8
+	pending  []byte // audio that stands behind the next frame's first packet
+}
+
+// New returns a generator.
+func New(o Options) *Generator {
+	o.GOP = max(o.GOP, 1)
+	o.KeyPackets, o.FramePackets = max(o.KeyPackets, 1), max(o.FramePackets, 1)
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], o.Seed)
+	return &Generator{o: o, counters: map[uint16]byte{}, random: rand.NewChaCha8(seed)}
+}
+
+// Frame appends the next frame with all that stands in front of it and, if it is time, audio.
+func (g *Generator) Frame(dst []byte) []byte {
+	n := g.frame
+	g.frame++
+	key := n%g.o.GOP == 0
+	if n == 0 || !g.o.NoTables && (g.o.TablesEvery == 0 && key || g.o.TablesEvery > 0 && n%g.o.TablesEvery == 0) {
+		dst = g.tables(dst)
+	}
+	packets := g.o.FramePackets
+	picture := []byte{0, 0, 1, 0x00}
+	if key {
+		packets = g.o.KeyPackets
+		picture = []byte{0, 0, 1, 0xB3}
+	}
+	pts := uint64(n) * FrameTicks
+	dst = g.packet(dst, VideoPID, pes(0xE0, pts, picture), key && !g.o.NoRandomAccess, true)
+	dst = append(dst, g.pending...)
+	g.pending = nil
+	for range packets - 1 {
+		dst = g.packet(dst, VideoPID, nil, false, false)
+	}
+	if g.o.Audio && n%2 == 1 {
+		dst = g.packet(dst, AudioPID, pes(0xC0, pts, nil), true, true)
+		rest := g.packet(nil, AudioPID, nil, false, false)
+		rest = g.packet(rest, AudioPID, nil, false, false)
+		if g.o.Interleave {
+			g.pending = rest
+		} else {
+			dst = append(dst, rest...)
+		}
+	}
+	return dst
+}
+
+// Frames makes a stream of n frames.
+func Frames(o Options, n int) []byte {
+	g := New(o)
+	var b []byte
+	for range n {
+		b = g.Frame(b)
+	}
+	return append(b, g.pending...)
+}
+
+func (g *Generator) tables(dst []byte) []byte {
+	pat := []byte{0, 1, 0xE0 | PMTPID>>8, PMTPID & 0xFF}
+	dst = g.packet(dst, mpegts.PIDPAT, section(0, pat), false, true)
+	pmt := []byte{0xE0 | VideoPID>>8, VideoPID & 0xFF, 0xF0, 0}
+	pmt = append(pmt, byte(mpegts.StreamMPEG2Video), 0xE0|VideoPID>>8, VideoPID&0xFF, 0xF0, 0)
+	if g.o.Audio {
+		pmt = append(pmt, 0x03, 0xE0|AudioPID>>8, AudioPID&0xFF, 0xF0, 0)
+	}
+	return g.packet(dst, PMTPID, section(2, pmt), false, true)
+}
+
+// packet appends a packet that begins with payload and is filled up with random bytes, or with 0xFF after a section.
+func (g *Generator) packet(dst []byte, pid uint16, payload []byte, access, start bool) []byte {
+	header := []byte{mpegts.SyncByte, byte(pid >> 8), byte(pid), 0x10 | g.counters[pid]}
+	g.counters[pid] = (g.counters[pid] + 1) & 0x0F
+	if start {
+		header[1] |= 0x40
+	}
+	if access {
+		header[3] |= 0x20
+		header = append(header, 1, 0x40)
+	}
+	dst = append(append(dst, header...), payload...)
+	fill := make([]byte, mpegts.PacketSize-len(header)-len(payload))
+	if pid == mpegts.PIDPAT || pid == PMTPID {
+		for i := range fill {
+			fill[i] = 0xFF
+		}
+	} else {
+		_, _ = g.random.Read(fill) // it cannot fail
+		for i, b := range fill {
+			if b == 0 {
+				fill[i] = 1 // no start codes by chance
+			}
+		}
+	}
+	return append(dst, fill...)
+}
+
+// pes returns the header of a PES packet of unbounded length with a PTS, and the bytes that follow it.
+func pes(id byte, pts uint64, es []byte) []byte {
+	b := []byte{0, 0, 1, id, 0, 0, 0x80, 0x80, 5,
+		0x21 | byte(pts>>29)&0x0E, byte(pts >> 22), 0x01 | byte(pts>>14), byte(pts >> 7), 0x01 | byte(pts<<1)}
+	return append(b, es...)
+}
+
+// section returns the payload of a packet that carries a PAT's or PMT's section with the given body.
+func section(table byte, body []byte) []byte {
+	n := 5 + len(body) + 4
+	b := append([]byte{table, 0xB0 | byte(n>>8), byte(n), 0, 1, 0xC1, 0, 0}, body...)
+	crc := mpegts.CRC32(b)
+	b = binary.BigEndian.AppendUint32(b, crc)
+	return append([]byte{0}, b...) // pointer_field
+}
