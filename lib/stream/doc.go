@@ -1,0 +1,9 @@
+// Package stream is what flows through vw: chunks of a stream, the reader that cuts them, the queue in which they wait
+// or are dropped, and the ledger that counts them at both ends of the queue.
+//
+// Data flows one way:
+//
+//	io.Reader ─▶ Reader ─▶ Chunk ─▶ Queue ─▶ Parcel ─▶ a consumer
+//
+// The package knows MPEG-TS through lib/mpegts and nothing of where bytes come from or go to.
+package stream

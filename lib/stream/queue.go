@@ -1,0 +1,268 @@
+package stream
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// QueueOptions say what a queue does when its consumer is slower than its input.
+type QueueOptions struct {
+	// Live: input never waits; what is too old or too much is dropped, oldest first, in whole groups of pictures.
+	// Otherwise nothing is dropped, and input waits.
+	Live bool
+	// Buffer is how many bytes may wait. One chunk is taken in even if it is longer.
+	Buffer int64
+	// MaxAge is how old, with Live, what waits may become; 0 for any age.
+	MaxAge time.Duration
+	// Retain keeps what was taken until it is confirmed, within Buffer, so that it can be taken again. Not with Live.
+	Retain bool
+	// MaxParcel is the longest parcel in bytes that a rewritten chunk may make; 0 for any.
+	MaxParcel int
+	// Account is the ledger entry of the consumer.
+	Account *Account
+	// Warn is told, once, what the user should know of; nil if nobody is.
+	Warn func(message, hint string)
+}
+
+// Queue stands between a reader and one consumer. It is the only place where data waits, and the only place where it
+// may be dropped. Everything that goes in comes out once, in order, or is counted as dropped.
+//
+// Put, End and Abandon are the producer's, Take, Confirm and Restart the consumer's; all may be called at any time.
+type Queue struct {
+	o QueueOptions
+
+	ready chan struct{} // holds a token when the consumer should look again
+	room  chan struct{} // the same for the producer
+
+	mu sync.Mutex
+	// entries[head:] wait, or with Retain have been taken: the first taken of them.
+	entries []entry
+	head    int
+	taken   int
+	// pushed is how many entries there have been: the number of the last one.
+	pushed uint64
+	// size is the sum of the entries' bytes.
+	size int64
+	// front comes before the entries: parcels of a chunk that had to be rewritten behind a gap.
+	front       []Parcel
+	frontNumber uint64 // of that chunk
+	// takenPos and confirmedPos count the bytes of the stream that were taken, and confirmed or lost.
+	takenPos, confirmedPos int64
+	ended, abandoned       bool
+	fate                   Reason // of what comes in after Abandon
+	waiters                []*waiter
+
+	// What follows is only used with Live.
+
+	// begun: the consumer is in the middle of a group of pictures; what waits up to the next one belongs to it.
+	begun bool
+	// fresh: the consumer has just restarted, and what it takes next must begin decoding.
+	fresh bool
+	// skipping: the end of a group was dropped, so what comes in is dropped until the next group begins.
+	skipping bool
+	skipped  int64
+	// before is what was dropped in front of the first entry, gap what was dropped behind the last one.
+	before, gap gap
+	filter      filter
+	warned      bool
+}
+
+// entry is a chunk that waits.
+type entry struct {
+	Chunk
+	number uint64 // in the order of coming in, from 1
+	gap    gap    // right before it
+	resent bool
+}
+
+// gap is a place where something was dropped.
+type gap struct {
+	open  bool
+	bytes int64
+}
+
+func (g *gap) add(n int64) {
+	g.open = true
+	g.bytes += n
+}
+
+func (g *gap) join(next gap) {
+	g.open = g.open || next.open
+	g.bytes += next.bytes
+}
+
+// NewQueue returns an empty queue.
+func NewQueue(o QueueOptions) *Queue {
+	return &Queue{o: o, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// Put takes a batch in: with Live at once, else as there is room for it. It returns an error only when ctx ends it; what
+// did not get in is held until Abandon.
+func (q *Queue) Put(ctx context.Context, b Batch) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.abandoned {
+		q.o.Account.readInVain(b.N, q.fate)
+		return nil
+	}
+	q.o.Account.read(b.N)
+	for i := range b.Chunks {
+		c := b.Chunks[i] // a copy: other queues get the same batch
+		if c.Discard || q.o.Live && c.Kind.unfit() {
+			q.o.Account.dropHeld(c.Kind.dropReason(), int64(len(c.Data)))
+			continue
+		}
+		if q.o.Live {
+			q.putLive(&c)
+			continue
+		}
+		if err := q.waitForRoom(ctx, int64(len(c.Data))); err != nil {
+			return err
+		}
+		if q.abandoned {
+			return nil // and with it the rest of the batch was counted
+		}
+		q.push(&c)
+		wake(q.ready)
+	}
+	wake(q.ready)
+	q.settle()
+	return nil
+}
+
+// waitForRoom waits, with the lock given up meanwhile, until n more bytes may wait, or nothing matters any more.
+func (q *Queue) waitForRoom(ctx context.Context, n int64) error {
+	for q.size > 0 && q.size+n > q.o.Buffer && !q.abandoned {
+		q.mu.Unlock()
+		var err error
+		select {
+		case <-q.room:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		q.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeLimit is how long a waiting chunk may grow by the bytes that follow it, so that a source that dribbles does not
+// make a queue of very many very small chunks.
+const mergeLimit = 16 << 10
+
+// push appends a chunk. It joins a short one that waits when it follows it in memory and in the stream.
+func (q *Queue) push(c *Chunk) {
+	n := len(c.Data)
+	q.size += int64(n)
+	e := entry{Chunk: *c, gap: q.gap}
+	if last := len(q.entries) - 1; last >= q.head+q.taken && !q.gap.open {
+		prev := &q.entries[last]
+		limit := mergeLimit
+		if q.o.MaxParcel > 0 {
+			limit = min(limit, q.o.MaxParcel)
+		}
+		if prev.Kind == c.Kind && !prev.resent && (!c.Begins || c.Kind == Bytes) && c.follows(&prev.Chunk) && len(prev.Data)+n <= limit {
+			prev.extend(c)
+			return
+		}
+	}
+	q.gap = gap{}
+	q.pushed++
+	e.number = q.pushed
+	e.Retain()
+	q.entries = append(q.entries, e)
+}
+
+// End says that nothing more comes in. Take returns io.EOF after the last parcel.
+func (q *Queue) End() {
+	q.mu.Lock()
+	q.ended = true
+	q.mu.Unlock()
+	wake(q.ready)
+}
+
+// Abandon drops everything: what is held for the reason, what is unconfirmed as lost. What comes in later is dropped for
+// the same reason, and Take returns io.EOF. A consumer that abandons for Stop has confirmed what is within its limit: the
+// rest of what it took is dropped for that reason too.
+func (q *Queue) Abandon(reason Reason) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.abandoned, q.fate = true, reason
+	q.front = nil
+	for i := q.head; i < len(q.entries); i++ {
+		q.entries[i].Release()
+	}
+	q.entries, q.head, q.taken, q.size = nil, 0, 0, 0
+	q.o.Account.abandon(reason)
+	q.confirmedPos = q.takenPos
+	q.settle()
+	wake(q.ready)
+	wake(q.room)
+}
+
+// Wait waits until everything that has been put is confirmed or dropped, whatever comes in behind it meanwhile.
+func (q *Queue) Wait(ctx context.Context) error {
+	w := &waiter{done: make(chan struct{})}
+	q.mu.Lock()
+	w.last = q.pushed
+	q.waiters = append(q.waiters, w)
+	q.settle()
+	q.mu.Unlock()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.waiters = slices.DeleteFunc(q.waiters, func(other *waiter) bool { return other == w })
+		return ctx.Err()
+	}
+}
+
+// waiter is a call of Wait.
+type waiter struct {
+	last uint64 // the number of the last entry that matters
+	left bool   // none of those wait any more
+	pos  int64  // takenPos when that came about
+	done chan struct{}
+}
+
+// settle tells those who wait when nothing of theirs is held, and nothing unconfirmed.
+func (q *Queue) settle() {
+	if len(q.waiters) == 0 {
+		return
+	}
+	q.waiters = slices.DeleteFunc(q.waiters, func(w *waiter) bool {
+		if !w.left && q.oldest() > w.last {
+			w.left, w.pos = true, q.takenPos
+		}
+		// With Retain an entry waits until it is confirmed.
+		if !w.left || !q.o.Retain && q.confirmedPos < w.pos {
+			return false
+		}
+		close(w.done)
+		return true
+	})
+}
+
+// oldest returns the number of the first entry that is still here, in part or as a whole.
+func (q *Queue) oldest() uint64 {
+	switch {
+	case len(q.front) > 0:
+		return q.frontNumber
+	case q.head < len(q.entries):
+		return q.entries[q.head].number
+	}
+	return q.pushed + 1
+}
+
+func wake(token chan struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}

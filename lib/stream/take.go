@@ -1,0 +1,204 @@
+package stream
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+)
+
+// Parcel is what a consumer takes from a queue and hands on as a whole.
+type Parcel struct {
+	Data []byte
+	// Size is how many bytes of Data are the stream's. The others were injected: tables, the announcement of a gap.
+	Size int
+	// Pos is the place in the stream behind the parcel, for Confirm.
+	Pos  int64
+	At   time.Time // when it was read
+	Kind Kind
+	// Begins, OwnTables, Tables and Counters are those of the chunk.
+	Begins, OwnTables bool
+	Tables            *mpegts.Tables
+	Counters          mpegts.Counters
+	// Gap says that something was dropped right before the parcel, and Dropped how many bytes.
+	Gap     bool
+	Dropped int64
+	// Resent says that the parcel was taken before.
+	Resent bool
+
+	block *block // that Data is in; nil when it is the parcel's own
+}
+
+// Injected is how many bytes of Data are not the stream's.
+func (p *Parcel) Injected() int { return len(p.Data) - p.Size }
+
+// Release gives the parcel's bytes back. It must be called when they are not needed any more.
+func (p *Parcel) Release() {
+	if p.block != nil {
+		p.block.release()
+		p.block = nil
+	}
+}
+
+// Take waits for the next parcel. It returns io.EOF when there will be none, or the error of ctx. With Retain there may
+// be more after io.EOF, if Restart is called before everything is confirmed.
+func (q *Queue) Take(ctx context.Context) (Parcel, error) {
+	for {
+		q.mu.Lock()
+		p, ok := q.next()
+		over := !ok && (q.abandoned || q.ended)
+		q.settle()
+		q.mu.Unlock()
+		if ok {
+			wake(q.room)
+			return p, nil
+		}
+		if over {
+			return Parcel{}, io.EOF
+		}
+		select {
+		case <-q.ready:
+		case <-ctx.Done():
+			return Parcel{}, ctx.Err()
+		}
+	}
+}
+
+// next takes the next parcel, if there is one.
+func (q *Queue) next() (Parcel, bool) {
+	if q.o.Live {
+		q.expire(time.Now())
+		q.prepare()
+	}
+	var p Parcel
+	if len(q.front) > 0 {
+		p = q.front[0]
+		q.front = q.front[1:]
+	} else {
+		i := q.head + q.taken
+		if i == len(q.entries) {
+			return Parcel{}, false
+		}
+		p = q.entries[i].parcel()
+		if q.o.Retain {
+			q.entries[i].Retain()
+			q.taken++
+		} else {
+			q.pop() // the entry's reference is the parcel's now
+		}
+	}
+	q.begun = true
+	q.o.Account.take(p.Size)
+	q.takenPos += int64(p.Size)
+	p.Pos = q.takenPos
+	return p, true
+}
+
+// Finished reports whether the input has ended and nothing is left of it: all is confirmed or dropped.
+func (q *Queue) Finished() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.abandoned || !q.ended {
+		return q.abandoned
+	}
+	if q.o.Live {
+		q.expire(time.Now())
+		// Only a consumer that takes may prepare a group that can be taken: until one does, it may still become too old,
+		// and then it must go as a whole.
+		if q.fresh && q.beginning(q.head) == len(q.entries) {
+			q.prepare()
+		}
+	}
+	return q.size == 0 && len(q.front) == 0 && q.takenPos == q.confirmedPos
+}
+
+func (e *entry) parcel() Parcel {
+	return Parcel{
+		Data: e.Data, Size: len(e.Data), At: e.At, Kind: e.Kind,
+		Begins: e.Begins, OwnTables: e.OwnTables, Tables: e.Tables, Counters: e.Counters,
+		Gap: e.gap.open, Dropped: e.gap.bytes, Resent: e.resent,
+		block: e.block,
+	}
+}
+
+// pop takes the first entry out, and leaves its reference to the caller.
+func (q *Queue) pop() {
+	q.size -= int64(len(q.entries[q.head].Data))
+	q.entries[q.head] = entry{}
+	q.head++
+	switch {
+	case q.head == len(q.entries):
+		q.entries, q.head = q.entries[:0], 0
+	case q.head > 64 && q.head > len(q.entries)/2:
+		n := copy(q.entries, q.entries[q.head:])
+		clear(q.entries[n:])
+		q.entries, q.head = q.entries[:n], 0
+	}
+}
+
+// Confirm says that everything up to a taken parcel's Pos has arrived.
+func (q *Queue) Confirm(pos int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(pos, q.takenPos) - q.confirmedPos
+	if n <= 0 {
+		return
+	}
+	q.confirmedPos += n
+	q.o.Account.confirm(n)
+	for q.o.Retain && n > 0 {
+		e := &q.entries[q.head].Chunk
+		n -= int64(len(e.Data))
+		e.Release()
+		q.pop()
+		q.taken--
+	}
+	wake(q.room)
+	q.settle()
+}
+
+// Restart says that what was taken and not confirmed will never be: the connection or the file is gone, and the consumer
+// begins anew. With Retain it is taken again, first of all. Otherwise it is lost, and with Live the next parcel begins
+// decoding: PAT and PMT, which are injected where the stream does not have them there, and a keyframe.
+func (q *Queue) Restart() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.takenPos - q.confirmedPos
+	if q.o.Retain {
+		q.takenPos = q.confirmedPos
+		q.o.Account.untake(n)
+		for i := range q.taken {
+			q.entries[q.head+i].resent = true
+		}
+		q.taken = 0
+		wake(q.ready)
+		return
+	}
+	q.confirmedPos = q.takenPos
+	q.o.Account.dropUnconfirmed(Lost, n)
+	if q.o.Live {
+		q.restartLive(n)
+	}
+	q.settle()
+}
+
+// Copy is the plain consumer: it writes everything to w until the queue ends, and confirms what was written.
+func Copy(ctx context.Context, q *Queue, w io.Writer) error {
+	for {
+		p, err := q.Take(ctx)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(p.Data)
+		q.o.Account.AddWritten(&p)
+		p.Release()
+		if err != nil {
+			return err
+		}
+		q.Confirm(p.Pos)
+	}
+}
