@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	ucli "github.com/urfave/cli/v2"
+)
+
+const (
+	helpWidth  = 80
+	helpColumn = 26 // where the descriptions of flags begin
+)
+
+// helpText is the help of a tool: what it is, how it is called, its flags by category in the order in which they were
+// given, and its exit statuses.
+func helpText(app *ucli.App, more []int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n", app.Name, app.Usage)
+	usage := app.UsageText
+	if usage == "" {
+		usage = strings.TrimSpace(app.Name + " [flags] " + app.ArgsUsage)
+	}
+	for line := range strings.Lines(usage) {
+		b.WriteString("  " + strings.TrimSpace(line) + "\n")
+	}
+	if app.Description != "" {
+		b.WriteString("\n" + strings.TrimSpace(app.Description) + "\n")
+	}
+	for _, category := range categories(app.Flags) {
+		title := category
+		if title == "" {
+			title = "Flags"
+		}
+		b.WriteString("\n" + title + ":\n")
+		for _, f := range app.Flags {
+			if doc, ok := f.(ucli.DocGenerationFlag); ok && categoryOf(f) == category && visible(f) {
+				helpRow(&b, flagSynopsis(doc), flagUsage(doc))
+			}
+		}
+	}
+	b.WriteString("\nSizes are 188, 64KiB or 10MB; durations are 300ms, 10s or 1h30m.\n\nExit status:\n")
+	for _, status := range []int{ExitOK, ExitFailed, ExitUsage, ExitDropped, ExitExpectation, ExitTimeout} {
+		if status <= ExitDropped || slices.Contains(more, status) {
+			fmt.Fprintf(&b, "  %d  %s\n", status, exitMeaning[status])
+		}
+	}
+	return b.String()
+}
+
+func categories(flags []ucli.Flag) []string {
+	var names []string
+	for _, f := range flags {
+		if name := categoryOf(f); !slices.Contains(names, name) && visible(f) {
+			names = append(names, name)
+		}
+	}
+	// What belongs to no category stands first, whichever flag was given first.
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 1) - min(len(b), 1) })
+	return names
+}
+
+func categoryOf(f ucli.Flag) string {
+	if c, ok := f.(ucli.CategorizableFlag); ok {
+		return c.GetCategory()
+	}
+	return ""
+}
+
+func visible(f ucli.Flag) bool {
+	v, ok := f.(ucli.VisibleFlag)
+	return !ok || v.IsVisible()
+}
+
+// flagSynopsis is a flag as it is written, with the name of its value: the word in backquotes in its usage.
+func flagSynopsis(f ucli.DocGenerationFlag) string {
+	var names []string
+	for _, name := range f.(ucli.Flag).Names() {
+		if len(name) == 1 {
+			names = append([]string{"-" + name}, names...)
+		} else {
+			names = append(names, "--"+name)
+		}
+	}
+	synopsis := strings.Join(names, ", ")
+	if f.TakesValue() {
+		value := "VALUE"
+		if _, after, ok := strings.Cut(f.GetUsage(), "`"); ok {
+			value, _, _ = strings.Cut(after, "`")
+		}
+		synopsis += " " + value
+	}
+	return synopsis
+}
+
+func flagUsage(f ucli.DocGenerationFlag) string {
+	usage := strings.ReplaceAll(f.GetUsage(), "`", "")
+	switch value := strings.Trim(f.GetDefaultText(), `"`); value {
+	case "", "0", "0s", "false":
+		return usage
+	default:
+		return usage + " (default: " + value + ")"
+	}
+}
+
+// helpRow writes one flag: its synopsis, and its usage in a column to the right of it.
+func helpRow(b *strings.Builder, synopsis, usage string) {
+	column := "  " + synopsis
+	if utf8.RuneCountInString(column) > helpColumn-2 {
+		b.WriteString(column + "\n")
+		column = ""
+	}
+	for _, line := range wrap(usage, helpWidth-helpColumn) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%-*s%s", helpColumn, column, line), " ") + "\n")
+		column = ""
+	}
+}
+
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// KeepOptions say how a ledger is kept.
+type KeepOptions struct {
+	// Ledger is written to File, if that is not "", every Every (0: a minute) and at the end.
+	Ledger *stream.Ledger
+	File   string
+	Every  time.Duration
+	// Stats is how often a line with StatsLine is logged, at level info and also when the log is quiet: it was asked
+	// for. 0 is never.
+	Stats     time.Duration
+	StatsLine func() []slog.Attr
+	// Stderr takes the ledger as one line of JSON at each SIGUSR1, and the lines of Stats, in the form Log ("text" or
+	// "json") and with the name Tool.
+	Stderr io.Writer
+	Tool   string
+	Log    string
+	// Trouble is told when the file could not be written while the tool runs. It may be nil.
+	Trouble *Limiter
+}
+
+// Keeper keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it from
+// answering SIGUSR1.
+type Keeper struct {
+	options KeepOptions
+	log     *slog.Logger
+	signals chan os.Signal
+	file    *ledgerFile // nil: none
+
+	terminate chan struct{}
+	told      sync.WaitGroup // the goroutine that tells
+	written   chan error     // the result of the last write; closed after it
+}
+
+// Keep begins to keep a ledger. The file is written once before Keep returns, so that a ledger that cannot be written
+// is an error at the start, and not after months.
+func Keep(o KeepOptions) (*Keeper, error) {
+	if o.Every == 0 {
+		o.Every = time.Minute
+	}
+	k := &Keeper{
+		options:   o,
+		log:       NewLogger(o.Stderr, o.Tool, o.Log, false),
+		signals:   make(chan os.Signal, 1),
+		terminate: make(chan struct{}),
+		written:   make(chan error, 1),
+	}
+	if o.File != "" {
+		var err error
+		if k.file, err = openLedgerFile(o.File); err != nil {
+			return nil, err
+		}
+		if err := k.file.write(o.Ledger.Snapshot(false)); err != nil {
+			return nil, err
+		}
+		go k.write()
+	} else {
+		close(k.written)
+	}
+	signal.Notify(k.signals, syscall.SIGUSR1)
+	k.told.Go(k.tell)
+	return k, nil
+}
+
+func (k *Keeper) write() {
+	defer close(k.written)
+	tick := time.NewTicker(k.options.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := k.file.write(k.options.Ledger.Snapshot(false)); err != nil && k.options.Trouble != nil {
+				k.options.Trouble.Error("ledger", "ledger not written", "err", err)
+			}
+		case <-k.terminate:
+			k.written <- k.file.write(k.options.Ledger.Snapshot(true))
+			return
+		}
+	}
+}
+
+func (k *Keeper) tell() {
+	var stats <-chan time.Time
+	if k.options.Stats > 0 && k.options.StatsLine != nil {
+		tick := time.NewTicker(k.options.Stats)
+		defer tick.Stop()
+		stats = tick.C
+	}
+	for {
+		select {
+		case <-stats:
+			k.log.LogAttrs(context.Background(), slog.LevelInfo, "stats", k.options.StatsLine()...)
+		case <-k.signals:
+			k.print()
+		case <-k.terminate:
+			return
+		}
+	}
+}
+
+// print writes the ledger to stderr. An error there has nowhere to go.
+func (k *Keeper) print() {
+	if line, err := json.Marshal(k.options.Ledger.Snapshot(false)); err == nil {
+		_, _ = k.options.Stderr.Write(append(line, '\n'))
+	}
+}
+
+// Close writes the ledger a last time, with its end, and stops. It returns the error of that last write; earlier ones
+// are mended by it. When the disk has not answered within limit (0: no limit), Close returns an error and leaves the
+// write behind: nothing can end it, and the process may have to.
+func (k *Keeper) Close(limit time.Duration) error {
+	signal.Stop(k.signals)
+	close(k.terminate)
+	k.told.Wait()
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case err := <-k.written:
+		return err
+	case <-late:
+		return fmt.Errorf("write ledger %s: the disk did not answer within %v", k.options.File, limit)
+	}
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// Pipe is what every pipe tool has while it runs.
+type Pipe struct {
+	Common
+	Log     *slog.Logger
+	Trouble *Limiter // for what may be said very often
+	Ledger  *stream.Ledger
+	Stop    *Stop
+
+	stats atomic.Pointer[func() []slog.Attr]
+}
+
+// RunPipe runs a pipe tool: it reads the common flags, opens log and ledger, listens for signals, and calls run. SIGHUP
+// calls reload, or if that is nil counts as SIGTERM. When run returns, the ledger is written for the last time; if
+// something was dropped, that is an error with ExitDropped.
+func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) {
+	common, err := ReadCommon(c)
+	if err != nil {
+		return err
+	}
+	p := &Pipe{
+		Common: common,
+		Log:    NewLogger(Stderr, c.App.Name, common.Log, common.Quiet),
+		Ledger: stream.NewLedger(c.App.Name),
+		Stop:   NotifyStop(reload),
+	}
+	defer p.Stop.Close()
+	p.Trouble = NewLimiter(p.Log)
+	defer p.Trouble.Flush()
+	keeper, err := Keep(KeepOptions{
+		Ledger: p.Ledger, File: common.Ledger,
+		Stats: common.Stats, StatsLine: p.statsLine,
+		Stderr: Stderr, Tool: c.App.Name, Log: common.Log, Trouble: p.Trouble,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// A disk that hangs must not keep the tool from ending.
+		err = errors.Join(err, keeper.Close(max(common.Linger, time.Second)))
+		if n := p.Ledger.Snapshot(true).Dropped(); n > 0 {
+			p.Log.Warn("not everything was delivered", "dropped", n)
+			err = errors.Join(err, WithStatus(nil, ExitDropped))
+		}
+	}()
+	return run(p)
+}
+
+// SetStats says what the lines of --stats show.
+func (p *Pipe) SetStats(line func() []slog.Attr) { p.stats.Store(&line) }
+
+func (p *Pipe) statsLine() []slog.Attr {
+	if line := p.stats.Load(); line != nil {
+		return (*line)()
+	}
+	return nil
+}

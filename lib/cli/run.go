@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	ucli "github.com/urfave/cli/v2"
+)
+
+// Main runs a tool with the process's arguments and ends the process with its exit status. Nothing else in vw exits.
+// The help lists the statuses that every tool has, and more.
+//
+// A broken pipe is an error like any other in vw, not the end of the process. For that SIGPIPE is caught, not ignored:
+// an ignored signal stays ignored in the programs that a tool starts, and they may rely on it.
+func Main(app *ucli.App, more ...int) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(Run(app, os.Args, os.Stdout, Stderr, more...))
+}
+
+// Run runs a tool and returns its exit status. args begins with the program's name. The app needs Name, Usage, Flags
+// and Action; it takes arguments if it has an ArgsUsage. Before, After, Commands and required flags are not for it.
+//
+// Help and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
+// unknown flags, bad values, flags after the first argument (but for those after --), arguments where none are taken.
+// They read "vw-push: error: …" and "vw-push: hint: …"; with --log json the Action's errors are log lines instead.
+// Wrong usage is always told in words: it is found before --log is sure.
+func Run(app *ucli.App, args []string, stdout, stderr io.Writer, more ...int) int {
+	r := runner{app: *app, args: args, stdout: stdout, stderr: stderr, more: more}
+	return r.run()
+}
+
+type runner struct {
+	app            ucli.App
+	args           []string
+	stdout, stderr io.Writer
+	more           []int
+
+	logForm string // the value of --log, when the Action runs
+}
+
+func (r *runner) run() int {
+	action := r.app.Action
+	r.app.Flags = append(r.app.Flags[:len(r.app.Flags):len(r.app.Flags)],
+		&ucli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this help"},
+		&ucli.BoolFlag{Name: "version", Usage: "print the version"})
+	asked, dashDash := r.scan()
+	switch asked {
+	case "help":
+		return r.finish(r.print(helpText(&r.app, r.more)))
+	case "version":
+		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
+	}
+
+	// What urfave/cli would print or exit for is done here instead: it prints usage to stdout, takes an argument after
+	// --help for a topic, and has exit statuses of its own.
+	r.app.HideHelp, r.app.HideVersion, r.app.HideHelpCommand = true, true, true
+	r.app.Writer, r.app.ErrWriter = io.Discard, io.Discard
+	r.app.ExitErrHandler = func(*ucli.Context, error) {}
+	r.app.OnUsageError = func(_ *ucli.Context, err error, _ bool) error { return r.explain(err) }
+	r.app.DisableSliceFlagSeparator = true
+	r.app.Action = func(c *ucli.Context) error {
+		if err := r.checkArguments(c.Args().Slice(), dashDash); err != nil {
+			return err
+		}
+		r.logForm = c.String("log")
+		return action(c)
+	}
+	return r.finish(r.app.Run(r.args))
+}
+
+// scan walks over the flags as package flag does. It returns whether help or the version is asked for, whatever else is
+// wrong, and whether "--" ends the flags.
+func (r *runner) scan() (asked string, dashDash bool) {
+	for i := 1; i < len(r.args); i++ {
+		arg := r.args[i]
+		if len(arg) < 2 || arg[0] != '-' {
+			return "", false
+		}
+		if arg == "--" {
+			return "", true
+		}
+		name, _, valued := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case name == "help" || name == "h":
+			return "help", false
+		case name == "version":
+			return "version", false
+		case !valued && takesValue(r.app.Flags, name):
+			i++ // the next one is its value, even if it reads as a flag
+		}
+	}
+	return "", false
+}
+
+func takesValue(flags []ucli.Flag, name string) bool {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			doc, ok := f.(ucli.DocGenerationFlag)
+			return ok && doc.TakesValue()
+		}
+	}
+	return false
+}
+
+// print writes text that was asked for. Whoever asked and went away needs no error, but the status.
+func (r *runner) print(text string) error {
+	_, err := io.WriteString(r.stdout, text)
+	if errors.Is(err, syscall.EPIPE) {
+		return WithStatus(nil, ExitFailed)
+	}
+	return err
+}
+
+// checkArguments refuses what urfave/cli lets pass. rest is what stands after the flags.
+func (r *runner) checkArguments(rest []string, dashDash bool) error {
+	if len(rest) == 0 {
+		return nil
+	}
+	if r.app.ArgsUsage == "" {
+		return WithHint(Usagef("unexpected argument %s", withoutSecret(rest[0])),
+			r.app.Name+" takes flags only; see "+r.app.Name+" --help")
+	}
+	if dashDash {
+		return nil
+	}
+	for _, arg := range rest {
+		if len(arg) > 1 && arg[0] == '-' {
+			name, _, _ := strings.Cut(arg, "=")
+			return WithHint(Usagef("flag %s after the first argument", name),
+				"flags stand before the arguments; write -- in front of an argument that begins with a dash")
+		}
+	}
+	return nil
+}
+
+// withoutSecret quotes an argument, but for what may be a secret in a URL.
+func withoutSecret(arg string) string {
+	if scheme, _, ok := strings.Cut(arg, "://"); ok {
+		return fmt.Sprintf("%q", scheme+"://…")
+	}
+	return fmt.Sprintf("%q", arg)
+}
+
+// Package flag names flags with one dash, and so in its errors.
+var (
+	unknownFlag = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
+	noValue     = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
+	badValue    = regexp.MustCompile(`^(invalid (?:boolean )?value .*) for (?:flag )?-([^ :"]+): (.*)$`)
+)
+
+// explain puts an error of flag parsing into vw's words.
+func (r *runner) explain(err error) error {
+	text := err.Error()
+	if m := unknownFlag.FindStringSubmatch(text); m != nil {
+		return WithHint(Usagef("unknown flag --%s", m[1]), r.suggest(m[1]))
+	}
+	if m := noValue.FindStringSubmatch(text); m != nil {
+		return Usagef("flag --%s needs a value", m[1])
+	}
+	if m := badValue.FindStringSubmatch(text); m != nil {
+		return Usagef("%s for --%s: %s", m[1], m[2], m[3])
+	}
+	return Usagef("%s", text)
+}
+
+func (r *runner) suggest(unknown string) string {
+	hint := r.app.Name + " --help lists the flags"
+	// The nearest name is always found, however far: only one that begins alike is worth telling.
+	near := strings.TrimLeft(ucli.SuggestFlag(r.app.Flags, unknown, true), "-")
+	if len(near) > 1 && len(unknown) > 1 && strings.EqualFold(near[:2], unknown[:2]) {
+		hint = "did you mean --" + near + "? " + hint
+	}
+	return hint
+}
+
+// finish tells err and returns its exit status.
+func (r *runner) finish(err error) int {
+	status := Status(err)
+	for _, m := range messages(err) {
+		if r.logForm == "json" && status != ExitUsage {
+			args := []any{"status", status}
+			if m.hint != "" {
+				args = append(args, "hint", m.hint)
+			}
+			NewLogger(r.stderr, r.app.Name, "json", true).Error(m.text, args...)
+			continue
+		}
+		fmt.Fprintf(r.stderr, "%s: error: %s\n", r.app.Name, m.text)
+		if m.hint != "" {
+			fmt.Fprintf(r.stderr, "%s: hint: %s\n", r.app.Name, m.hint)
+		}
+	}
+	return status
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchPolled closes gone when the reader has left the pipe whose writing end is f, which is in Go's poller. Waiting to
+// read from a writing end wakes when the pipe has an error, which is that it has no reader; nothing else ever makes it
+// readable, so the goroutine sleeps until then and costs nothing. left is readerGone.
+//
+// Call stop before f is closed; it returns when the goroutine has ended.
+func watchPolled(f *os.File, gone chan<- struct{}, left func(fd uintptr) bool) (stop func(), err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The poller may end the wait with an error of its own when it sees the pipe's: what happened is asked of the pipe.
+		_ = raw.Read(left)
+		_ = raw.Control(func(fd uintptr) {
+			if left(fd) {
+				close(gone)
+			}
+		})
+	}()
+	return func() {
+		_ = f.SetReadDeadline(time.Unix(1, 0))
+		<-done
+	}, nil
+}
+
+// readerGone asks whether what is written to fd, a pipe or a socket, can still be read by anyone.
+func readerGone(fd uintptr) bool {
+	polled := []unix.PollFd{{Fd: int32(fd)}}
+	for {
+		if _, err := unix.Poll(polled, 0); err != unix.EINTR {
+			return polled[0].Revents&hangup != 0
+		}
+	}
+}
+
+// hangup is what poll(2) tells, asked or not, of a pipe or a socket that nobody reads.
+const hangup = unix.POLLERR | unix.POLLHUP
+
+// watchBlocking is watchPolled for a pipe or a socket in blocking mode: the goroutine sleeps in poll(2), with a thread.
+func watchBlocking(fd int, gone chan<- struct{}) (stop func(), err error) {
+	wake, err := newWakeup()
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		polled := []unix.PollFd{{Fd: int32(fd)}, {Fd: int32(wake.r), Events: unix.POLLIN}}
+		for {
+			if _, err := unix.Poll(polled, -1); err != nil && err != unix.EINTR {
+				return
+			}
+			if polled[0].Revents&hangup != 0 {
+				close(gone)
+				return
+			}
+			if polled[1].Revents != 0 {
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		wake.ring()
+		<-done
+		wake.close()
+	}), nil
+}
