@@ -1,0 +1,60 @@
+package wsconn
+
+//lint:file-ignore SA1019 This import path is the project's choice; the code goes on as github.com/coder/websocket.
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+
+	"nhooyr.io/websocket"
+)
+
+// AcceptOptions are what a server may ask for. The zero value takes everybody and everything.
+type AcceptOptions struct {
+	// Subprotocols that the server speaks, the preferred one first. A client that asks for none of them is accepted, with
+	// none agreed on.
+	Subprotocols []string
+	// MaxMessage is the longest message, in bytes, that NextMessage gives; 0 means no limit.
+	MaxMessage int64
+	// Origins, when not nil, are the patterns (path.Match) of the hosts whose pages may connect, next to the server's own.
+	// Nil means that any page may: no cookie lets a browser act for somebody else here.
+	Origins []string
+}
+
+// Accept answers a websocket handshake. On an error it has answered the request.
+func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, error) {
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       o.Subprotocols,
+		InsecureSkipVerify: o.Origins == nil,
+		OriginPatterns:     o.Origins,
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accept websocket: %w", err)
+	}
+	c := newConn(ws, h.sock, false)
+	c.maxMessage = o.MaxMessage
+	return c, nil
+}
+
+// hijacker puts a socket under the connection that nhooyr takes over.
+type hijacker struct {
+	http.ResponseWriter
+	sock *socket
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.sock = newSocket(conn)
+	tune(h.sock.raw)
+	early, _ := rw.Peek(rw.Reader.Buffered())
+	h.sock.begin(early)
+	rw.Reader.Reset(h.sock)
+	return h.sock, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(h.sock)), nil
+}

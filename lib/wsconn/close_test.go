@@ -1,0 +1,222 @@
+package wsconn
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// soon is what a close may take that has nothing to wait for: far from nhooyr's 5 s.
+const soon = 2 * time.Second
+
+func TestCloseWithDiscard(t *testing.T) {
+	t.Parallel()
+	reasons := make(chan error, 1)
+	url := serve(t, AcceptOptions{}, func(c *Conn) {
+		drainMessages(c)
+		reasons <- c.Err()
+	})
+	c := dial(t, url, DialOptions{})
+	start := time.Now()
+	if err := c.Close(testContext(t), 1001, "going"); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(start); d > soon {
+		t.Errorf("took %v", d)
+	}
+	var ce *CloseError
+	if err := <-reasons; !errors.As(err, &ce) || ce.Code != 1001 || ce.Reason != "going" {
+		t.Errorf("the server got %v", err)
+	}
+	if err := c.Close(testContext(t), 1001, "going"); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
+// Everything written before Close arrives, and the handshake comes after it, however long it takes.
+func TestCloseBehindMuchData(t *testing.T) {
+	t.Parallel()
+	const size = 8 << 20
+	got := make(chan int64, 1)
+	start := make(chan struct{})
+	url := serve(t, AcceptOptions{}, func(c *Conn) {
+		<-start
+		_, r, err := c.NextMessage(context.Background())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		n, _ := io.Copy(io.Discard, r)
+		got <- n
+		drainMessages(c)
+	})
+	c := dial(t, url, DialOptions{})
+	ctx := testContext(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.Write(ctx, make([]byte, size)); err != nil {
+			t.Error(err)
+		}
+	})
+	awaitSending(c)
+	for range 3 {
+		wg.Go(func() {
+			if err := c.Close(ctx, 1000, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(start)
+	if n := <-got; n != size {
+		t.Errorf("%d bytes", n)
+	}
+	wg.Wait()
+}
+
+func TestCloseWhenPeerOnlyHangsUp(t *testing.T) {
+	t.Parallel()
+	url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) { readFrame(r) })
+	c := dial(t, url, DialOptions{})
+	start := time.Now()
+	err := c.Close(testContext(t), 1000, "")
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v", err)
+	}
+	if d := time.Since(start); d > soon {
+		t.Errorf("took %v", d)
+	}
+}
+
+func TestCloseWhenPeerNeverAnswers(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(*Conn){
+		"discarding":   func(c *Conn) { c.Discard() },
+		"nobody reads": func(c *Conn) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+			c, err := Dial(testContext(t), url, DialOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			prepare(c)
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if err := c.Close(ctx, 1000, ""); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			if d := time.Since(start); d < 100*time.Millisecond || d > soon {
+				t.Errorf("took %v", d)
+			}
+		})
+	}
+}
+
+// Close ends with its context, also when a write is in the way.
+func TestCloseBehindBlockedWrite(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	url := rawServer(t, func(*net.TCPConn, *bufio.Reader) { <-release })
+	c := dial(t, url, DialOptions{})
+	written := make(chan error, 1)
+	go func() { written <- c.Write(context.Background(), make([]byte, 32<<20)) }()
+	awaitSending(c)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.Close(ctx, 1000, ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := <-written; err == nil {
+		t.Error("a write that cannot have been done")
+	}
+}
+
+// Whoever closes first: the peer gets its answer, once, and nothing behind it.
+func TestPeersCloseIsAnswered(t *testing.T) {
+	t.Parallel()
+	type frame struct {
+		op      byte
+		payload string
+	}
+	for name, ours := range map[string]bool{"peer closes": false, "both close": true} {
+		t.Run(name, func(t *testing.T) {
+			frames := make(chan []frame, 1)
+			url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) {
+				conn.Write(closeFrame(1001, "bye", false))
+				var got []frame
+				for {
+					op, payload, err := readFrame(r)
+					if err != nil {
+						frames <- got
+						return
+					}
+					got = append(got, frame{op, string(payload)})
+				}
+			})
+			c, err := Dial(testContext(t), url, DialOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.CloseNow()
+			want := frame{opClose, "\x03\xe9bye"}
+			var ce *CloseError
+			if ours {
+				want = frame{opClose, "\x03\xe8"}
+				if err := c.Close(testContext(t), 1000, ""); !errors.As(err, &ce) || ce.Code != 1001 {
+					t.Errorf("%v", err)
+				}
+			} else {
+				c.Discard()
+			}
+			<-c.Done()
+			if got := <-frames; len(got) != 1 || got[0] != want {
+				t.Errorf("the peer got %q", got)
+			}
+		})
+	}
+}
+
+func TestCloseNow(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	url := rawServer(t, func(*net.TCPConn, *bufio.Reader) { <-release })
+	c := dial(t, url, DialOptions{})
+	pong, err := c.WritePing(testContext(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(c.CloseNow)
+	}
+	wg.Wait()
+	<-pong.Done()
+	if !errors.Is(c.Err(), net.ErrClosed) || !errors.Is(pong.Err(), net.ErrClosed) {
+		t.Errorf("%v, %v", c.Err(), pong.Err())
+	}
+	if err := c.Write(testContext(t), nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("write: %v", err)
+	}
+	if err := c.Ping(testContext(t)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ping: %v", err)
+	}
+	c.Discard()
+}
+
+func TestCloseCodeThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	url := serve(t, AcceptOptions{}, drainMessages)
+	c := dial(t, url, DialOptions{})
+	if err := c.Close(testContext(t), 1006, ""); err == nil {
+		t.Error("1006 was sent")
+	}
+	<-c.Done()
+}

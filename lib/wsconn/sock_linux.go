@@ -1,0 +1,44 @@
+package wsconn
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// notSent is how much, in bytes, the kernel takes that it has not sent yet. Without it, it swallows megabytes on a slow
+// link, and what sits there is latency that no queue can take back.
+const notSent = 64 << 10
+
+func tune(conn net.Conn) {
+	control(conn, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
+	})
+}
+
+func acked(conn net.Conn) (n uint64, ok bool) {
+	err := control(conn, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			n = info.Bytes_acked
+		}
+		return err
+	})
+	return n, err == nil
+}
+
+func control(conn net.Conn, f func(fd int) error) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return unix.EINVAL
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := rc.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package wsconn
+
+import "net"
+
+func tune(net.Conn) {}
+
+func acked(net.Conn) (n uint64, ok bool) { return 0, false }

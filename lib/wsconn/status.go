@@ -1,0 +1,57 @@
+package wsconn
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// StatusError says that the server answered the handshake with something other than 101. No secret of the request is
+// in it, also when the server repeats one.
+type StatusError struct {
+	Code       int
+	Status     string        // "401 Unauthorized"
+	Location   string        // where a redirect (never followed) points, without userinfo and query; or ""
+	RetryAfter time.Duration // 0 when the server gave none
+	Body       string        // the start of the body: printable, 200 bytes at most
+}
+
+func (e *StatusError) Error() string {
+	text := "the server answered " + e.Status
+	if e.Location != "" {
+		text += ", redirecting to " + e.Location
+	}
+	if e.Body != "" {
+		text += fmt.Sprintf(": %q", e.Body)
+	}
+	return text
+}
+
+func newStatusError(u *url.URL, resp *http.Response, body string, s secrets) *StatusError {
+	e := &StatusError{
+		Code:       resp.StatusCode,
+		Status:     excerpt(s.scrub(resp.Status)),
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		Body:       excerpt(s.scrub(body)),
+	}
+	if l := resp.Header.Get("Location"); l != "" {
+		e.Location = "…"
+		if to, err := u.Parse(l); err == nil {
+			e.Location = excerpt(s.scrub(Redact(to.String())))
+		}
+	}
+	return e
+}
+
+// retryAfter parses RFC 9110, 10.2.3: seconds or a date.
+func retryAfter(v string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
