@@ -1,0 +1,106 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/ingest"
+)
+
+// tokenVariable is the environment variable with the token.
+const tokenVariable = "VW_INGEST_TOKEN"
+
+func flags() []ucli.Flag {
+	return append([]ucli.Flag{
+		&ucli.StringFlag{Name: "listen", Value: "127.0.0.1:8081", Usage: "take publishers at `ADDRESS`"},
+		&ucli.StringFlag{Name: "tls-cert", Usage: "speak TLS, with the certificate in `FILE`"},
+		&ucli.StringFlag{Name: "tls-key", Usage: "and its key in `FILE`"},
+		&ucli.StringFlag{Name: "token-file", Usage: "publishers must show the token in `FILE` (or $" + tokenVariable + ")"},
+		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody publish"},
+		&ucli.StringFlag{Name: "publishers", Value: "one", Usage: "`POLICY` when a second one comes: one refuses it, takeover cuts the first"},
+		&ucli.BoolFlag{Name: "once", Usage: "exit when the first publisher ends"},
+		cli.DurationFlag("idle-timeout", 15*time.Second, "cut a publisher that sends nothing for `D`; 0 is never"),
+		cli.SizeFlag("max-body", 0, "cut a publisher that sends more than `SIZE`; 0 is any size"),
+	}, cli.CommonFlags(0)...)
+}
+
+// config is what the flags say.
+type config struct {
+	addr        *net.TCPAddr
+	certificate *tls.Certificate // nil: no TLS
+	token       string
+	publishers  ingest.Policy
+	once        bool
+	idleTimeout time.Duration
+	maxBody     int64
+}
+
+func readConfig(c *ucli.Context) (*config, error) {
+	cfg := &config{
+		once:        c.Bool("once"),
+		idleTimeout: cli.Duration(c, "idle-timeout"),
+		maxBody:     cli.Size(c, "max-body"),
+	}
+	var err error
+	if cfg.publishers, err = ingest.ParsePolicy(c.String("publishers")); err != nil {
+		return nil, cli.Usagef("invalid value for --publishers: %w", err)
+	}
+	if cfg.once && cfg.publishers == ingest.Takeover {
+		return nil, cli.Usagef("--once with --publishers takeover: there is only one publisher")
+	}
+	if (c.String("tls-cert") == "") != (c.String("tls-key") == "") {
+		return nil, cli.Usagef("--tls-cert and --tls-key need each other")
+	}
+	if c.Bool("no-auth") && c.IsSet("token-file") {
+		return nil, cli.Usagef("--no-auth with --token-file: either everybody may publish, or not")
+	}
+	if cfg.addr, err = resolve(c.String("listen")); err != nil {
+		return nil, err
+	}
+	if !c.Bool("no-auth") {
+		if cfg.token, err = cli.ReadSecret(c.String("token-file"), tokenVariable); err != nil {
+			return nil, err
+		}
+		if cfg.token == "" && !cfg.addr.IP.IsLoopback() {
+			return nil, cli.WithHint(cli.Usagef("--listen %s is not on loopback, and there is no token", c.String("listen")),
+				"give --token-file FILE or "+tokenVariable+", or let everybody publish with --no-auth")
+		}
+	}
+	if c.String("tls-cert") != "" {
+		pair, err := tls.LoadX509KeyPair(c.String("tls-cert"), c.String("tls-key"))
+		if err != nil {
+			return nil, fmt.Errorf("read --tls-cert and --tls-key: %w", err)
+		}
+		cfg.certificate = &pair
+	}
+	return cfg, nil
+}
+
+// resolve finds the address to listen on, once: what is on loopback now must be what is listened on.
+func resolve(listen string) (*net.TCPAddr, error) {
+	addr, err := net.ResolveTCPAddr("tcp", listen)
+	var malformed *net.AddrError
+	var unknown *net.DNSError
+	switch {
+	case err == nil:
+		return addr, nil
+	case errors.As(err, &malformed), errors.As(err, &unknown) && unknown.IsNotFound:
+		return nil, cli.WithHint(cli.Usagef("invalid value for --listen: %w", err), "an address is HOST:PORT: 127.0.0.1:8081, :8081, [::1]:8081")
+	}
+	return nil, fmt.Errorf("resolve --listen %s: %w", listen, err)
+}
+
+// url is what a publisher on this machine can be given.
+func (cfg *config) url(addr net.Addr) string {
+	scheme := "http"
+	if cfg.certificate != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + addr.String() + "/"
+}

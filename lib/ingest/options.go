@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// Policy says what becomes of a publisher that comes while another one is publishing.
+type Policy int
+
+const (
+	// One: the newcomer is refused with 409.
+	One Policy = iota
+	// Takeover: the newcomer goes on in place of the other, which is cut.
+	Takeover
+)
+
+var policyNames = [...]string{One: "one", Takeover: "takeover"}
+
+// ParsePolicy reads the value of --publishers.
+func ParsePolicy(s string) (Policy, error) {
+	for p, name := range policyNames {
+		if s == name {
+			return Policy(p), nil
+		}
+	}
+	return One, fmt.Errorf("unknown policy %q (one or takeover)", s)
+}
+
+func (p Policy) String() string { return policyNames[p] }
+
+// Output is where the stream goes.
+type Output interface {
+	io.Writer
+	// SetWriteDeadline ends a Write that waits.
+	SetWriteDeadline(time.Time) error
+	// Gone is closed when nobody will read any more what is written.
+	Gone() <-chan struct{}
+}
+
+// ErrOutputGone says that the reader of the output has gone.
+var ErrOutputGone = errors.New("the reader of the output has gone")
+
+// Options say what a Server does. Listener, Output, Ledger, Log and Warn must be there.
+type Options struct {
+	// Listener is TCP, or TLS over it. Run closes it.
+	Listener net.Listener
+	Output   Output
+	// Ledger counts what publishers sent, and in an entry "stdout" what became of it.
+	Ledger *stream.Ledger
+
+	// Token is what a publisher must know; "" lets everybody publish.
+	Token      string
+	Publishers Policy
+	// Once: Run returns when the first publisher has ended.
+	Once bool
+	// IdleTimeout is how long a publisher may send nothing while it is being waited for; 0 is for ever.
+	IdleTimeout time.Duration
+	// MaxBody is how many bytes one publisher may send in all; 0 is any number.
+	MaxBody int64
+
+	// Format is how publishers' streams are cut; Auto decides for each.
+	Format stream.Format
+	Live   bool
+	// Buffer is how many bytes may wait for the output.
+	Buffer int64
+	// MaxAge is, with Live, how old they may become; 0 is any age.
+	MaxAge time.Duration
+	// Linger is how long delivering may take at the end.
+	Linger time.Duration
+
+	Log *slog.Logger
+	// Warn tells of trouble that strangers can cause as often as they like. It may leave out what it has said before.
+	Warn func(msg string, args ...any)
+}

@@ -1,0 +1,167 @@
+package ingest
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	const token = "päss/wörd:x"
+	const inPath = "p%C3%A4ss%2Fw%C3%B6rd:x"
+	for _, c := range []struct {
+		name, path, header string
+		user, password     string
+		ok                 bool
+	}{
+		{name: "bearer", header: "Bearer " + token, ok: true},
+		{name: "bearer in other letters", header: "bEARER " + token, ok: true},
+		{name: "basic", user: "anybody", password: token, ok: true},
+		{name: "basic without a user", password: token, ok: true},
+		{name: "path", path: "/" + inPath, ok: true},
+		{name: "path and more", path: "/" + inPath + "/cam/1?x=y", ok: true},
+		{name: "path behind two slashes", path: "//" + inPath + "/", ok: true},
+		{name: "wrong header, right path", header: "Bearer no", path: "/" + inPath, ok: true},
+		{name: "none"},
+		{name: "empty bearer", header: "Bearer "},
+		{name: "no scheme", header: token},
+		{name: "another scheme", header: "Digest " + token},
+		{name: "basic not encoded", header: "Basic " + token},
+		{name: "longer", header: "Bearer " + token + "x"},
+		{name: "shorter", header: "Bearer " + token[:len(token)-1]},
+		{name: "as user", user: token, password: "x"},
+		{name: "second element", path: "/cam/" + inPath},
+		{name: "in the query", path: "/?token=" + inPath},
+		{name: "not decoded once more", path: "/" + strings.ReplaceAll(inPath, "%", "%25")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, Options{Token: token})
+			path := c.path
+			if path == "" {
+				path = "/"
+			}
+			req, err := http.NewRequest(http.MethodPost, r.url(path), strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.header != "" {
+				req.Header.Set("Authorization", c.header)
+			}
+			if c.password != "" {
+				req.SetBasicAuth(c.user, c.password)
+			}
+			resp, err := oneShot.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			want, out := http.StatusUnauthorized, ""
+			if c.ok {
+				want, out = http.StatusNoContent, "body"
+			}
+			if resp.StatusCode != want {
+				t.Errorf("answered %s", resp.Status)
+			}
+			if !c.ok && resp.Header.Get("WWW-Authenticate") != `Basic realm="vw-ingest"` {
+				t.Errorf("headers %v", resp.Header)
+			}
+			r.expectOut([]byte(out))
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+			if strings.Contains(r.log.String(), token) || strings.Contains(r.log.String(), "p%C3") {
+				t.Error("the token is in the log")
+			}
+		})
+	}
+}
+
+// A refused publisher gets a whole response at once, none of its body is read, and its connection is reset.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	body := string(make([]byte, 1<<20))
+	for _, c := range []struct {
+		name, header string
+		status       int
+		want         string // a header line of the answer
+		busy         bool
+	}{
+		{name: "no token", header: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", status: 401, want: "Www-Authenticate"},
+		{name: "GET", header: "GET /s HTTP/1.1\r\nHost: x\r\n\r\n", status: 405, want: "Allow"},
+		{name: "method before token", header: "DELETE / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 405, want: "Allow"},
+		{name: "OPTIONS *", header: "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", status: 405, want: "Allow"},
+		{name: "no length", header: "POST /s HTTP/1.1\r\nHost: x\r\n\r\n", status: 411},
+		{name: "HTTP/1.0 has no chunks", header: "POST /s HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", status: 411},
+		{name: "too large", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", status: 413},
+		{name: "busy", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 409, busy: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, Options{Token: "s", MaxBody: 1 << 20})
+			if c.busy {
+				r.begin("POST /s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+				r.awaitPublisher()
+			}
+			conn := r.begin(c.header)
+			sent := make(chan error, 1)
+			go func() {
+				for range 64 {
+					if _, err := io.WriteString(conn, body); err != nil {
+						sent <- err
+						return
+					}
+				}
+				sent <- nil
+			}()
+			began := time.Now()
+			resp := conn.answer()
+			text, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.status || err != nil || len(text) == 0 || !resp.Close {
+				t.Errorf("answered %s, %q, %v, close %v", resp.Status, text, err, resp.Close)
+			}
+			if c.want != "" && resp.Header.Get(c.want) == "" {
+				t.Errorf("no %s in %v", c.want, resp.Header)
+			}
+			if err := <-sent; err == nil {
+				t.Error("64 MiB were taken from a refused publisher")
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("cut only after %v", took)
+			}
+			r.hard(nil)
+			r.await()
+			r.expectOut(nil)
+			if c := r.counts(); c.In != 0 {
+				t.Errorf("%d bytes were read", c.In)
+			}
+		})
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Token: "s", MaxBody: 100})
+	ask := func(path, length string) *client {
+		return r.begin("POST " + path + " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + length + "\r\n\r\n")
+	}
+	ask("/", "Content-Length: 5").expect(401)
+	ask("/s", "Content-Length: 101").expect(413)
+	for _, length := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		c := ask("/s", length)
+		c.expect(100)
+		ask("/s", length).expect(409)
+		if strings.HasPrefix(length, "T") {
+			c.send(chunk([]byte("hello")) + lastChunk)
+		} else {
+			c.send("hello")
+		}
+		c.expect(204)
+	}
+	ask("/s", "Content-Length: 0").expect(204)
+	r.begin("POST /s HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 5\r\n\r\n").expect(417)
+	r.expectOut([]byte("hellohello"))
+}
