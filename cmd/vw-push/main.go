@@ -1,0 +1,236 @@
+// Command vw-push carries standard input to one or more websocket servers.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/textproto"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/push"
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+func main() {
+	cli.OneProcessor()
+	cli.Main(&ucli.App{
+		Name:      "vw-push",
+		Usage:     "carry standard input to websocket servers",
+		ArgsUsage: "URL [URL …] | --to-file FILE",
+		Description: `Every destination gets the whole stream, as binary messages of whole packets. A lost connection is
+made again. Without --live nothing is lost: what was not confirmed is sent again, and the slowest destination sets
+the pace. With --live the input never waits: what is too old or too much is dropped in whole groups of pictures.
+
+Proxies come from the environment: HTTP_PROXY for ws, HTTPS_PROXY for wss, ALL_PROXY for what has none of these, and
+NO_PROXY for hosts to reach without one. http:// and https:// proxies are asked to CONNECT, for ws too; socks5:// and
+socks5h:// proxies look up names themselves.`,
+		Flags:  append(flags(), cli.CommonFlags(2*time.Second)...),
+		Action: run,
+	})
+}
+
+func flags() []ucli.Flag {
+	return []ucli.Flag{
+		&ucli.StringFlag{Name: "to-file", Usage: "push to the URLs in `FILE`, one a line; SIGHUP reads it again"},
+		&ucli.StringSliceFlag{Name: "header", Usage: "send this header in each handshake (`'Name: value'`; may be repeated)"},
+		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
+		&ucli.StringFlag{Name: "token-file", Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial (or VW_PUSH_TOKEN)"},
+		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
+		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
+		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
+		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
+		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
+		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
+		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout, "a dial may take `D`, from the name to the handshake"),
+		cli.DurationFlag("dead-after", 15*time.Second, "a link is dead when nothing comes back for `D`"),
+		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
+		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
+		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination is out of reach for `D`; 0 is never"),
+	}
+}
+
+func run(c *ucli.Context) error {
+	options, err := readOptions(c)
+	if err != nil {
+		return err
+	}
+	toFile := c.String("to-file")
+	var running atomic.Pointer[push.Pusher]
+	var reload func()
+	if toFile != "" {
+		log := func() *slog.Logger { return cli.NewLogger(cli.Stderr, c.App.Name, c.String("log"), c.Bool("quiet")) }
+		reload = func() { reloadURLs(toFile, running.Load(), log()) }
+	}
+	return cli.RunPipe(c, reload, func(p *cli.Pipe) error {
+		if err := cli.CloseStdout(); err != nil {
+			return err
+		}
+		options.Linger, options.Format = p.Linger, p.Format
+		options.Live, options.Buffer, options.MaxAge = p.Live, p.Buffer, p.MaxAge
+		options.Ledger = p.Ledger
+		options.Log = logger{p.Log, p.Trouble}
+		pusher, err := push.New(options)
+		if err != nil {
+			return err
+		}
+		in, err := cli.OpenStdin()
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		p.SetStats(statsLine(p, pusher))
+		running.Store(pusher)
+		err = pusher.Run(p.Stop.Soft(), p.Stop.Hard(), in)
+		if hint := push.Hint(err); hint != "" {
+			err = cli.WithHint(err, hint)
+		}
+		return err
+	})
+}
+
+func readOptions(c *ucli.Context) (push.Options, error) {
+	o := push.Options{
+		URLs:        c.Args().Slice(),
+		Subprotocol: c.String("subprotocol"),
+		Credentials: push.Credentials{
+			CA: c.String("ca"), Cert: c.String("cert"), Key: c.String("key"), Insecure: c.Bool("insecure"),
+		},
+		DialTimeout: cli.Duration(c, "dial-timeout"),
+		DeadAfter:   cli.Duration(c, "dead-after"),
+		BackoffMin:  cli.Duration(c, "backoff-min"),
+		BackoffMax:  cli.Duration(c, "backoff-max"),
+		GiveUpAfter: cli.Duration(c, "give-up-after"),
+		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
+	}
+	if file := c.String("token-file"); file != "" || os.Getenv(tokenVariable) != "" {
+		o.Credentials.Token = func() (string, error) { return cli.ReadSecret(file, tokenVariable) }
+	}
+	if file := c.String("to-file"); file != "" {
+		if len(o.URLs) > 0 {
+			return o, cli.Usagef("--to-file and URLs do not go together")
+		}
+		var err error
+		if o.URLs, err = readURLs(file); err != nil {
+			return o, err
+		}
+	}
+	switch {
+	case len(o.URLs) == 0:
+		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1")
+	case o.MaxMessage < mpegts.PacketSize:
+		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
+	case o.DeadAfter < 10*time.Millisecond, o.DialTimeout <= 0, o.BackoffMin <= 0:
+		return o, cli.Usagef("--dead-after, --dial-timeout and --backoff-min must be longer than that")
+	case o.BackoffMax < o.BackoffMin:
+		return o, cli.Usagef("--backoff-max is less than --backoff-min")
+	case (o.Credentials.Cert == "") != (o.Credentials.Key == ""):
+		return o, cli.Usagef("--cert and --key go together")
+	}
+	seen := map[string]bool{}
+	for _, u := range o.URLs {
+		if err := wsconn.CheckURL(u); err != nil {
+			return o, cli.WithHint(cli.Usagef("destination %s: %w", wsconn.Redact(u), err), "write it as ws://host/path or wss://host/path")
+		}
+		if seen[u] {
+			return o, cli.Usagef("destination %s twice", wsconn.Redact(u))
+		}
+		seen[u] = true
+	}
+	var err error
+	if o.Proxy, err = wsconn.ProxyFrom(os.Getenv); err != nil {
+		return o, cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
+	}
+	o.Header, err = readHeader(c.StringSlice("header"), c.String("header-file"))
+	return o, err
+}
+
+// tokenVariable is the environment variable that may hold the token.
+const tokenVariable = "VW_PUSH_TOKEN"
+
+// readURLs reads a file of URLs, one a line. Empty lines and lines that begin with # are passed over.
+func readURLs(file string) ([]string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read destinations: %w", err)
+	}
+	var urls []string
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			urls = append(urls, line)
+		}
+	}
+	return urls, nil
+}
+
+// reloadURLs changes the destinations to those that the file has now. A bad file changes nothing.
+func reloadURLs(file string, pusher *push.Pusher, log *slog.Logger) {
+	urls, err := readURLs(file)
+	if err == nil && pusher != nil {
+		err = pusher.SetURLs(urls)
+	}
+	if err != nil {
+		log.Error("the destinations stay as they are", "file", file, "err", err)
+	}
+}
+
+// readHeader puts the headers of the command line and of a file together. No error shows a line: it may be a secret.
+func readHeader(lines []string, file string) (http.Header, error) {
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read header file: %w", err)
+		}
+		lines = append(lines, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' || r == '\r' })...)
+	}
+	header := http.Header{}
+	for _, line := range lines {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		r := textproto.NewReader(bufio.NewReader(strings.NewReader(line + "\r\n\r\n")))
+		parsed, err := r.ReadMIMEHeader()
+		if err != nil || len(parsed) != 1 {
+			return nil, cli.Usagef("a header is not written as 'Name: value'")
+		}
+		for name, values := range parsed {
+			header[name] = append(header[name], values...)
+		}
+	}
+	return header, nil
+}
+
+// logger says what is said often once a second at most, for each destination.
+type logger struct {
+	*slog.Logger
+	trouble *cli.Limiter
+}
+
+func (l logger) Warn(msg string, args ...any) {
+	l.trouble.Warn(fmt.Sprint(msg, args[:min(2, len(args))]), msg, args...)
+}
+
+// statsLine shows, for each destination, the rate since the last line, what waits, what was dropped, and the round trip.
+func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
+	last, lastIn := time.Now(), int64(0)
+	return func() []slog.Attr {
+		now, in := time.Now(), p.Ledger.Snapshot(false).In.Bytes
+		rate := float64(in-lastIn) * 8 / 1e6 / now.Sub(last).Seconds()
+		last, lastIn = now, in
+		attrs := []slog.Attr{slog.Int64("in", in), slog.String("in_rate", fmt.Sprintf("%.2fMbit/s", rate))}
+		for _, s := range pusher.Stats() {
+			attrs = append(attrs, slog.Group(s.To,
+				"connected", s.Connected, "confirmed", s.Counts.Confirmed, "unconfirmed", s.Counts.Unconfirmed,
+				"held", s.Counts.Held, "dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
+		}
+		return attrs
+	}
+}

@@ -1,0 +1,202 @@
+package push
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+// destination is one server, and the queue in front of it.
+type destination struct {
+	url  string
+	name string // the URL without secrets
+	o    *Options
+
+	queue   *stream.Queue
+	account *stream.Account
+
+	joined  bool        // it gets the stream; for the goroutine that feeds
+	leaving atomic.Bool // it is to get its current group of pictures to the end, and no more
+	cancel  context.CancelCauseFunc
+
+	connected atomic.Bool
+	roundTrip atomic.Int64 // of the last ping, in ns
+}
+
+func newDestination(url string, o *Options) *destination {
+	d := &destination{url: url, name: wsconn.Redact(url), o: o}
+	d.account = o.Ledger.Open(d.name)
+	d.queue = stream.NewQueue(stream.QueueOptions{
+		Live:      o.Live,
+		Buffer:    o.Buffer,
+		MaxAge:    o.MaxAge,
+		Retain:    !o.Live,
+		MaxParcel: o.MaxMessage,
+		Account:   d.account,
+		Warn:      func(message, hint string) { o.Log.Warn(message, "to", d.name, "hint", hint) },
+	})
+	return d
+}
+
+// run delivers the queue, over as many connections as it takes. It returns an error only if it gave up. Whatever it
+// returns, nothing is held and nothing unconfirmed when it does.
+func (d *destination) run(ctx context.Context) error {
+	defer d.queue.Abandon(stream.Exit)
+	pause := newBackoff(d.o.BackoffMin, d.o.BackoffMax)
+	since := time.Now() // there was no connection any more
+	for ctx.Err() == nil {
+		err := d.connection(ctx, since, &pause)
+		if err == nil || ctx.Err() != nil || d.queue.Finished() {
+			return nil
+		}
+		var dial *dialError
+		if !errors.As(err, &dial) {
+			since = time.Now()
+		}
+		wait, again := pause.next(retryAfter(err), permanent(err)), true
+		if d.o.GiveUpAfter > 0 {
+			left := time.Until(since.Add(d.o.GiveUpAfter))
+			wait, again = min(wait, left), left > 0
+		}
+		if !again {
+			return fmt.Errorf("%w after %v: %w", ErrGaveUp, d.o.GiveUpAfter, err)
+		}
+		d.say(err, wait)
+		sleep(ctx, wait)
+	}
+	return nil
+}
+
+// dialError says that there was no connection.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+// connection makes one connection and delivers the queue over it. It returns nil when that is at its end and all is
+// confirmed, a dialError, or why the connection was lost.
+func (d *destination) connection(ctx context.Context, since time.Time, pause *backoff) error {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return &dialError{err}
+	}
+	now := time.Now()
+	d.account.AddConnects()
+	d.connected.Store(true)
+	d.o.Log.Info("connected", "to", d.name, "after", now.Sub(since).Round(time.Millisecond),
+		"dropped", d.account.Counts().Dropped.Sum())
+	err = newSession(d, conn).run(ctx)
+	d.connected.Store(false)
+	if err != nil {
+		pause.held(time.Since(now))
+		d.queue.Restart()
+	}
+	return err
+}
+
+func (d *destination) dial(ctx context.Context) (*wsconn.Conn, error) {
+	header, err := d.o.Credentials.header(d.o.Header)
+	if err != nil {
+		return nil, err
+	}
+	config, err := d.o.Credentials.tls()
+	if err != nil {
+		return nil, err
+	}
+	return wsconn.Dial(ctx, d.url, wsconn.DialOptions{
+		Header:      header,
+		Subprotocol: d.o.Subprotocol,
+		TLS:         config,
+		Proxy:       d.o.Proxy,
+		Timeout:     d.o.DialTimeout,
+	})
+}
+
+// say tells why there is no connection, and what can be done.
+func (d *destination) say(err error, wait time.Duration) {
+	msg := "connection lost"
+	var dial *dialError
+	if errors.As(err, &dial) {
+		msg = "no connection"
+	}
+	args := []any{"to", d.name, "err", err, "again_in", wait.Round(time.Millisecond)}
+	if h := Hint(err); h != "" {
+		args = append(args, "hint", h)
+	}
+	d.o.Log.Warn(msg, args...)
+}
+
+// permanent reports whether trying again soon is of no use. It is still tried again: tokens and relays get repaired.
+func permanent(err error) bool {
+	var refused *wsconn.StatusError
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+			return true
+		}
+	}
+	var proxy *wsconn.ProxyError
+	if errors.As(err, &proxy) {
+		switch proxy.Code {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
+			return true
+		}
+	}
+	return unverified(err)
+}
+
+func unverified(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname)
+}
+
+// retryAfter is the pause that a server asked for, or 0.
+func retryAfter(err error) time.Duration {
+	var refused *wsconn.StatusError
+	if errors.As(err, &refused) {
+		return refused.RetryAfter
+	}
+	return 0
+}
+
+// Hint is what a user can do about an error of a destination, or "".
+func Hint(err error) string {
+	var refused *wsconn.StatusError
+	var proxy *wsconn.ProxyError
+	switch {
+	case unverified(err):
+		return "give the server's certificate authority with --ca"
+	case errors.As(err, &proxy) && (proxy.Code == http.StatusProxyAuthRequired || proxy.Code == http.StatusUnauthorized):
+		return "put user and password into the proxy's URL, as http://user:password@host:port (only Basic is known)"
+	case errors.As(err, &proxy):
+		return "the proxy must allow CONNECT to this host and port, and reach it; NO_PROXY names hosts to reach without it"
+	case !errors.As(err, &refused):
+		return ""
+	case refused.Code == http.StatusUnauthorized || refused.Code == http.StatusForbidden:
+		return "give the right token with --token-file or --header-file"
+	case refused.Code >= 500 || refused.Code == http.StatusTooManyRequests:
+		return "" // what there is to do is to wait
+	case refused.Location != "":
+		return "redirects are not followed, since the token must not go elsewhere: give the URL where it leads"
+	}
+	return "is there a websocket server at this path?"
+}
+
+// sleep waits, or returns when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

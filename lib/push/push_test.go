@@ -1,0 +1,431 @@
+package push
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+func options(urls ...string) (Options, *logs) {
+	l := new(logs)
+	return Options{
+		URLs: urls, DeadAfter: 10 * time.Second, BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond,
+		Linger: 10 * time.Second, MaxMessage: 256 << 10, Buffer: 1 << 20, Ledger: stream.NewLedger("test"), Log: l,
+	}, l
+}
+
+// run pushes to the end and checks the ledger.
+func run(t *testing.T, o Options, in io.Reader) (stream.Snapshot, error) {
+	t.Helper()
+	ctx := soon(t)
+	return runUntil(t, context.Background(), ctx, o, in)
+}
+
+func runUntil(t *testing.T, soft, hard context.Context, o Options, in io.Reader) (stream.Snapshot, error) {
+	t.Helper()
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Run(soft, hard, in)
+	s := o.Ledger.Snapshot(true)
+	for _, c := range s.Out {
+		if !c.Balances() || c.Held != 0 || c.Unconfirmed != 0 || c.In != s.In.Bytes {
+			t.Errorf("the ledger at the end: %+v", c)
+		}
+	}
+	return s, err
+}
+
+// numbered is a blob of n bytes in which each eight say where they stand.
+func numbered(n int) []byte {
+	b := make([]byte, 0, n+8)
+	for i := 0; len(b) < n; i++ {
+		b = binary.BigEndian.AppendUint64(b, uint64(i)<<20|0xABCDE)
+	}
+	return b[:n]
+}
+
+func TestDelivers(t *testing.T) {
+	a, b := newServer(t), newServer(t)
+	blob := numbered(5 << 20)
+	o, _ := options(a.url(), b.url())
+	s, err := run(t, o, bytes.NewReader(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, srv := range []*server{a, b} {
+		if code := srv.closedWith(0); code != closeNormal {
+			t.Errorf("server %d: closed with %d", i, code)
+		}
+		if got := srv.all(); len(got) != 1 || !bytes.Equal(got[0], blob) {
+			t.Errorf("server %d did not get the blob", i)
+		}
+		if c := s.Out[i]; c.Confirmed != int64(len(blob)) || c.Written != c.Confirmed || c.Messages != int64(len(srv.connections[0].sizes)) {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+func TestMessageSizes(t *testing.T) {
+	for size, want := range map[int][]int{4096: {4096}, 4097: {4096, 1}} {
+		srv := newServer(t)
+		o, _ := options(srv.url())
+		o.MaxMessage = 4096
+		if _, err := run(t, o, bytes.NewReader(make([]byte, size))); err != nil {
+			t.Fatal(err)
+		}
+		srv.closedWith(0)
+		got := srv.connections[0].sizes
+		if len(got) != len(want) || got[0] != want[0] {
+			t.Errorf("%d bytes came as messages of %v, want %v", size, got, want)
+		}
+	}
+}
+
+// TestResends: whatever happens to connections, each byte arrives, in order; repeats only where a connection begins.
+func TestResends(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	srv := newServer(t)
+	const connections = 40
+	limits := make([]int, connections)
+	for i := range limits {
+		limits[i] = random.IntN(300_000)
+	}
+	srv.handle = func(c *connection) {
+		if c.n >= connections {
+			c.read(-1)
+			return
+		}
+		c.read(limits[c.n])
+		switch c.n % 3 {
+		case 0:
+			c.reset()
+		case 1:
+			_ = c.conn.Close(srv.over, closeGoingAway, "restart")
+		case 2:
+			c.tcp.Close()
+		}
+	}
+	blob := numbered(8 << 20)
+	o, _ := options(srv.url())
+	s, err := run(t, o, bytes.NewReader(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.closedWith(0)
+	covered := 0
+	for i, got := range srv.all() {
+		if len(got) == 0 {
+			continue
+		}
+		start := int(binary.BigEndian.Uint64(got)>>20) * 8
+		if len(got) >= 8 && (start > covered || start+len(got) > len(blob) || !bytes.Equal(got, blob[start:start+len(got)])) {
+			t.Fatalf("connection %d begins at %d with %d bytes; %d were covered", i, start, len(got), covered)
+		}
+		covered = max(covered, start+len(got))
+	}
+	if covered != len(blob) {
+		t.Errorf("%d of %d bytes arrived", covered, len(blob))
+	}
+	if c := s.Out[0]; c.Confirmed != int64(len(blob)) || c.Connects <= connections || c.Resent == 0 || c.Written-c.Resent != c.Confirmed {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestLiveLoses: with live, a connection that is lost costs what was not confirmed, and the next begins with a keyframe.
+func TestLiveLoses(t *testing.T) {
+	srv := newServer(t)
+	again := make(chan struct{})
+	srv.handle = func(c *connection) {
+		if c.n == 0 {
+			c.read(20_000)
+			c.reset()
+			return
+		}
+		close(again)
+		c.read(-1)
+	}
+	g := tsgen.New(tsgen.Options{GOP: 4, KeyPackets: 10, FramePackets: 5})
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		for range 40 {
+			_, _ = w.Write(g.Frame(nil))
+		}
+		<-again
+		for range 8 {
+			_, _ = w.Write(g.Frame(nil))
+		}
+	}()
+	o, l := options(srv.url())
+	o.Live = true
+	o.Format = stream.TS
+	s, err := run(t, o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := s.Out[0]; c.Dropped.Lost == 0 || c.Confirmed+c.Dropped.Sum() != c.In || c.Connects != 2 {
+		t.Errorf("%+v", c)
+	}
+	if l.count("connection lost") != 1 {
+		t.Errorf("%q", l.lines)
+	}
+}
+
+func TestDeadLink(t *testing.T) {
+	srv := newServer(t)
+	srv.handle = func(c *connection) {
+		if c.n == 0 {
+			<-srv.over.Done() // it reads nothing and answers nothing
+			return
+		}
+		c.read(-1)
+	}
+	blob := numbered(30 << 20)
+	o, l := options(srv.url())
+	o.DeadAfter = 300 * time.Millisecond
+	s, err := run(t, o, bytes.NewReader(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := srv.all()[1]; !bytes.Equal(got, blob) {
+		t.Errorf("%d bytes on the second connection", len(got))
+	}
+	if s.Out[0].Connects != 2 || l.count("connection lost") != 1 {
+		t.Errorf("%+v, %q", s.Out[0], l.lines)
+	}
+}
+
+// TestIdleLinkIsKept: nothing to send is not death.
+func TestIdleLinkIsKept(t *testing.T) {
+	srv := newServer(t)
+	o, l := options(srv.url())
+	o.DeadAfter = 200 * time.Millisecond
+	r, w := io.Pipe()
+	go func() {
+		<-srv.arrived
+		time.Sleep(4 * o.DeadAfter) // the time that must pass
+		_, _ = w.Write([]byte("late"))
+		w.Close()
+	}()
+	if _, err := run(t, o, r); err != nil {
+		t.Fatal(err)
+	}
+	if l.count("connection lost") != 0 {
+		t.Errorf("%q", l.lines)
+	}
+}
+
+// TestSlowLinkIsKept: a link that moves is not dead, though no pong comes for longer than DeadAfter.
+func TestSlowLinkIsKept(t *testing.T) {
+	srv := newServer(t)
+	srv.handle = func(c *connection) {
+		if tcp, ok := c.tcp.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(16 << 10)
+		}
+		piece := make([]byte, 16<<10)
+		for {
+			_, r, err := c.conn.NextMessage(srv.over)
+			for err == nil {
+				var n int
+				n, err = io.ReadFull(r, piece)
+				c.bytes = append(c.bytes, piece[:n]...)
+				time.Sleep(30 * time.Millisecond) // 540 kB/s: half a second for a message, and for the ping behind it
+			}
+			if err != io.EOF && err != io.ErrUnexpectedEOF {
+				return
+			}
+		}
+	}
+	o, l := options(srv.url())
+	o.DeadAfter = 250 * time.Millisecond
+	blob := numbered(1 << 20)
+	if _, err := run(t, o, bytes.NewReader(blob)); err != nil {
+		t.Fatal(err)
+	}
+	if got := srv.all(); len(got) != 1 || !bytes.Equal(got[0], blob) || l.count("connection lost") != 0 {
+		t.Errorf("%d connections, %q", len(got), l.lines)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	srv := newServer(t)
+	dials := 0
+	srv.check = func(*http.Request) int {
+		dials++
+		if dials > 3 {
+			return 0
+		}
+		return []int{http.StatusUnauthorized, http.StatusServiceUnavailable, http.StatusNotFound}[dials-1]
+	}
+	o, l := options(srv.url())
+	if _, err := run(t, o, bytes.NewReader([]byte("patience"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := srv.all(); len(got) != 1 || string(got[0]) != "patience" {
+		t.Errorf("%q", got)
+	}
+	if l.count("no connection") != 3 {
+		t.Errorf("%q", l.lines)
+	}
+}
+
+func TestGivesUp(t *testing.T) {
+	srv := newServer(t)
+	srv.check = func(*http.Request) int { return http.StatusForbidden }
+	o, _ := options(srv.url())
+	o.GiveUpAfter = 50 * time.Millisecond
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() { _, _ = w.Write([]byte("in vain")) }()
+	begun := time.Now()
+	go func() { // the input has no end of its own, and cannot be cut short
+		<-soon(t).Done()
+		w.Close()
+	}()
+	_, err := run(t, o, &stoppable{r})
+	if !errors.Is(err, ErrGaveUp) {
+		t.Errorf("%v", err)
+	}
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("after %v", d)
+	}
+}
+
+// stoppable is a pipe whose reads can be cut short, as a tool's standard input.
+type stoppable struct{ *io.PipeReader }
+
+func (s *stoppable) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() && t.Before(time.Now()) {
+		return s.CloseWithError(errors.New("stopped"))
+	}
+	return nil
+}
+
+func TestBackoff(t *testing.T) {
+	b := newBackoff(100*time.Millisecond, time.Second)
+	longest := time.Duration(0)
+	for i := range 50 {
+		d := b.next(0, false)
+		if d < 100*time.Millisecond || d > time.Second {
+			t.Fatalf("pause %d is %v", i, d)
+		}
+		longest = max(longest, d)
+	}
+	if longest < 500*time.Millisecond {
+		t.Errorf("the longest of 50 pauses is %v", longest)
+	}
+	if d := b.next(3*time.Second, false); d != 3*time.Second {
+		t.Errorf("%v though the server asked for 3s", d)
+	}
+	b.held(time.Second)
+	if b.ceiling != b.max {
+		t.Error("a connection of a second counts as steady")
+	}
+	b.held(time.Minute)
+	if d := b.next(0, false); d != 100*time.Millisecond {
+		t.Errorf("%v after a steady connection", d)
+	}
+	if d := b.next(0, true); d < 500*time.Millisecond {
+		t.Errorf("%v after a permanent refusal", d)
+	}
+}
+
+// TestToken: the token is read again at each dial.
+func TestToken(t *testing.T) {
+	srv := newServer(t)
+	srv.check = func(r *http.Request) int {
+		if r.Header.Get("Authorization") != "Bearer new" || r.Header.Get("X-Camera") != "1" {
+			return http.StatusUnauthorized
+		}
+		return 0
+	}
+	o, _ := options(srv.url())
+	o.Header = http.Header{"X-Camera": {"1"}}
+	reads := 0
+	o.Credentials.Token = func() (string, error) {
+		if reads++; reads > 3 {
+			return "new", nil
+		}
+		return "old", nil
+	}
+	if _, err := run(t, o, bytes.NewReader([]byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStopsInTime: whatever the peer does, the end comes Linger and a second after the signal.
+func TestStopsInTime(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		srv := newServer(t)
+		srv.handle = func(c *connection) { <-srv.over.Done() }
+		o, _ := options(srv.url())
+		o.Live = live
+		o.Linger = 300 * time.Millisecond
+		soft, signal := context.WithCancel(context.Background())
+		r, w := io.Pipe()
+		go func() {
+			blob := make([]byte, 100_000)
+			for {
+				if _, err := w.Write(blob); err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			<-srv.arrived
+			signal()
+		}()
+		begun := time.Now()
+		s, err := runUntil(t, soft, soon(t), o, &stoppable{r})
+		r.Close()
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		if d := time.Since(begun); d > o.Linger+time.Second {
+			t.Errorf("live %v: it took %v", live, d)
+		}
+		if s.Dropped() == 0 {
+			t.Errorf("live %v: nothing is dropped, though nothing arrived: %+v", live, s.Out)
+		}
+	}
+}
+
+// TestLiveNeverWaits: a server that stalls does not keep the input waiting.
+func TestLiveNeverWaits(t *testing.T) {
+	srv := newServer(t)
+	srv.handle = func(c *connection) { <-srv.over.Done() }
+	o, _ := options(srv.url())
+	o.Live, o.Format, o.Linger = true, stream.TS, 10*time.Millisecond
+	g := tsgen.New(tsgen.Options{GOP: 4, KeyPackets: 100, FramePackets: 50})
+	frames := 0
+	in := readerFunc(func(p []byte) (int, error) {
+		if frames == 2000 { // 25 times the buffer, and several times what the kernel takes
+			return 0, io.EOF
+		}
+		frames++
+		return copy(p, g.Frame(nil)), nil
+	})
+	s, err := run(t, o, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := s.Out[0]; c.Dropped.Full == 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,218 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+const (
+	// confirmEvery is the pause between pings while data flows.
+	confirmEvery = 500 * time.Millisecond
+	// closeTimeout is how long the close handshake may take once all is confirmed: nothing depends on it any more.
+	closeTimeout = 2 * time.Second
+	// farewell is how long it may take when there is no time.
+	farewell = 200 * time.Millisecond
+)
+
+// Codes of RFC 6455, 7.4.1.
+const (
+	closeNormal    = 1000
+	closeGoingAway = 1001
+)
+
+// errDead says that a link brought nothing for too long.
+var errDead = errors.New("the link is dead")
+
+// session delivers a queue over one connection. One goroutine sends, a second has what was sent confirmed, and a third
+// ends them when the connection has ended or the link is dead.
+type session struct {
+	d     *destination
+	conn  *wsconn.Conn
+	start time.Time
+
+	// sent and confirmed are positions in the stream: up to where the socket has taken everything, and up to where the
+	// peer has read it.
+	sent, confirmed atomic.Int64
+	lastPong        atomic.Int64 // in ns after start
+
+	news  chan struct{} // holds a token when something was sent
+	hurry chan struct{} // holds a token when the next ping is not to wait
+	pong  chan struct{} // holds a token when a pong came
+}
+
+func newSession(d *destination, conn *wsconn.Conn) *session {
+	token := func() chan struct{} { return make(chan struct{}, 1) }
+	return &session{d: d, conn: conn, start: time.Now(), news: token(), hurry: token(), pong: token()}
+}
+
+// run returns nil when the queue is at its end and all is confirmed, else why the connection is lost. It closes the
+// connection.
+func (s *session) run(parent context.Context) error {
+	s.conn.Discard()
+	ctx, lose := context.WithCancelCause(parent)
+	var running sync.WaitGroup
+	running.Go(func() { s.confirm(ctx) })
+	running.Go(func() { lose(s.watch(ctx)) })
+	err := s.send(ctx)
+	if err == nil {
+		err = s.settle(ctx)
+	}
+	s.end(parent, err)
+	lose(nil)
+	running.Wait()
+	return err
+}
+
+// send takes parcels and sends each as a message, until the end of the queue.
+func (s *session) send(ctx context.Context) error {
+	for {
+		p, err := s.d.queue.Take(ctx)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return context.Cause(ctx)
+		}
+		s.d.account.AddWritten(&p)
+		err = s.conn.Write(ctx, p.Data)
+		p.Release()
+		if err != nil {
+			return lossOf(ctx, err)
+		}
+		s.d.account.AddMessages(1)
+		s.sent.Store(p.Pos)
+		wake(s.news)
+		if p.Pos-s.confirmed.Load() >= s.d.o.Buffer/4 {
+			wake(s.hurry)
+		}
+	}
+}
+
+// lossOf is why a session's context was ended, if it was, or else err.
+func lossOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// settle waits until everything that was sent is confirmed.
+func (s *session) settle(ctx context.Context) error {
+	for s.confirmed.Load() < s.sent.Load() {
+		wake(s.hurry)
+		select {
+		case <-s.pong:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// confirm sends a ping after data, one at a time, and confirms at its pong what was written before it. While nothing is
+// sent it pings now and then, so that a dead link is noticed and those between keep it open.
+func (s *session) confirm(ctx context.Context) {
+	idle := s.d.o.DeadAfter / 3
+	for {
+		if !wait(ctx, s.news, idle) {
+			return
+		}
+		pos, at := s.sent.Load(), time.Now()
+		if s.conn.Ping(ctx) != nil {
+			return // watch sees why
+		}
+		s.d.roundTrip.Store(int64(time.Since(at)))
+		s.lastPong.Store(int64(time.Since(s.start)))
+		s.d.queue.Confirm(pos)
+		s.confirmed.Store(pos)
+		wake(s.pong)
+		if !wait(ctx, s.hurry, min(confirmEvery, idle)) {
+			return
+		}
+	}
+}
+
+// watch returns why the connection has ended, or errDead when for DeadAfter there was neither a pong nor a byte
+// acknowledged by the peer's TCP. A link that moves is not dead, however slow: a write that has returned proves nothing.
+func (s *session) watch(ctx context.Context) error {
+	limit := s.d.o.DeadAfter
+	tick := time.NewTicker(max(limit/8, time.Millisecond))
+	defer tick.Stop()
+	var moved uint64
+	var last time.Duration // when something moved, after start
+	dropped := s.d.account.Counts().Dropped.Sum()
+	for {
+		select {
+		case <-s.conn.Done():
+			return s.conn.Err()
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if c := s.d.account.Counts(); c.Dropped.Sum() > dropped {
+			s.d.o.Log.Warn("the link is slower than the stream", "to", s.d.name, "dropped", c.Dropped.Sum()-dropped, "held", c.Held)
+			dropped = c.Dropped.Sum()
+		}
+		now := time.Since(s.start)
+		if m := s.movement(); m != moved {
+			moved, last = m, now
+		}
+		last = max(last, time.Duration(s.lastPong.Load()))
+		if now-last > limit {
+			return fmt.Errorf("%w: no answer and no acknowledged byte for %v", errDead, limit)
+		}
+	}
+}
+
+// movement is a figure that changes when the link moves.
+func (s *session) movement() uint64 {
+	if acked, ok := s.conn.Acked(); ok {
+		return acked
+	}
+	return uint64(s.sent.Load()) - uint64(s.conn.Unsent())
+}
+
+// end closes the connection: properly when all is confirmed, in a hurry when there is no time, else at once.
+func (s *session) end(parent context.Context, err error) {
+	switch {
+	case err == nil:
+		ctx, cancel := context.WithTimeout(parent, closeTimeout)
+		defer cancel()
+		if err := s.conn.Close(ctx, closeNormal, ""); err != nil {
+			s.d.o.Log.Warn("all was confirmed, but the connection did not close in order", "to", s.d.name, "err", err)
+		}
+	case parent.Err() != nil:
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), farewell)
+		defer cancel()
+		_ = s.conn.Close(ctx, closeGoingAway, "") // it is cut short anyway
+	default:
+		s.conn.CloseNow()
+	}
+}
+
+// wait waits for a token, for limit at most. It returns false when ctx ends.
+func wait(ctx context.Context, token <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-token:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func wake(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}
