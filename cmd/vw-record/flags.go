@@ -1,0 +1,145 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/record"
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+const description = `Files are named by TEMPLATE: strftime conversions for the time at which the file
+begins, in UTC, as in 'rec/cam1-%Y%m%dT%H%M%SZ.ts'. Folders are made. A name that
+is taken gets _001, _002, … before its extension; nothing is ever overwritten. A
+file has its name when it is whole and on the disk; until then it is a hidden file
+in the same folder. What a crash left of one is kept at the next start, as
+NAME.partial.ts.
+
+A file ends at the first keyframe at or after a --rotate limit. If none comes
+within one more limit, it ends there, and the next file begins without one. A
+stream that is not MPEG-TS is cut at the byte. A file that does not begin with PAT
+and PMT gets them put in front.
+
+With a --keep flag or --min-free, the oldest files are deleted: those of the
+manifest, or without one those whose names TEMPLATE makes; in the order in which
+they were recorded; never the newest. A disk that is full then takes the oldest
+file, too.
+
+SIGHUP begins a new file at the next keyframe. The first SIGINT or SIGTERM reads on
+to the end of standard input and finishes, the second stops now.`
+
+func app() *ucli.App {
+	return &ucli.App{
+		Name:        "vw-record",
+		Usage:       "record standard input to files, each of which plays alone",
+		UsageText:   "vw-record [flags] TEMPLATE",
+		ArgsUsage:   "TEMPLATE",
+		Description: description,
+		Flags: append([]ucli.Flag{
+			cli.SizeFlag("rotate-size", 0, "begin a new file after `SIZE`"),
+			cli.DurationFlag("rotate-time", 0, "begin a new file after `D`, by the stream's own clock"),
+			&ucli.Int64Flag{Name: "rotate-frames", Usage: "begin a new file after `N` video frames"},
+			&ucli.BoolFlag{Name: "align", Usage: "with --rotate-time: at multiples of it on the clock, in UTC"},
+			cli.SizeFlag("stop-size", 0, "record at most `SIZE` in all, then exit"),
+			cli.DurationFlag("stop-time", 0, "record `D` in all, then exit"),
+			&ucli.Int64Flag{Name: "stop-frames", Usage: "record `N` video frames in all, then exit"},
+			&ucli.Int64Flag{Name: "keep-files", Usage: "keep the newest `N` files, delete older ones"},
+			cli.SizeFlag("keep-size", 0, "keep the newest files that take at most `SIZE` on the disk"),
+			cli.DurationFlag("keep-age", 0, "delete files that were finished longer than `D` ago"),
+			cli.SizeFlag("min-free", 0, "delete the oldest files while less than `SIZE` of the disk is free"),
+			cli.DurationFlag("sync", 0, "sync the open file every `D`: what a power cut can take"),
+			&ucli.BoolFlag{Name: "tee", Usage: "copy standard input to standard output"},
+			&ucli.StringFlag{Name: "manifest", Usage: "append a line of JSON for each file, with its SHA-256, to `FILE`"},
+			&ucli.StringFlag{Name: "playlist", Usage: "write an HLS playlist of the finished files to `FILE` (.m3u8)"},
+			&ucli.IntFlag{Name: "playlist-size", Usage: "show the newest `N` files in the playlist; 0 is all"},
+			&ucli.StringFlag{Name: "exec", Usage: "run `CMD` for each finished file, which it learns from VW_FILE, VW_BYTES, …"},
+		}, cli.CommonFlags(0)...),
+		Action: run,
+	}
+}
+
+// readFlags reads and checks what the user wants. Its errors have status 2.
+func readFlags(c *ucli.Context) (config record.Config, err error) {
+	config = record.Config{
+		Limits: record.Limits{
+			RotateSize: cli.Size(c, "rotate-size"), RotateTime: cli.Duration(c, "rotate-time"),
+			RotateFrames: c.Int64("rotate-frames"), Align: c.Bool("align"),
+			StopSize: cli.Size(c, "stop-size"), StopTime: cli.Duration(c, "stop-time"),
+			StopFrames: c.Int64("stop-frames"),
+		},
+		Keep: record.Retention{
+			Files: c.Int64("keep-files"), Size: cli.Size(c, "keep-size"),
+			Age: cli.Duration(c, "keep-age"), MinFree: cli.Size(c, "min-free"),
+		},
+		Sync: cli.Duration(c, "sync"), Manifest: c.String("manifest"),
+		Playlist: c.String("playlist"), PlaylistSize: c.Int("playlist-size"),
+		Exec: c.String("exec"), ExecOutput: os.Stderr,
+	}
+	if config.Template, err = template(c); err != nil {
+		return config, err
+	}
+	for name, isPositive := range map[string]bool{
+		"rotate-size": config.Limits.RotateSize > 0, "rotate-time": config.Limits.RotateTime > 0,
+		"rotate-frames": config.Limits.RotateFrames > 0,
+		"stop-size":     config.Limits.StopSize > 0, "stop-time": config.Limits.StopTime > 0,
+		"stop-frames": config.Limits.StopFrames > 0,
+		"keep-files":  config.Keep.Files > 0, "keep-size": config.Keep.Size > 0,
+		"keep-age": config.Keep.Age > 0, "min-free": config.Keep.MinFree > 0,
+	} {
+		if c.IsSet(name) && !isPositive {
+			return config, cli.Usagef("--%s must be more than 0", name)
+		}
+	}
+	switch {
+	case config.Limits.Align && config.Limits.RotateTime == 0:
+		err = cli.Usagef("--align without --rotate-time")
+	case c.IsSet("manifest") && config.Manifest == "":
+		err = cli.Usagef("--manifest needs the name of a file")
+	case c.IsSet("playlist") && config.Playlist == "":
+		err = cli.Usagef("--playlist needs the name of a file")
+	case config.PlaylistSize < 0:
+		err = cli.Usagef("--playlist-size must not be negative")
+	case c.IsSet("playlist-size") && config.Playlist == "":
+		err = cli.Usagef("--playlist-size without --playlist")
+	case c.IsSet("exec") && config.Exec == "":
+		err = cli.Usagef("--exec needs a command")
+	}
+	return config, err
+}
+
+func template(c *ucli.Context) (*record.Template, error) {
+	const hint = "vw-record 'rec/cam1-%Y%m%dT%H%M%SZ.ts' names files by the time at which they begin"
+	switch c.NArg() {
+	case 0:
+		return nil, cli.WithHint(cli.Usagef("no template for the names of files"), hint)
+	case 1:
+	default:
+		return nil, cli.WithHint(cli.Usagef("more than one template: %q", c.Args().Slice()), hint)
+	}
+	t, err := record.ParseTemplate(c.Args().First())
+	if err != nil {
+		return nil, cli.WithHint(cli.Usagef("%w", err), hint)
+	}
+	return t, nil
+}
+
+// statsLine is what --stats tells.
+func statsLine(s stream.Snapshot) []slog.Attr {
+	attrs := []slog.Attr{slog.Int64("in", s.In.Bytes)}
+	for _, out := range s.Out {
+		about := []any{
+			slog.Int64("confirmed", out.Confirmed), slog.Int64("unconfirmed", out.Unconfirmed),
+			slog.Int64("held", out.Held), slog.Int64("dropped", out.Dropped.Sum()),
+		}
+		name := "stdout"
+		if out.Recorded != nil {
+			name = "recorded"
+			about = append(about, slog.Int64("segments", out.Segments), slog.Int64("frames", out.Frames))
+		}
+		attrs = append(attrs, slog.Group(name, about...))
+	}
+	return attrs
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestReadOnly: where nothing can be written is an error at the start, with --live too.
+func TestReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		t.Skipf("a read-only file system cannot be mounted (%v): not tested", err)
+	}
+	defer func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}()
+	cmd := exec.Command("vw-record", "--live", filepath.Join(dir, "x.ts"))
+	cmd.Stdin = strings.NewReader("x")
+	out, _ := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !bytes.Contains(out, []byte("read-only file system")) {
+		t.Errorf("%v: %s", cmd.ProcessState, out)
+	}
+}

@@ -1,0 +1,179 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+)
+
+// faults are one for each operation; each strikes when some files are finished already.
+var faults = []faultyDisk{
+	{op: "create", first: 5, last: 5},
+	{op: "write", first: 20, last: 20},
+	{op: "write", first: 20, last: 20, short: 1000},
+	{op: "write", first: 1, last: 1},
+	{op: "sync", first: 3, last: 3},
+	{op: "rename", first: 3, last: 3},
+	{op: "syncfolder", first: 5, last: 5},
+	{op: "close", first: 3, last: 3},
+}
+
+// TestFaultEndsLossless: without live a disk that fails is an error, and what was finished is whole.
+func TestFaultEndsLossless(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 100)
+	for i := range faults {
+		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short, err: errFault}
+		t.Run(fmt.Sprintf("%s/%d", f.op, i), func(t *testing.T) {
+			tr := newTrial(t, sized{bytes.NewReader(b), 2000}, Limits{RotateFrames: 5})
+			tr.disk = f
+			if err := tr.run(); !errors.Is(err, errFault) {
+				t.Fatalf("error %v", err)
+			}
+			c := tr.counts()
+			var recorded int64
+			for _, f := range tr.files() {
+				recorded += f.Bytes - f.Injected
+				if !bytes.Contains(b, f.data) {
+					t.Errorf("%s is no part of the stream", f.File)
+				}
+			}
+			if c.Confirmed > recorded || c.Confirmed == int64(len(b)) {
+				t.Errorf("confirmed %d, recorded %d", c.Confirmed, recorded)
+			}
+		})
+	}
+}
+
+// TestFaultIsOutlived: with live what could not be recorded is counted, and files go on at a group of pictures.
+func TestFaultIsOutlived(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 500)
+	for i := range faults {
+		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short, err: errFault}
+		if f.op == "create" {
+			f.last += 2
+		}
+		t.Run(fmt.Sprintf("%s/%d", f.op, i), func(t *testing.T) {
+			tr := newTrial(t, sized{bytes.NewReader(b), 2000}, Limits{RotateFrames: 5})
+			tr.disk, tr.config.Live = f, true
+			if err := tr.run(); err != nil {
+				t.Fatal(err)
+			}
+			c := tr.counts()
+			files := tr.files()
+			var recorded, dropped int64
+			for _, f := range files {
+				recorded += f.Bytes - f.Injected
+				dropped += f.Dropped
+				if !f.StartsAtKeyframe && f.Reason != Partial {
+					t.Errorf("%s does not start at a keyframe", f.File)
+				}
+			}
+			// A file that was written but not confirmed counts as lost, and may be there all the same.
+			if c.Confirmed > recorded || c.Confirmed+c.Dropped.Sum() != int64(len(b)) || dropped != c.Dropped.Sum() {
+				t.Errorf("recorded %d, dropped %d, %+v", recorded, dropped, c)
+			}
+			if f.op == "create" && c.Dropped.Sum() != 0 {
+				t.Errorf("a parcel in hand was dropped: %+v", c)
+			}
+			if last := files[len(files)-1]; !bytes.HasSuffix(b, last.data) {
+				t.Error("the last file does not end as the stream")
+			}
+			if f.op != "close" && tr.said.String() == "" {
+				t.Error("nothing was said")
+			}
+		})
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestCannotStart: what can never work is an error at the start, with live too.
+func TestCannotStart(t *testing.T) {
+	blocked := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, live := range []bool{false, true} {
+		tr := newTrial(t, bytes.NewReader(nil), Limits{})
+		tr.config.Live = live
+		tr.config.Template = mustTemplate(t, filepath.Join(blocked, "x.ts"))
+		if _, err := New(tr.config); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("a folder that is a file: %v", err)
+		}
+		tr.config.Template = mustTemplate(t, filepath.Join(tr.dir, "x.ts"))
+		tr.config.Manifest = tr.dir
+		if _, err := New(tr.config); !errors.Is(err, syscall.EISDIR) {
+			t.Errorf("a manifest that is a folder: %v", err)
+		}
+		tr.config.Manifest = ""
+		if _, err := newRecording(tr.config, &faultyDisk{op: "create", first: 1, last: 1, err: syscall.EROFS}); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("a file system that is read-only: %v", err)
+		}
+	}
+}
+
+// TestRename never replaces, by either way.
+func TestRename(t *testing.T) {
+	for name, rename := range map[string]func(string, string) error{"rename": osDisk{}.Rename, "link": linkNoReplace} {
+		dir := t.TempDir()
+		from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+		write := func(path, text string) {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(from, "new")
+		write(to, "old")
+		if err := rename(from, to); !errors.Is(err, os.ErrExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, _ := os.ReadFile(to); string(b) != "old" {
+			t.Errorf("%s replaced a file", name)
+		}
+		if err := rename(from, to+"2"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(from); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s left the old name", name)
+		}
+	}
+}
+
+// TestNamesAreNeverTaken: files of others keep their names, and ours are in order.
+func TestNamesAreNeverTaken(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 2}, 10)
+	tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 2})
+	tr.config.Manifest = filepath.Join(t.TempDir(), "manifest.jsonl")
+	for _, name := range []string{"cam.ts", "cam_002.ts"} {
+		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if b, err := os.ReadFile(filepath.Join(tr.dir, name)); string(b) != name {
+				t.Errorf("%s: %q, %v", name, b, err)
+			}
+		}()
+	}
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := os.ReadFile(tr.config.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cam_001.ts", "cam_003.ts", "cam_004.ts", "cam_005.ts", "cam_006.ts"} {
+		before, after, ok := bytes.Cut(lines, []byte(name))
+		if !ok || bytes.Contains(before, []byte("\n")) {
+			t.Errorf("%s is not next in the manifest", name)
+		}
+		_, lines, _ = bytes.Cut(after, []byte("\n"))
+	}
+}

@@ -1,0 +1,289 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// finisher makes segments files: synced, named, confirmed and listed, one after the other. It has a goroutine of its
+// own, because a sync can take seconds and the next segment is to be written meanwhile.
+type finisher struct {
+	template *Template
+	disk     disk
+	queue    *stream.Queue
+	account  *stream.Account
+	manifest *manifest // nil: none
+	playlist *playlist // nil: none
+	archive  *archive
+	hook     *hook // nil: none
+	log      *slog.Logger
+	trouble  Trouble
+	live     bool
+
+	jobs chan job
+	done chan struct{}
+
+	mu     sync.Mutex
+	failed error // what has gone wrong since failure was last asked
+
+	// The rest is for the goroutine.
+
+	cancel context.CancelCauseFunc
+	// broken: a segment was lost. Nothing behind it can be confirmed until the queue has been told.
+	broken bool
+	// again: a file was left under its temporary name, to be kept when the disk works again.
+	again    bool
+	recorded stream.Recorded
+	wanted   string // the last name, without a number
+	number   int    // the number that it got
+	folder   string // the last one whose parents were synced
+}
+
+// job is a segment to finish; or with ack only the wish to know when all before it are done.
+type job struct {
+	segment *segment
+	err     error // why the segment can only be left as it is
+	ack     chan struct{}
+	anew    bool // with ack: the queue will be told of what was lost
+}
+
+// waitingSegments is how many segments may wait for the finisher before the writer does.
+const waitingSegments = 8
+
+// start starts the goroutine; close ends it. cancel is called when the recording must not go on.
+func (f *finisher) start(cancel context.CancelCauseFunc) {
+	f.cancel = cancel
+	f.jobs, f.done = make(chan job, waitingSegments), make(chan struct{})
+	go f.run()
+}
+
+// finish takes a segment over.
+func (f *finisher) finish(s *segment) { f.jobs <- job{segment: s} }
+
+// abandon takes over a segment that cannot be made whole now.
+func (f *finisher) abandon(s *segment, err error) { f.jobs <- job{segment: s, err: err} }
+
+// flush waits until everything so far is done. After it the queue must be told of what was lost.
+func (f *finisher) flush() { f.wait(job{anew: true}) }
+
+// settle waits until everything so far is done.
+func (f *finisher) settle() { f.wait(job{}) }
+
+func (f *finisher) wait(j job) {
+	j.ack = make(chan struct{})
+	f.jobs <- j
+	<-j.ack
+}
+
+// close waits until everything is done, and returns what went wrong and was not told yet.
+func (f *finisher) close() error {
+	close(f.jobs)
+	<-f.done
+	return f.failure()
+}
+
+// failure returns what has gone wrong since it was last called.
+func (f *finisher) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.failed
+	f.failed = nil
+	return err
+}
+
+func (f *finisher) fail(err error) {
+	f.mu.Lock()
+	f.failed = errors.Join(f.failed, err)
+	f.mu.Unlock()
+	if !f.live {
+		f.cancel(err)
+	}
+}
+
+// tidyEvery is how often, apart from each finished file, the rules of retention are looked at: files grow older, and the
+// disk may fill by the open file or by others.
+const tidyEvery = time.Second
+
+func (f *finisher) run() {
+	defer close(f.done)
+	f.account.SetRecorded(f.recorded)
+	f.takeStock()
+	f.keepLeftovers()
+	f.tidy()
+	var due <-chan time.Time
+	if f.archive.rules.Age > 0 || f.archive.rules.MinFree > 0 {
+		ticker := time.NewTicker(tidyEvery)
+		defer ticker.Stop()
+		due = ticker.C
+	}
+	for {
+		select {
+		case <-due:
+			f.tidy()
+		case j, ok := <-f.jobs:
+			if !ok {
+				if f.again {
+					f.keepLeftovers()
+				}
+				f.end()
+				return
+			}
+			f.do(j)
+		}
+	}
+}
+
+func (f *finisher) do(j job) {
+	if j.ack != nil {
+		f.broken = f.broken && !j.anew
+		close(j.ack)
+		return
+	}
+	err := j.err
+	if err == nil {
+		err = f.complete(j.segment)
+	}
+	// Until here the lock of the file tells other recorders that it will be entered.
+	if cerr := j.segment.file.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close %s: %w", j.segment.path, cerr)
+	}
+	switch {
+	case err != nil:
+		f.broken, f.again = true, true
+		f.fail(err)
+	case f.again && !j.segment.empty():
+		f.again = false
+		f.keepLeftovers()
+	}
+	f.tidy()
+}
+
+// tidy deletes what retention no longer keeps, and what was told of that.
+func (f *finisher) tidy() {
+	f.archive.enforce()
+	removed := f.archive.takeRemoved()
+	if f.playlist != nil {
+		for _, name := range removed {
+			f.playlist.forget(filepath.Join(f.template.folder, name))
+		}
+		if err := f.playlist.flush(); err != nil {
+			f.trouble.Warn("playlist", "playlist not written; it will be, with the next file", "err", err)
+		}
+	}
+	if f.manifest != nil {
+		f.manifest.forget(removed)
+		if err := f.manifest.compact(f.archive.count()); err != nil {
+			f.trouble.Warn("manifest", "lines of deleted files could not be taken out", "err", err)
+		}
+	}
+}
+
+// end ends the playlist.
+func (f *finisher) end() {
+	f.tidy()
+	if f.playlist == nil {
+		return
+	}
+	if err := f.playlist.write(true); err != nil {
+		f.fail(err)
+	}
+}
+
+// complete makes a segment a file.
+func (f *finisher) complete(s *segment) error {
+	if s.empty() {
+		return f.disk.Remove(s.temp)
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	name, err := f.giveName(s.temp, s.path)
+	if err != nil {
+		return err
+	}
+	if err = f.syncFolder(filepath.Dir(name)); err != nil {
+		err = fmt.Errorf("sync the folder of %s: %w", name, err) // it has its name all the same
+	} else if !f.broken {
+		f.queue.Confirm(s.pos)
+	}
+	f.recorded.Segments++
+	f.recorded.Frames += s.frames
+	f.recorded.Keyframes += s.keyframes
+	f.account.SetRecorded(f.recorded)
+	f.log.Info("recorded", "file", name, "bytes", s.size, "frames", s.frames, "reason", s.reason)
+	listed := f.enter(name, s)
+	if listed != nil && f.live {
+		f.trouble.Warn("manifest", "manifest not written; its lines are kept for later", "err", listed)
+		listed = nil
+	}
+	return errors.Join(err, listed)
+}
+
+// giveName gives a file the name that it wants, or with the first free number.
+func (f *finisher) giveName(temp, wanted string) (string, error) {
+	// Numbers go on from where they were: many files of one name would else be tried again each time.
+	n := 0
+	if wanted == f.wanted {
+		n = f.number + 1
+	}
+	for ; ; n++ {
+		name := numbered(wanted, n)
+		err := f.disk.Rename(temp, name)
+		if err == nil {
+			f.wanted, f.number = wanted, n
+			return name, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("name %s: %w", name, err)
+		}
+	}
+}
+
+// syncFolder makes the name of a file last, and those of the folders that may have been made for it.
+func (f *finisher) syncFolder(folder string) error {
+	if err := f.disk.SyncFolder(folder); err != nil {
+		return err
+	}
+	if folder == f.folder {
+		return nil
+	}
+	f.folder = folder
+	for range f.template.nesting + 1 {
+		folder = filepath.Dir(folder)
+		if err := f.disk.SyncFolder(folder); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+// hashed says whether somebody wants to know the hash of the files.
+func (f *finisher) hashed() bool { return f.manifest != nil || f.hook != nil }
+
+// enter adds a finished file to the archive, the manifest and the playlist, and has the command run for it.
+func (f *finisher) enter(name string, s *segment) (err error) {
+	f.archive.add(name, s.end)
+	entry := s.entry()
+	entry.File = f.template.relative(name)
+	if f.manifest != nil {
+		err = f.manifest.add(entry)
+		for isFull(err) && f.archive.makeRoom() {
+			err = f.manifest.flush()
+		}
+	}
+	if f.playlist != nil {
+		f.playlist.add(name, s.start, s.duration(&entry), s.afterGap) // tidy will write it
+	}
+	if f.hook != nil {
+		f.hook.add(name, &entry, s.duration(&entry))
+	}
+	return err
+}

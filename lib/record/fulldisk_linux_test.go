@@ -1,0 +1,122 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+)
+
+// TestFullDisk is a real one: what was finished stays, what is whole of the open file is kept, the error names the cause.
+func TestFullDisk(t *testing.T) {
+	dir := mountTmpfs(t, 128<<10)
+	b := sample(t, "mpeg1.ts")
+	tr := newTrialIn(t, dir, bytes.NewReader(b), Limits{RotateFrames: 12})
+	tr.config.Manifest = filepath.Join(t.TempDir(), "manifest.jsonl")
+	if err := tr.run(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("error %v", err)
+	}
+	files := tr.files()
+	if got := joined(files); !bytes.HasPrefix(b, got) || int64(len(got)) != tr.counts().Confirmed || len(got) < 100<<10 {
+		t.Errorf("%d bytes are kept, %d confirmed", len(got), tr.counts().Confirmed)
+	}
+	if last := files[len(files)-1]; last.Reason != Error || last.Bytes%mpegts.PacketSize != 0 {
+		t.Errorf("the last file: %+v", last.Entry)
+	}
+}
+
+// TestFullDiskIsOutlived: a live recording goes on when there is room again.
+func TestFullDiskIsOutlived(t *testing.T) {
+	dir := mountTmpfs(t, 64<<10)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 56<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := tsgen.New(tsgen.Options{GOP: 5, FramePackets: 2})
+	full := true
+	sent := 0
+	var tr *trial
+	tr = newTrialIn(t, dir, readerFunc(func(p []byte) (int, error) {
+		switch {
+		case full && tr.counts().Dropped.Lost > 0:
+			full = false
+			if err := os.Remove(ballast); err != nil {
+				t.Error(err)
+			}
+		case !full && tr.counts().Confirmed > 20000, sent > 10<<20:
+			return 0, errors.New("enough")
+		}
+		time.Sleep(100 * time.Microsecond)
+		n := copy(p, g.Frame(nil))
+		sent += n
+		return n, nil
+	}), Limits{RotateFrames: 15})
+	tr.config.Manifest = filepath.Join(t.TempDir(), "manifest.jsonl")
+	tr.config.Live = true
+	if err := tr.run(); err == nil || err.Error() != "read: enough" {
+		t.Fatal(err)
+	}
+	for _, f := range tr.files() {
+		if !f.StartsAtKeyframe {
+			t.Errorf("%+v", f.Entry)
+		}
+	}
+	if c := tr.counts(); c.Confirmed < 20000 || c.Dropped.Lost == 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// mountTmpfs mounts a small file system in memory.
+func mountTmpfs(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("a small file system cannot be mounted (%v): not tested", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// TestFullDiskTakesTheOldest: with retention a full disk costs old files, and not a byte of the stream.
+func TestFullDiskTakesTheOldest(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		dir := mountTmpfs(t, 256<<10)
+		b := sample(t, "mpeg1.ts")
+		tr := newTrialIn(t, dir, sized{bytes.NewReader(b), 3000}, Limits{RotateFrames: 12})
+		tr.config.Manifest, tr.config.Keep.Files, tr.config.Live = "", 1000, live
+		if err := tr.run(); err != nil {
+			t.Fatal(err)
+		}
+		if c := tr.counts(); c.Confirmed != int64(len(b)) || c.Dropped.Sum() != 0 {
+			t.Errorf("%+v", c)
+		}
+		files, err := tr.config.Template.finished()
+		if err != nil || len(files) < 2 {
+			t.Fatalf("%d files, %v", len(files), err)
+		}
+		var kept []byte
+		for _, f := range files {
+			data, err := os.ReadFile(f.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept = append(kept, data...)
+		}
+		if !bytes.HasSuffix(b, kept) {
+			t.Errorf("live %v: what is kept is not the end of the stream", live)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package record
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+)
+
+// newHookTrial runs a command for each file of 5 frames, in a folder with room for what it leaves.
+func newHookTrial(t *testing.T, frames int, command string) (tr *trial, out string) {
+	t.Helper()
+	b := tsgen.Frames(tsgen.Options{GOP: 5}, frames)
+	tr = newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 5})
+	out = filepath.Join(t.TempDir(), "out")
+	tr.config.Exec = "OUT=" + out + "; " + command
+	tr.config.ExecOutput = os.Stderr
+	return tr, out
+}
+
+// TestExec: the command runs once for each file, in order, one at a time, and knows what the manifest does.
+func TestExec(t *testing.T) {
+	t.Parallel()
+	tr, out := newHookTrial(t, 23, `mkdir $OUT.d && cat && test "$(stat -c %s "$VW_FILE")" = $VW_BYTES || exit 1
+		echo "$VW_FILE $VW_BYTES $VW_FRAMES $VW_KEYFRAMES $VW_DURATION $VW_REASON $VW_SHA256 $VW_START $VW_END $VW_DROPPED $VW_GAPS $VW_PACKETS" >>$OUT
+		rmdir $OUT.d`)
+	left := crash(t, tr.config.Template, time.Now(), false, 0, tsgen.Frames(tsgen.Options{GOP: 5}, 3))
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, f := range tr.files() {
+		length := fmt.Sprintf("%d.%06d", f.Frames*40/1000, f.Frames*40%1000*1000)
+		fmt.Fprintln(&want, f.path, f.Bytes, f.Frames, f.Keyframes, length, f.Reason, f.SHA256,
+			f.Start.Format(time.RFC3339Nano), f.End.Format(time.RFC3339Nano), f.Dropped, f.Gaps, f.Packets)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil || string(got) != want.String() || !strings.Contains(want.String(), "partial") || len(hidden(tr.dir)) != 0 {
+		t.Errorf("%v; %s\ngot  %swant %s%s", err, left, got, want.String(), tr.said)
+	}
+	if tr.said.String() != "" {
+		t.Errorf("said %s", tr.said)
+	}
+}
+
+// TestExecFails is told, and nothing else happens.
+func TestExecFails(t *testing.T) {
+	t.Parallel()
+	tr, _ := newHookTrial(t, 20, "exit 3")
+	tr.config.Manifest = ""
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(tr.said.String(), "the command of --exec failed"); n != 4 {
+		t.Errorf("said %s", tr.said)
+	}
+}
+
+// TestExecTakesTooLong: the recording does not wait for it; what does not fit its queue is told of; at the end it has as
+// long as linger, and then it is killed with its children.
+func TestExecTakesTooLong(t *testing.T) {
+	t.Parallel()
+	tr, out := newHookTrial(t, 5*(waitingHooks+10), `echo $$ >>$OUT; sleep 1000 & sleep 1000; echo survived >>$OUT`)
+	tr.config.Linger = 300 * time.Millisecond
+	began := time.Now()
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if c := tr.counts(); c.Segments != waitingHooks+10 || c.Dropped.Sum() != 0 {
+		t.Errorf("%+v", c)
+	}
+	said := tr.said.String()
+	if !strings.Contains(said, "too slow") || !strings.Contains(said, "no time was left") || !strings.Contains(said, "failed") {
+		t.Errorf("said %s", said)
+	}
+	pid, err := os.ReadFile(out)
+	if err != nil || bytes.Count(pid, []byte("\n")) != 1 {
+		t.Fatalf("%v %s", err, pid)
+	}
+	group := strings.TrimSpace(string(pid))
+	waitFor(t, func() bool { return !groupLives(t, group) })
+}
+
+// groupLives reports whether a process of a group is there that is not dead already.
+func groupLives(t *testing.T, group string) bool {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		t.Skip("SKIPPED: no /proc to see processes in")
+	}
+	for _, path := range stats {
+		b, _ := os.ReadFile(path)
+		_, after, _ := strings.Cut(string(b), ") ")
+		if f := strings.Fields(after); len(f) > 2 && f[2] == group && f[0] != "Z" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/whole"
+)
+
+// playlist is an HLS media playlist (RFC 8216) of the finished files. It is replaced as a whole, and goes on where an
+// earlier run has left it.
+type playlist struct {
+	path string
+	size int // how many files it shows at most; 0: all
+	// target is EXT-X-TARGETDURATION in seconds. Players want it to stay, so it begins with what is asked for.
+	target int64
+	// sequence and discontinuities are how many files, and how many discontinuities, have gone from the beginning.
+	sequence, discontinuities int64
+	items                     []item
+	resumed                   bool // what comes next does not follow the last item
+	dirty                     bool // it is not written as it stands
+}
+
+// item is a file of a playlist.
+type item struct {
+	uri           string
+	length        string // seconds
+	start         string // RFC 3339; "" when it is not known
+	discontinuity bool   // in front of it
+}
+
+// openPlaylist reads what an earlier run has left of a playlist. rotate is how long the files are to be.
+func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error) {
+	path, err := whole.Resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("write playlist: %w", err)
+	}
+	p := &playlist{path: path, size: size, target: max(int64((rotate+time.Second-1)/time.Second), 1)}
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("write playlist: %w", err)
+	case len(b) > 0 && !bytes.HasPrefix(b, []byte("#EXTM3U")):
+		return nil, fmt.Errorf("write playlist: %s is something else", path)
+	}
+	whole.RemoveLeftovers(path)
+	p.parse(b)
+	p.resumed = true
+	return p, p.write(false)
+}
+
+func (p *playlist) parse(b []byte) {
+	var next item
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for lines.Scan() {
+		tag, value, _ := strings.Cut(lines.Text(), ":")
+		switch number, _ := strconv.ParseInt(value, 10, 64); {
+		case tag == "#EXT-X-TARGETDURATION":
+			p.target = max(p.target, number)
+		case tag == "#EXT-X-MEDIA-SEQUENCE":
+			p.sequence = number
+		case tag == "#EXT-X-DISCONTINUITY-SEQUENCE":
+			p.discontinuities = number
+		case tag == "#EXT-X-DISCONTINUITY":
+			next.discontinuity = true
+		case tag == "#EXT-X-PROGRAM-DATE-TIME":
+			next.start = value
+		case tag == "#EXTINF":
+			next.length, _, _ = strings.Cut(value, ",")
+		case tag != "" && tag[0] != '#':
+			next.uri = lines.Text()
+			p.items = append(p.items, next)
+			next = item{}
+		}
+	}
+}
+
+// uri is a file's path as the playlist tells it.
+func (p *playlist) uri(path string) string {
+	relative, err := filepath.Rel(filepath.Dir(p.path), path)
+	if err != nil {
+		relative = path
+	}
+	parts := strings.Split(filepath.ToSlash(relative), "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	if strings.Contains(parts[0], ":") { // it would be taken for a scheme
+		parts[0] = "./" + parts[0]
+	}
+	return strings.Join(parts, "/")
+}
+
+// add adds the newest file. Its length is in units of 1/90000 s.
+func (p *playlist) add(path string, start time.Time, length int64, afterGap bool) {
+	p.items = append(p.items, item{
+		uri: p.uri(path), length: seconds(length), start: start.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+		discontinuity: (afterGap || p.resumed) && p.sequence+int64(len(p.items)) > 0,
+	})
+	p.resumed, p.dirty = false, true
+	p.target = max(p.target, (length+mpegts.ClockRate/2)/mpegts.ClockRate)
+	for p.size > 0 && len(p.items) > p.size {
+		p.shift(1)
+	}
+}
+
+// shift takes the first n items out.
+func (p *playlist) shift(n int) {
+	for _, i := range p.items[:n] {
+		if i.discontinuity {
+			p.discontinuities++
+		}
+	}
+	p.sequence += int64(n)
+	p.items = append(p.items[:0], p.items[n:]...)
+	p.dirty = true
+}
+
+// forget takes out a file that has been deleted, and what stands in front of it: a playlist loses its beginning only.
+func (p *playlist) forget(path string) {
+	uri := p.uri(path)
+	for i := range p.items {
+		if p.items[i].uri == uri {
+			p.shift(i + 1)
+			return
+		}
+	}
+}
+
+// last is the URI of the newest file; "" when there is none.
+func (p *playlist) last() string {
+	if len(p.items) == 0 {
+		return ""
+	}
+	return p.items[len(p.items)-1].uri
+}
+
+// flush writes the playlist if it has changed.
+func (p *playlist) flush() error {
+	if !p.dirty {
+		return nil
+	}
+	return p.write(false)
+}
+
+// write writes the playlist. When it has ended, nothing more comes.
+func (p *playlist) write(ended bool) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", p.target, p.sequence)
+	if p.discontinuities > 0 {
+		fmt.Fprintf(&b, "#EXT-X-DISCONTINUITY-SEQUENCE:%d\n", p.discontinuities)
+	}
+	for _, i := range p.items {
+		if i.discontinuity {
+			b.WriteString("#EXT-X-DISCONTINUITY\n")
+		}
+		if i.start != "" {
+			fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", i.start)
+		}
+		fmt.Fprintf(&b, "#EXTINF:%s,\n%s\n", i.length, i.uri)
+	}
+	if ended {
+		b.WriteString("#EXT-X-ENDLIST\n")
+	}
+	if err := whole.Write(p.path, b.Bytes(), 0o666); err != nil {
+		return fmt.Errorf("write playlist %s: %w", p.path, err)
+	}
+	p.dirty = false
+	return nil
+}

@@ -1,0 +1,140 @@
+package record
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// Config says what is recorded, where, and how much of it.
+type Config struct {
+	Template *Template
+	Limits   Limits
+	Keep     Retention
+	// Sync is how often what was written is made to last, apart from when a file is finished; 0: when the system does it.
+	Sync     time.Duration
+	Manifest string // a file of JSON Lines, one line per recorded file; "": none
+
+	// Playlist is an HLS playlist of the files, the newest PlaylistSize of them; 0 is all. "": none.
+	Playlist     string
+	PlaylistSize int
+	// Exec is run by the shell for each finished file, which it learns from its environment; "": nothing is. ExecOutput
+	// gets what it says. At the end it has as long as Linger.
+	Exec       string
+	ExecOutput *os.File
+
+	In     Input
+	Out    Output // gets a copy of the stream; nil: nobody does
+	Format stream.Format
+	// Live, Buffer and MaxAge are those of stream.QueueOptions. Under Live a disk that fails does not end the recording.
+	Live   bool
+	Buffer int64
+	MaxAge time.Duration
+	// Linger is how long to read on after a signal, and how long to write what is held after that.
+	Linger time.Duration
+
+	Ledger  *stream.Ledger
+	Log     *slog.Logger
+	Trouble Trouble
+}
+
+// Input is where the stream comes from.
+type Input interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+}
+
+// Output is where a copy of the stream goes.
+type Output interface {
+	io.WriteCloser
+	SetWriteDeadline(time.Time) error
+	// Gone is closed when nobody reads any more.
+	Gone() <-chan struct{}
+}
+
+// Trouble logs what may happen again and again, at most once a second for each key.
+type Trouble interface {
+	Warn(key, msg string, args ...any)
+}
+
+// ErrOutputGone says that the copy of the stream did not get to its end, since nobody read it or it could not be
+// written, and that nothing else went wrong. It has been logged.
+var ErrOutputGone = errors.New("standard output is gone")
+
+// Recording is one run of a recorder.
+type Recording struct {
+	config Config
+	writer *writer
+	queue  *stream.Queue // in front of writer
+	copies *stream.Queue // in front of Out; nil without
+	hook   *hook         // nil without
+	reader *stream.Reader
+}
+
+// New makes a recording, after it has seen that files can be made. It opens the ledger's accounts.
+func New(c Config) (*Recording, error) { return newRecording(c, osDisk{}) }
+
+func newRecording(c Config, d disk) (*Recording, error) {
+	var list *manifest
+	if c.Manifest != "" {
+		var err error
+		if list, err = openManifest(c.Manifest); err != nil {
+			return nil, err
+		}
+	}
+	var shown *playlist
+	if c.Playlist != "" {
+		var err error
+		if shown, err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); err != nil {
+			return nil, err
+		}
+	}
+	if err := probe(d, c.Template); err != nil {
+		return nil, err
+	}
+	r := &Recording{config: c, reader: stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format})}
+	account := c.Ledger.Open(c.Template.String())
+	r.queue = r.newQueue(account)
+	if c.Out != nil {
+		r.copies = r.newQueue(c.Ledger.Open("stdout"))
+	}
+	if c.Exec != "" {
+		r.hook = &hook{command: c.Exec, output: c.ExecOutput, trouble: c.Trouble}
+	}
+	kept := newArchive(c.Keep, c.Template, d, c.Trouble)
+	r.writer = &writer{
+		template: c.Template, limits: c.Limits, live: c.Live, hashed: list != nil || r.hook != nil,
+		disk: d, queue: r.queue, account: account, trouble: c.Trouble, archive: kept,
+		syncer: syncer{every: c.Sync},
+		finisher: &finisher{
+			template: c.Template, disk: d, queue: r.queue, account: account, manifest: list, archive: kept, playlist: shown, hook: r.hook,
+			log: c.Log, trouble: c.Trouble, live: c.Live,
+		},
+	}
+	return r, nil
+}
+
+func (r *Recording) newQueue(a *stream.Account) *stream.Queue {
+	return stream.NewQueue(stream.QueueOptions{
+		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Account: a,
+		Warn: func(message, hint string) { r.config.Log.Warn(message, "hint", hint) },
+	})
+}
+
+// probe sees whether a file can be made where the next one is to be.
+func probe(d disk, t *Template) error {
+	now := time.Now()
+	path, f, err := createTemp(d, t, &segment{path: t.Path(now)}, now, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), d.Remove(path))
+}
+
+// Hangup ends the open file where the next group of pictures begins, and begins another there. It may be called at any
+// time.
+func (r *Recording) Hangup() { r.writer.hangup.Store(true) }

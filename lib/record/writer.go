@@ -1,0 +1,330 @@
+package record
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// writer takes parcels from the queue and writes them to segments. It is for one goroutine, but for hangup and signalled.
+type writer struct {
+	template *Template
+	limits   Limits
+	live     bool
+	hashed   bool
+	disk     disk
+	queue    *stream.Queue
+	account  *stream.Account
+	trouble  Trouble
+	finisher *finisher
+	archive  *archive
+	syncer   syncer
+	// hangup asks for a new file at the next group of pictures; signalled says that the end of the input, when it comes,
+	// is because of a signal.
+	hangup, signalled atomic.Bool
+
+	scan    mpegts.Scanner
+	clock   clock
+	begun   time.Time // by the temporary name of the last segment
+	open    *segment  // nil: none
+	frames  int64     // of the whole recording
+	written int64     // bytes of the whole recording, injected ones included
+	checked time.Time // when the open segment was last seen to be there
+	tables  []byte    // room for injected tables
+	pause   time.Duration
+}
+
+// errStop says that a limit of the whole recording was reached.
+var errStop = errors.New("the recording has reached its limit")
+
+// run writes until the queue ends, a limit is reached or ctx ends, and finishes all files. It returns an error when
+// something could not be recorded and that is not made up for by the ledger: without live, a disk that failed.
+func (w *writer) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.finisher.start(cancel)
+	w.syncer.start()
+	err := w.record(ctx)
+	reason := End
+	switch {
+	case errors.Is(err, errStop):
+		reason = Stop
+	case w.signalled.Load():
+		reason = Signal
+	}
+	w.finish(reason)
+	failed := w.finisher.close()
+	w.syncer.close()
+	if failed != nil {
+		w.queue.Restart() // what was not confirmed is lost
+	}
+	if errors.Is(err, errStop) {
+		w.queue.Abandon(stream.Stop)
+		err = nil
+	} else {
+		w.queue.Abandon(stream.Exit)
+	}
+	if w.live || ctx.Err() != nil && failed == nil {
+		return nil
+	}
+	return errors.Join(err, failed)
+}
+
+// record returns nil at the end of the queue or of ctx.
+func (w *writer) record(ctx context.Context) error {
+	var p stream.Parcel // one for all, because it is on the heap
+	for {
+		if ctx.Err() != nil {
+			return nil
+		}
+		var end error
+		if p, end = w.queue.Take(ctx); end != nil {
+			return nil
+		}
+		err := w.check(p.At)
+		if err == nil && w.live { // else it ends ctx, and is told at the end
+			err = w.finisher.failure()
+		}
+		if err == nil {
+			err = w.parcel(ctx, &p)
+		}
+		p.Release()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errStop), !w.live:
+			return err
+		default:
+			w.beginAnew(ctx, err)
+		}
+	}
+}
+
+// beginAnew begins anew after the disk has failed: what was not confirmed is lost, and the next parcel begins a group of
+// pictures and a file.
+func (w *writer) beginAnew(ctx context.Context, err error) {
+	w.trouble.Warn("disk", "recording interrupted", "err", err)
+	w.finish(Error)
+	w.finisher.flush()
+	w.queue.Restart()
+	w.rest(ctx)
+}
+
+// Pauses between attempts to use a disk that fails.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = time.Second
+)
+
+func (w *writer) rest(ctx context.Context) {
+	w.pause = min(max(2*w.pause, minPause), maxPause)
+	timer := time.NewTimer(w.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// checkEvery is how often it is seen that the open segment is still there.
+const checkEvery = time.Second
+
+// check sees, once in a while, that the open segment can still become a file: its folder may have been removed, or its
+// file system be gone, and writing to it goes on for a long time without an error.
+func (w *writer) check(now time.Time) error {
+	if w.open == nil || now.Sub(w.checked) < checkEvery {
+		return nil
+	}
+	w.checked = now
+	s := w.open
+	err := s.check()
+	if err == nil {
+		return nil
+	}
+	w.setOpen(nil)
+	w.finisher.abandon(s, err)
+	w.finisher.flush()
+	if !w.live {
+		return errWrite // the finisher has ended the recording, and will say why
+	}
+	return w.finisher.failure()
+}
+
+// parcel writes p, or as much of it as the limits allow.
+func (w *writer) parcel(ctx context.Context, p *stream.Parcel) error {
+	w.clock.arrive(p.At, p.Kind == stream.Bytes)
+	if p.Begins && p.Kind == stream.Packets {
+		for i := leadingTables(p); i < len(p.Data); i += mpegts.PacketSize {
+			if stamp, ok := mpegts.Packet(p.Data[i : i+mpegts.PacketSize]).DTS(); ok {
+				w.clock.stamp(fromFrames, stamp, p.At)
+				break
+			}
+		}
+	}
+	if w.open != nil && p.Begins {
+		reason := w.due(p.At)
+		if reason != "" && !(p.Kind == stream.Packets && w.overAtFirstFrame(p)) {
+			w.finish(reason)
+		}
+	}
+	c := cut{w: w, p: p, pos: p.Pos - int64(p.Size), isInjected: injectedPackets(p)}
+	var err error
+	if p.Kind == stream.Packets {
+		err = c.packets(ctx)
+	} else {
+		err = c.bytes(ctx)
+	}
+	if errors.Is(err, errWrite) {
+		w.mend()
+	}
+	return err
+}
+
+// begin opens the segment that begins with c's next byte. With live it tries until there is one.
+func (w *writer) begin(ctx context.Context, c *cut) error {
+	for {
+		s, err := w.create(c)
+		if err == nil {
+			w.setOpen(s)
+			w.checked = c.p.At
+			s.afterGap = w.clock.jumped || c.from == 0 && c.p.Gap
+			w.clock.jumped = false
+			w.plan(s)
+			w.hangup.Store(false)
+			return nil
+		}
+		if isFull(err) && w.makeRoom() {
+			continue
+		}
+		if !w.live {
+			return err
+		}
+		w.trouble.Warn("disk", "no file to record to", "err", err)
+		if w.rest(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// makeRoom deletes by the rules of retention, and reports whether it is worth trying again.
+func (w *writer) makeRoom() bool {
+	if !w.archive.rules.any() {
+		return false
+	}
+	if w.archive.makeRoom() {
+		return true
+	}
+	w.finisher.settle() // what it is about to finish makes older files such that may go
+	return w.archive.makeRoom()
+}
+
+// create makes a segment with the tables that it needs in front.
+func (w *writer) create(c *cut) (*segment, error) {
+	tables := w.tables[:0]
+	if c.p.Kind == stream.Packets && !(c.from == 0 && c.p.OwnTables) {
+		known, counters := w.scan.Tables()
+		if c.from == 0 && c.p.Tables != nil {
+			known, counters = c.p.Tables, c.p.Counters
+		}
+		if known != nil {
+			tables = known.Append(tables, counters)
+			w.tables = tables
+		}
+	}
+	if !w.fits(len(tables) + mpegts.PacketSize) {
+		tables = nil
+	}
+	s := &segment{path: w.template.Path(c.p.At), raw: c.p.Kind == stream.Bytes, start: c.p.At, end: c.p.At}
+	if w.hashed {
+		s.hash = sha256.New()
+	}
+	// Several segments can begin with what one read brought. What a crash leaves of them is kept in the order of these times.
+	at := s.start.Round(0)
+	if behind := w.begun.Sub(at); behind >= 0 && behind < time.Second {
+		at = w.begun.Add(1)
+	}
+	var err error
+	if s.temp, s.file, err = createTemp(w.disk, w.template, s, at, int64(len(tables))); err != nil {
+		return nil, err
+	}
+	if err := s.inject(tables); err != nil {
+		return nil, errors.Join(err, s.file.Close(), w.disk.Remove(s.temp))
+	}
+	if len(tables) > 0 {
+		w.account.AddWritten(&stream.Parcel{Data: tables})
+		w.written += int64(len(tables))
+	}
+	w.begun = at
+	return s, nil
+}
+
+// createTemp creates the file of s, which begins at the given time, under a temporary name of its own.
+func createTemp(d disk, t *Template, s *segment, at time.Time, injected int64) (string, file, error) {
+	n := newTempName(t, s.path, at)
+	n.raw, n.injected = s.raw, injected
+	const attempts = 100
+	for i := 0; ; i++ {
+		path := n.String()
+		f, err := d.Create(path)
+		if err == nil {
+			return path, f, nil
+		}
+		if !errors.Is(err, fs.ErrExist) || i == attempts {
+			return "", nil, fmt.Errorf("create a file for %s: %w", s.path, err)
+		}
+		n.start = n.start.Add(1) // another recorder has begun one at the same time
+	}
+}
+
+// setOpen makes s the open segment; nil: there is none.
+func (w *writer) setOpen(s *segment) {
+	w.open = s
+	w.syncer.set(s)
+}
+
+// finish hands the open segment, if there is one, to the finisher.
+func (w *writer) finish(reason Reason) {
+	s := w.open
+	if s == nil {
+		return
+	}
+	w.setOpen(nil)
+	s.reason, s.length = reason, w.clock.elapsed-s.began
+	if reason == End || reason == Signal || reason == Error { // the frame that would say how long the last one is did not come
+		s.length += w.clock.frame
+	}
+	if s.empty() { // it will be no file
+		w.written -= s.size
+	}
+	w.finisher.finish(s)
+	if reason != Error {
+		w.pause = 0
+	}
+}
+
+// mend makes the open segment end at the last whole packet, after a write has failed.
+func (w *writer) mend() {
+	s := w.open
+	w.setOpen(nil)
+	err := s.file.Truncate(s.size)
+	if err == nil && !s.empty() {
+		frames := s.frames
+		if _, err = s.examine(); err == nil {
+			w.frames += s.frames - frames
+		}
+	}
+	if err != nil {
+		w.finisher.abandon(s, fmt.Errorf("mend %s: %w", s.temp, err))
+		return
+	}
+	w.setOpen(s)
+	w.finish(Error)
+}
