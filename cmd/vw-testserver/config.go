@@ -1,0 +1,132 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/testserver"
+)
+
+const description = `Standard output is JSON Lines: {"event":"listening","url":"ws://127.0.0.1:PORT"} first,
+connected and closed for each connection, the report last.
+
+An expectation holds for every connection, and fails when none came. PATH=VALUE,
+as in /cam1=VALUE, is about connections with this path only. (Write =VALUE for
+a VALUE that begins with a slash and has a = in it.) Each may be repeated.
+
+"vw-testserver faults" lists what can be made to go wrong on purpose.
+
+Without --conns and --bytes it receives until a signal or the --timeout.`
+
+// config is what the flags say.
+type config struct {
+	server    testserver.Options
+	authority string // the file for the CA; "": none
+	report    string // the file for the report; "": none
+	junit     string // the file for the report as JUnit XML; "": none
+	announce  string // the file for the URL; "": none
+
+	stats    time.Duration // 0: none
+	statsLog *slog.Logger  // also when the rest of the log is quiet: it was asked for
+}
+
+func flags() []ucli.Flag {
+	return append([]ucli.Flag{
+		&ucli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "listen on `HOST:PORT`; port 0 is a free one"},
+		&ucli.BoolFlag{Name: "tls", Usage: "be wss://, with a certificate made for this run"},
+		&ucli.StringFlag{Name: "tls-ca", Usage: "with --tls: write the CA's certificate to `FILE` before listening is said"},
+		&ucli.StringFlag{Name: "token-file", Usage: "demand the token in `FILE` (or in $VW_TESTSERVER_TOKEN), as Bearer or Basic password"},
+		&ucli.StringFlag{Name: "save", Usage: "save what each connection sends in `DIR`, as 001-path.ts"},
+		&ucli.StringFlag{Name: "arrivals", Usage: "write each message's arrival to `FILE`: CSV, ns since the start"},
+		cli.SizeFlag("max-message", testserver.DefaultMaxMessage, "refuse longer messages than `SIZE` (close code 1009)"),
+		&ucli.IntFlag{Name: "conns", Usage: "end after `N` connections have ended"},
+		cli.SizeFlag("bytes", 0, "end after `SIZE` bytes in all"),
+		cli.DurationFlag("timeout", 0, "end after `D`; exit status 5 if --conns or --bytes is not reached"),
+		&ucli.StringSliceFlag{Name: "expect-file", Usage: "expect the bytes of `FILE` (or PATH=FILE)"},
+		&ucli.StringSliceFlag{Name: "expect-sha256", Usage: "expect bytes with this `SHA256` (or PATH=SHA256)"},
+		&ucli.StringSliceFlag{Name: "expect-bytes", Usage: "expect `N` bytes, or at least: '>=N' (or PATH=N)"},
+		&ucli.StringSliceFlag{Name: "expect-messages", Usage: "expect `N` whole messages, or '>=N' (or PATH=N)"},
+		&ucli.StringSliceFlag{Name: "expect-frames", Usage: "expect `N` frames of video, or '>=N' (or PATH=N)"},
+		&ucli.StringSliceFlag{Name: "expect-conns", Usage: "expect `N` connections, or '>=N' (or PATH=N); N may be 0"},
+		&ucli.StringSliceFlag{Name: "expect-path", Usage: "expect paths that match `GLOB` (* does not match a slash)"},
+		&ucli.StringSliceFlag{Name: "expect-header", Usage: "expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"},
+		&ucli.StringSliceFlag{Name: "expect-max-gap", Usage: "expect at most `D` between two messages (or PATH=D)"},
+		&ucli.StringSliceFlag{Name: "expect-subset", Usage: "expect the MPEG-TS of `FILE` but for whole groups of pictures, and repeats at reconnects (or PATH=FILE)"},
+		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity but for announced gaps, PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
+		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval, "what --expect-clean allows between two PCRs, `D`"),
+		&ucli.StringSliceFlag{Name: "fault", Usage: "make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"},
+		&ucli.Uint64Flag{Name: "seed", Value: 1, Usage: "what decides about faults with a probability, `N`"},
+		&ucli.StringFlag{Name: "report", Usage: "write the report to `FILE` as well"},
+		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
+		&ucli.StringFlag{Name: "announce", Usage: "write the URL to `FILE`, whole or not at all, when it listens"},
+		cli.DurationFlag("stats", 0, "print a line on stderr every `D`"),
+		cli.DurationFlag("linger", testserver.DefaultLinger, "after the first signal, let connections go on for at most `D`"),
+	}, cli.LogFlags()...)
+}
+
+func readConfig(c *ucli.Context) (config, error) {
+	log, err := cli.ReadLog(c)
+	if err != nil {
+		return config{}, err
+	}
+	for _, name := range []string{"tls-ca", "token-file", "save", "arrivals", "report", "junit", "announce"} {
+		if c.IsSet(name) && c.String(name) == "" {
+			return config{}, cli.Usagef("--%s needs a name", name)
+		}
+	}
+	listen := c.String("listen")
+	_, port, err := net.SplitHostPort(listen)
+	switch {
+	case err != nil || port == "":
+		return config{}, cli.Usagef("invalid value %q for --listen: not HOST:PORT", listen)
+	case c.Int("conns") < 0:
+		return config{}, cli.Usagef("invalid value for --conns: must not be negative")
+	case cli.Size(c, "max-message") == 0:
+		return config{}, cli.Usagef("invalid value for --max-message: must not be 0")
+	case cli.Duration(c, "max-pcr-interval") == 0:
+		return config{}, cli.Usagef("invalid value for --max-pcr-interval: must not be 0")
+	case c.IsSet("tls-ca") && !c.Bool("tls"):
+		return config{}, cli.Usagef("--tls-ca without --tls")
+	}
+	expectations, err := readExpectations(c)
+	if err != nil {
+		return config{}, err
+	}
+	var faults []testserver.Fault
+	for _, spec := range c.StringSlice("fault") {
+		f, err := parseFault(spec)
+		if err == nil {
+			err = f.Check()
+		}
+		if err != nil {
+			return config{}, cli.WithHint(cli.Usagef("invalid value %q for --fault: %w", spec, err), "vw-testserver faults lists them all")
+		}
+		faults = append(faults, f)
+	}
+	token, err := cli.ReadSecret(c.String("token-file"), "VW_TESTSERVER_TOKEN")
+	if err != nil {
+		return config{}, err
+	}
+	return config{
+		server: testserver.Options{
+			Listen: listen, TLS: c.Bool("tls"), Token: token,
+			Conns: c.Int("conns"), Bytes: cli.Size(c, "bytes"),
+			Timeout: cli.Duration(c, "timeout"), Linger: cli.Duration(c, "linger"),
+			MaxMessage: cli.Size(c, "max-message"),
+			Save:       c.String("save"), Arrivals: c.String("arrivals"), Start: started,
+			Expectations: expectations, MaxPCRInterval: cli.Duration(c, "max-pcr-interval"),
+			Faults: faults, Seed: c.Uint64("seed"),
+			Log: cli.NewLogger(cli.Stderr, name, log, c.Bool("quiet")),
+		},
+		stats: cli.Duration(c, "stats"), statsLog: cli.NewLogger(cli.Stderr, name, log, false),
+		authority: c.String("tls-ca"),
+		report:    c.String("report"),
+		junit:     c.String("junit"),
+		announce:  c.String("announce"),
+	}, nil
+}

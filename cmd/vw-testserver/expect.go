@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/testserver"
+)
+
+// expectFlags make expectations, in this order, of a path and a value.
+var expectFlags = []struct {
+	name string
+	make func(path, value string) (testserver.Expectation, error)
+}{
+	{"expect-file", fileExpectation(testserver.ExpectFile)},
+	{"expect-subset", fileExpectation(testserver.ExpectSubset)},
+	{"expect-sha256", testserver.ExpectSHA256},
+	{"expect-bytes", countExpectation(cli.ParseSize, testserver.ExpectBytes)},
+	{"expect-messages", countExpectation(parseCount, testserver.ExpectMessages)},
+	{"expect-frames", countExpectation(parseCount, testserver.ExpectFrames)},
+	{"expect-conns", countExpectation(parseCount, testserver.ExpectConns)},
+	{"expect-max-gap", func(path, value string) (testserver.Expectation, error) {
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return nil, fmt.Errorf("%q is no duration above 0", value)
+		}
+		return testserver.ExpectMaxGap(path, d), nil
+	}},
+	{"expect-header", func(path, value string) (testserver.Expectation, error) {
+		name, value, ok := strings.Cut(value, ":")
+		if !ok {
+			return nil, errors.New("not 'Name: value'")
+		}
+		return testserver.ExpectHeader(path, name, value)
+	}},
+}
+
+// fileError is no mistake on the command line, but a file that cannot be used.
+type fileError struct{ error }
+
+func fileExpectation(expect func(path, file string) (testserver.Expectation, error)) func(path, file string) (testserver.Expectation, error) {
+	return func(path, file string) (testserver.Expectation, error) {
+		if file == "" {
+			return nil, errors.New("it needs the name of a file")
+		}
+		e, err := expect(path, file)
+		if err != nil {
+			return nil, fileError{err}
+		}
+		return e, nil
+	}
+}
+
+func countExpectation(parse func(string) (int64, error), expect func(string, int64, bool) testserver.Expectation) func(path, value string) (testserver.Expectation, error) {
+	return func(path, value string) (testserver.Expectation, error) {
+		number, orMore := strings.CutPrefix(value, ">=")
+		n, err := parse(number)
+		if err != nil {
+			return nil, err
+		}
+		return expect(path, n, orMore), nil
+	}
+}
+
+func parseCount(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no count", s)
+	}
+	return int64(n), nil
+}
+
+func readExpectations(c *ucli.Context) ([]testserver.Expectation, error) {
+	var all []testserver.Expectation
+	for _, f := range expectFlags {
+		for _, value := range c.StringSlice(f.name) {
+			e, err := f.make(splitPath(value))
+			var file fileError
+			if errors.As(err, &file) {
+				return nil, file.error
+			}
+			if err != nil {
+				return nil, cli.Usagef("invalid value for --%s: %w", f.name, err)
+			}
+			all = append(all, e)
+		}
+	}
+	for _, pattern := range c.StringSlice("expect-path") {
+		e, err := testserver.ExpectPath(pattern)
+		if err != nil {
+			return nil, cli.Usagef("invalid value for --expect-path: %w", err)
+		}
+		all = append(all, e)
+	}
+	if c.Bool("expect-clean") {
+		all = append(all, testserver.ExpectClean(""))
+	}
+	return all, nil
+}
+
+// splitPath takes the path off an expectation's value: PATH=VALUE, =VALUE or VALUE.
+func splitPath(s string) (path, value string) {
+	if path, value, ok := strings.Cut(s, "="); ok && (path == "" || path[0] == '/') {
+		return path, value
+	}
+	return "", s
+}

@@ -1,0 +1,108 @@
+// Vw-testserver receives what websocket publishers send, checks and measures it, and gives a verdict: a JSON report, and
+// an exit status for CI. Its first line of output says where it listens, so that no script has to sleep.
+//
+// What it does is in lib/testserver; here are the flags, the JSON lines and the exit status.
+package main
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/testserver"
+)
+
+// started is what the times of --arrivals count from.
+var started = time.Now()
+
+const name = "vw-testserver"
+
+func main() {
+	cli.Main(&ucli.App{
+		Name:        name,
+		Usage:       "receive websocket streams, check them, give a verdict",
+		Description: description,
+		Flags:       flags(),
+		ArgsUsage:   "[faults]",
+		Action: func(c *ucli.Context) error {
+			if c.Args().Len() == 1 && c.Args().First() == "faults" {
+				return printFaults(os.Stdout)
+			} else if c.Args().Present() {
+				return cli.Usagef("unexpected argument %q", c.Args().First())
+			}
+			config, err := readConfig(c)
+			if err != nil {
+				return err
+			}
+			return run(config)
+		},
+	}, cli.ExitExpectation, cli.ExitTimeout)
+}
+
+func run(config config) error {
+	stop := cli.NotifyStop(nil)
+	defer stop.Close()
+	out := newLines(os.Stdout)
+	// A script that finds one of these must find this run's.
+	for what, path := range map[string]string{"report": config.report, "junit": config.junit, "announce": config.announce} {
+		if path == "" {
+			continue
+		}
+		if err := removeOld(what, path); err != nil {
+			return err
+		}
+	}
+	announced := make(chan struct{})
+	config.server.OnConnected = func(s testserver.Connected) {
+		<-announced
+		_ = out.print(connectedLine{"connected", s}) // run hears of an error by out.failed
+	}
+	config.server.OnClosed = func(s testserver.Connection) { _ = out.print(closedLine{"closed", s}) }
+	server, err := testserver.New(config.server)
+	if err != nil {
+		return err
+	}
+	if config.authority != "" {
+		err = replace(config.authority, server.CertPEM())
+	}
+	if err == nil && config.announce != "" {
+		err = replace(config.announce, []byte(server.URL()+"\n"))
+	}
+	if err == nil {
+		err = out.print(listeningLine{"listening", server.URL()})
+	}
+	close(announced)
+	if err != nil {
+		server.Close()
+		return err
+	}
+
+	ended := make(chan error, 1)
+	go func() {
+		report, err := server.Wait(stop.Soft())
+		ended <- conclude(config, report, err, out)
+	}()
+	var stats <-chan time.Time
+	if config.stats > 0 {
+		ticker := time.NewTicker(config.stats)
+		defer ticker.Stop()
+		stats = ticker.C
+	}
+	for {
+		select {
+		case <-stats:
+			now := server.Stats()
+			config.statsLog.Info("stats", "open", now.Open, "connections", now.Connections, "bytes", now.Bytes)
+		case err := <-ended:
+			return err
+		case <-out.failed:
+			server.Close()
+			return out.err
+		case <-stop.Hard().Done():
+			return errors.New("told twice to stop: there is no verdict")
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package testserver
+
+import "sync"
+
+const (
+	blockSize = 64 << 10 // bytes
+	maxBlocks = 64       // of one connection: 4 MiB
+	// minRoom is how many bytes must be free in a block for another read.
+	minRoom = 4 << 10
+)
+
+// blocks are shared by all connections, so that one that is silent holds none.
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+type block struct {
+	data        [blockSize]byte
+	read, write int
+	next        *block
+}
+
+// backlog is what a connection has received and its sinks have not taken yet: bytes in order, in at most maxBlocks
+// blocks. One goroutine puts bytes in (reserve, commit, end), another one takes them out (next, done).
+type backlog struct {
+	mu         sync.Mutex
+	changed    sync.Cond
+	head, tail *block
+	count      int  // blocks held
+	reserved   bool // the free end of tail is being written to
+	ended      bool
+}
+
+func newBacklog() *backlog {
+	b := new(backlog)
+	b.changed.L = &b.mu
+	return b
+}
+
+// reserve returns room for the next bytes; commit must follow. It waits while the backlog is full.
+func (b *backlog) reserve() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tail == nil || blockSize-b.tail.write < minRoom {
+		for b.count == maxBlocks {
+			b.changed.Wait()
+		}
+		fresh := blocks.Get().(*block)
+		if b.tail == nil {
+			b.head = fresh
+		} else {
+			b.tail.next = fresh
+		}
+		b.tail = fresh
+		b.count++
+	}
+	b.reserved = true
+	return b.tail.data[b.tail.write:]
+}
+
+// commit adds the first n bytes of the reserved room.
+func (b *backlog) commit(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reserved = false
+	b.tail.write += n
+	b.trim()
+	b.changed.Signal()
+}
+
+// end says that nothing more will come.
+func (b *backlog) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.changed.Signal()
+}
+
+// next waits for bytes and returns some; done must follow. It answers nil at the end.
+func (b *backlog) next() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.head == nil || b.head.read == b.head.write {
+		if b.ended {
+			return nil
+		}
+		b.changed.Wait()
+	}
+	return b.head.data[b.head.read:b.head.write]
+}
+
+// done removes the first n bytes.
+func (b *backlog) done(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.head.read += n
+	b.trim()
+	b.changed.Signal()
+}
+
+// trim gives empty blocks back, but not the one that is being written to. b.mu is held.
+func (b *backlog) trim() {
+	for h := b.head; h != nil && h.read == h.write && !(h == b.tail && b.reserved); h = b.head {
+		b.head = h.next
+		if b.head == nil {
+			b.tail = nil
+		}
+		h.read, h.write, h.next = 0, 0, nil
+		blocks.Put(h)
+		b.count--
+	}
+}

@@ -1,0 +1,211 @@
+package testserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+// Close codes that the server sends (RFC 6455, 7.4).
+const (
+	codeGoingAway   = 1001
+	codeProtocol    = 1002
+	codeUnsupported = 1003
+	codeNoStatus    = 1005 // never sent: the peer's close frame had no code
+	codeAbnormal    = 1006 // never sent: there was no close frame
+	codeTooBig      = 1009
+)
+
+const (
+	// closePatience is how long the peer may take to answer a close frame.
+	closePatience = time.Second
+	endedReason   = "the test server has ended"
+	textReason    = "only binary messages are taken"
+)
+
+// connection is one publisher. It has two goroutines: one that receives, and one that feeds the sinks.
+type connection struct {
+	server *Server
+	ws     peer
+	result Connection // what is known; complete when run has returned
+
+	backlog *backlog
+	told    atomic.Bool // the server has sent close code 1001
+
+	// Of the receiving goroutine.
+	intervals intervals
+	sizes     sizes
+
+	// Of the goroutine that feeds the sinks, while it runs.
+	hash    hash.Hash
+	check   *mpegts.Checker
+	file    *savedFile  // nil: not saved
+	watches []*watching // of the expectations
+}
+
+// watching is an expectation's view of one connection.
+type watching struct {
+	expectation int // its index in Options
+	watcher     Watcher
+}
+
+// run receives until the connection has ended and all that came is with the sinks.
+func (c *connection) run() {
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		c.feed()
+	}()
+	end := c.receive()
+	c.result.Ended = time.Now().UTC()
+	c.backlog.end()
+	c.ws.CloseNow()
+	<-fed
+	c.result.Close = end
+	c.result.Intervals, c.result.Sizes = c.intervals.result(), c.sizes.result()
+	c.result.BitRate = c.intervals.bitRate(c.result.Bytes)
+	c.result.Streams = c.check.Streams()
+	c.result.SHA256 = hex.EncodeToString(c.hash.Sum(nil))
+	c.result.TS, c.result.trouble = c.check.Findings(), c.check.Trouble()
+}
+
+// receive reads messages until the connection ends, and says how it did. Nothing here waits but for the peer and for
+// room in the backlog.
+func (c *connection) receive() Close {
+	for {
+		isText, message, err := c.ws.NextMessage(context.Background())
+		if err != nil {
+			return c.ending(err)
+		}
+		if isText {
+			c.result.Text++
+			ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+			defer cancel()
+			_ = c.ws.Close(ctx, codeUnsupported, textReason)
+			return Close{codeUnsupported, textReason}
+		}
+		if err := c.message(message); err != nil {
+			return c.ending(err)
+		}
+	}
+}
+
+func (c *connection) message(r io.Reader) error {
+	var at time.Time // when the last byte was read
+	var size int64
+	for {
+		room := c.backlog.reserve()
+		n, err := r.Read(room)
+		if n > 0 || at.IsZero() {
+			at = time.Now()
+		}
+		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
+			n = 0 // the part of a frame that a broken connection left is still masked
+		}
+		c.backlog.commit(n)
+		size += int64(n)
+		c.result.Bytes += int64(n)
+		c.server.received(int64(n))
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			c.result.Torn = size
+			return err
+		}
+	}
+	c.result.Messages++
+	c.sizes.add(size)
+	if c.intervals.add(at) {
+		c.result.late = c.result.Messages
+	}
+	c.server.arrived(arrival{connection: c.result.ID, message: c.result.Messages, at: at, bytes: size})
+	return nil
+}
+
+// ending makes of why reading failed how the connection ended.
+func (c *connection) ending(err error) Close {
+	var frame *wsconn.CloseError
+	var network *net.OpError
+	var own *ownClose
+	answered := errors.As(err, &frame)
+	switch told := c.told.Load(); {
+	case errors.As(err, &own):
+		return Close{own.code, own.reason}
+	case told && (!answered || frame.Code == codeNoStatus): // an answer need not repeat the code
+		return Close{codeGoingAway, endedReason}
+	case answered:
+		return Close{frame.Code, frame.Reason}
+	case errors.Is(err, wsconn.ErrTooBig):
+		return Close{codeTooBig, err.Error()}
+	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return Close{codeAbnormal, ""}
+	}
+	return Close{codeProtocol, err.Error()}
+}
+
+// goAway closes the connection from the server's side: the peer is told, and what it has sent until it answers is
+// still received.
+func (c *connection) goAway(ctx context.Context) {
+	c.told.Store(true)
+	_ = c.ws.Close(ctx, codeGoingAway, endedReason) // receive says how it ended
+}
+
+// feed hands all that comes to the sinks.
+func (c *connection) feed() {
+	if err := c.open(); err != nil {
+		c.server.fail(err)
+	}
+	for p := c.backlog.next(); p != nil; p = c.backlog.next() {
+		c.hash.Write(p)
+		c.check.Write(p)
+		for _, w := range c.watches {
+			w.watcher.Write(p)
+		}
+		if c.file != nil {
+			if err := c.file.write(p); err != nil {
+				c.server.fail(err)
+				c.file.abandon()
+				c.file = nil
+			}
+		}
+		c.backlog.done(len(p))
+	}
+	c.check.End()
+	for _, w := range c.watches {
+		w.watcher.End()
+	}
+	if c.file != nil {
+		if err := c.file.close(); err != nil {
+			c.server.fail(err)
+		}
+	}
+}
+
+func (c *connection) open() error {
+	c.hash = sha256.New()
+	c.check = mpegts.NewChecker()
+	if d := c.server.options.MaxPCRInterval; d > 0 {
+		c.check.MaxPCRInterval = d
+	}
+	for i, e := range c.server.options.Expectations {
+		if w := e.Watch(c.result.Path); w != nil {
+			c.watches = append(c.watches, &watching{i, w})
+		}
+	}
+	if c.server.saved == nil {
+		return nil
+	}
+	var err error
+	c.file, err = c.server.saved.create(c.result.ID, c.result.Path)
+	return err
+}

@@ -1,0 +1,141 @@
+package testserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+// refusals returns which of n handshakes are refused.
+func refusals(t *testing.T, seed uint64, n int, path string, faults ...Fault) (refused string) {
+	t.Helper()
+	s := start(t, Options{Faults: faults, Seed: seed})
+	for range n {
+		c, err := wsconn.Dial(testContext(t), s.URL()+path, wsconn.DialOptions{})
+		var answer *wsconn.StatusError
+		switch {
+		case err == nil:
+			refused += "."
+			c.CloseNow()
+		case errors.As(err, &answer) && answer.Code == http.StatusServiceUnavailable:
+			refused += "x"
+		default:
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	if r := wait(t, s, ErrClosed); r.Refused[503] != len(r.Faults) {
+		t.Errorf("%d refused, %d faults", r.Refused[503], len(r.Faults))
+	}
+	return refused
+}
+
+func TestWhichHandshakes(t *testing.T) {
+	for want, f := range map[string]Fault{
+		"xxxxx": {Do: Refuse},
+		".x...": {Do: Refuse, First: 2, Last: 2},
+		"..xxx": {Do: Refuse, First: 3, Last: 9},
+		".....": {Do: Refuse, Path: "/other*"},
+		"x....": {Do: Refuse, Path: "/ca?1", First: 1, Last: 1},
+	} {
+		if got := refusals(t, 1, 5, "/cam1", f); got != want {
+			t.Errorf("%+v: %s, want %s", f, got, want)
+		}
+	}
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse, First: 1, Last: 1}, Fault{Do: Refuse, First: 4, Last: 4}); got != "x..x." {
+		t.Errorf("two faults: %s", got)
+	}
+}
+
+// TestSeed: chance is the same in each run with the same seed.
+func TestSeed(t *testing.T) {
+	half := Fault{Do: Refuse, Probability: 0.5}
+	first := refusals(t, 7, 40, "/", half)
+	if again := refusals(t, 7, 40, "/", half); again != first {
+		t.Errorf("%s, then %s", first, again)
+	}
+	if other := refusals(t, 8, 40, "/", half); other == first {
+		t.Errorf("two seeds, one result: %s", other)
+	}
+	n := 0
+	for _, c := range first {
+		if c == 'x' {
+			n++
+		}
+	}
+	if n < 8 || n > 32 {
+		t.Errorf("%d of 40 with a probability of a half", n)
+	}
+}
+
+func TestImpossibleFaults(t *testing.T) {
+	for _, f := range []Fault{
+		{}, {Do: "explode"}, {Do: Refuse, AfterBytes: 1}, {Do: Reset, AfterBytes: 1, AfterTime: 1}, {Do: Reset, Code: 1000},
+		{Do: Reset, First: 3, Last: 2}, {Do: Slow}, {Do: BadFrame, Kind: "x"}, {Do: Reset, Path: "["}, {Do: Reset, Probability: 1.1},
+		{Do: BigPing, Size: 125}, {Do: Refuse, Code: 200}, {Do: Redirect, To: "x\r\ny"}, {Do: Stall, For: -1},
+	} {
+		if s, err := New(Options{Faults: []Fault{f}}); err == nil {
+			s.Close()
+			t.Errorf("%+v is taken", f)
+		}
+	}
+}
+
+// TestResetAfterBytes: exactly so many bytes count, wherever messages end, over TLS as well.
+func TestResetAfterBytes(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		s := start(t, Options{TLS: tls, Conns: 1, Faults: []Fault{{Do: Reset, AfterBytes: 1000}}})
+		c := dial(t, s.URL(), wsconn.DialOptions{TLS: s.ClientTLS()})
+		for c.Write(testContext(t), make([]byte, 300)) == nil {
+		}
+		r := wait(t, s, nil)
+		if got := r.Connections[0]; got.Bytes != 1000 || got.Messages != 3 || got.Torn != 100 || got.Close.Code != 1006 || got.SHA256 != sum(make([]byte, 1000)) {
+			t.Errorf("%+v", got)
+		}
+		if f := r.Faults; len(f) != 1 || f[0].Bytes != 1000 || f[0].Messages != 3 || f[0].Connection != 1 || f[0].At.IsZero() {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// TestFaultyStream: what is received before and around a fault is what was sent.
+func TestFaultyStream(t *testing.T) {
+	stream := sample(t, "mpeg1.ts")
+	for _, f := range []Fault{{Do: SendText, AfterMessages: 2}, {Do: LatePong, For: time.Millisecond}, {Do: Stall, For: 10 * time.Millisecond, AfterBytes: 1000}, {Do: Slow, Rate: 4 << 20}} {
+		t.Run(fmt.Sprint(f.Do), func(t *testing.T) {
+			s := start(t, Options{Conns: 1, Faults: []Fault{f}, Expectations: []Expectation{ExpectClean(""), ExpectMessages("", 3, false)}})
+			publish(t, s.URL(), stream[:1000], stream[1000:200_000], stream[200_000:])
+			if r := wait(t, s, nil); !r.Passed || r.Connections[0].SHA256 != sum(stream) || len(r.Faults) != 1 || r.Connections[0].Close.Code != 1000 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// TestEndDuringFaults: nothing that waits on purpose keeps the server from ending.
+func TestEndDuringFaults(t *testing.T) {
+	for _, do := range []FaultName{HangHandshake, BadAccept, Stall, HalfOpen, CloseThenSilent, SendFlood, NoPong} {
+		t.Run(string(do), func(t *testing.T) {
+			t.Parallel()
+			fired := make(chan struct{})
+			s := start(t, Options{Faults: []Fault{{Do: do}}, Linger: time.Millisecond})
+			go func() {
+				defer close(fired)
+				c, err := wsconn.Dial(testContext(t), s.URL(), wsconn.DialOptions{Timeout: 100 * time.Millisecond})
+				if err == nil {
+					t.Cleanup(c.CloseNow)
+				}
+			}()
+			<-fired
+			begin := time.Now()
+			s.Close()
+			if d := time.Since(begin); d > 3*time.Second {
+				t.Errorf("the end took %v", d)
+			}
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package testserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// frame is a client's frame, masked.
+func frame(op ws.OpCode, fin bool, payload []byte) []byte {
+	return ws.MustCompileFrame(ws.MaskFrameWith(ws.NewFrame(op, fin, payload), [4]byte{1, 2, 3, 4}))
+}
+
+func closeWith(code int, reason string) []byte {
+	return frame(ws.OpClose, true, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
+}
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// TestFrames: the frames of RFC 6455, section 5, as wsconn reads them and as a connection with a planned fault does.
+func TestFrames(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 70_000)
+	bye := closeWith(1000, "")
+	type result struct {
+		code     int // in the report
+		messages int64
+		bytes    int64
+		pongs    string // payloads
+	}
+	cases := map[string]struct {
+		send []byte
+		want result
+	}{
+		"length in 7 bits":      {join(frame(ws.OpBinary, true, long[:125]), bye), result{1000, 1, 125, ""}},
+		"length in 16 bits":     {join(frame(ws.OpBinary, true, long[:126]), frame(ws.OpBinary, true, long[:65535]), bye), result{1000, 2, 65661, ""}},
+		"length in 64 bits":     {join(frame(ws.OpBinary, true, long[:65536]), bye), result{1000, 1, 65536, ""}},
+		"empty message":         {join(frame(ws.OpBinary, true, nil), bye), result{1000, 1, 0, ""}},
+		"fragments":             {join(frame(ws.OpBinary, false, long[:5]), frame(0, false, nil), frame(0, false, long[:7]), frame(0, true, nil), bye), result{1000, 1, 12, ""}},
+		"control in between":    {join(frame(ws.OpBinary, false, long[:5]), frame(ws.OpPing, true, []byte("a")), frame(0, true, long[:7]), frame(ws.OpPing, true, nil), bye), result{1000, 1, 12, "a,,"}},
+		"longest ping":          {join(frame(ws.OpPing, true, long[:125]), bye), result{1000, 0, 0, string(long[:125]) + ","}},
+		"pong nobody asked for": {join(frame(ws.OpPong, true, []byte("a")), frame(ws.OpBinary, true, long[:1]), bye), result{1000, 1, 1, ""}},
+		"ping too long":         {frame(ws.OpPing, true, long[:126]), result{1002, 0, 0, ""}},
+		"fragmented ping":       {frame(ws.OpPing, false, nil), result{1002, 0, 0, ""}},
+		"message in a message":  {join(frame(ws.OpBinary, false, long[:5]), frame(ws.OpBinary, true, long[:7])), result{1002, 0, 5, ""}},
+		"close codes":           {closeWith(4999, "é"), result{4999, 0, 0, ""}},
+		"close code 1005":       {closeWith(1005, ""), result{1002, 0, 0, ""}},
+		"close code 999":        {closeWith(999, ""), result{1002, 0, 0, ""}},
+		"close of one byte":     {frame(ws.OpClose, true, []byte{3}), result{1002, 0, 0, ""}},
+	}
+	for name, c := range cases {
+		for planned, faults := range [][]Fault{nil, {{Do: Reset, AfterTime: time.Hour}}} {
+			t.Run(fmt.Sprintf("%s, %d faults", name, planned), func(t *testing.T) {
+				s := start(t, Options{Conns: 1, Faults: faults})
+				conn := raw(t, s.URL())
+				for b := range bytes.SplitAfterSeq(c.send, nil) { // byte by byte: headers are torn too
+					if len(c.send) > 1000 {
+						b = c.send
+					}
+					conn.Write(b)
+					if len(c.send) > 1000 {
+						break
+					}
+				}
+				got := result{pongs: pongs(conn)}
+				conn.CloseWrite()
+				r := one(t, s)
+				got.code, got.messages, got.bytes = r.Close.Code, r.Messages, r.Bytes
+				if got.pongs != "" && strings.HasSuffix(c.want.pongs, got.pongs) {
+					got.pongs = c.want.pongs // only the latest of several pings needs an answer (RFC 6455, 5.5.3)
+				}
+				if got != c.want {
+					t.Errorf("got %+v (%q), want %+v", got, r.Close.Reason, c.want)
+				}
+			})
+		}
+	}
+}
+
+// pongs reads up to the server's close frame or its end.
+func pongs(conn net.Conn) (all string) {
+	conn.SetReadDeadline(time.Now().Add(deadline))
+	for {
+		f, err := ws.ReadFrame(conn)
+		if err != nil || f.Header.OpCode == ws.OpClose {
+			return all
+		}
+		if f.Header.OpCode == ws.OpPong {
+			all += string(f.Payload) + ","
+		}
+	}
+}
+
+// TestSlowHandshake: a request that comes byte by byte is answered; one that never ends does not keep others waiting.
+func TestSlowHandshake(t *testing.T) {
+	s := start(t, Options{Conns: 1})
+	var hanging []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", s.URL()[len("ws://"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nX: ")
+		hanging = append(hanging, c)
+	}
+	publish(t, s.URL(), []byte("x"))
+	for _, c := range hanging {
+		io.WriteString(c, "y")
+	}
+	one(t, s)
+}
+
+// FuzzFrames: whatever a client sends, the connection ends, and both readers count no more than came.
+func FuzzFrames(f *testing.F) {
+	f.Add(join(frame(ws.OpBinary, false, []byte("abc")), frame(ws.OpPing, true, nil), frame(0, true, []byte("de"))), true)
+	f.Add(closeWith(1000, "bye"), false)
+	f.Add(frame(ws.OpText, true, []byte("text")), true)
+	f.Fuzz(func(t *testing.T, send []byte, planned bool) {
+		o := Options{Conns: 1, MaxMessage: 1000}
+		if planned {
+			o.Faults = []Fault{{Do: Reset, AfterTime: time.Hour}}
+		}
+		s := start(t, o)
+		conn := raw(t, s.URL())
+		conn.Write(send)
+		conn.CloseWrite()
+		if c := one(t, s); c.Bytes > int64(len(send)) || c.Close.Code < 1000 {
+			t.Errorf("%+v", c)
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package testserver
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	floodMessage = 64 << 10 // bytes
+	floodPing    = 125      // bytes
+	// slowBuffer is how many bytes the kernel takes ahead of a slow reader. Less than a segment on loopback (64 KiB) makes
+	// the sender wait for timers.
+	slowBuffer   = 128 << 10
+	lookInterval = 20 * time.Millisecond
+)
+
+// do makes a fault happen. An error ends the connection.
+func (c *rawConn) do(f *Fault) error {
+	switch f.Do {
+	case Reset:
+		return c.reset()
+	case AcceptThenClose:
+		return c.finish()
+	case CloseFrame, CloseThenSilent:
+		if err := c.send(closeFrame(f)); err != nil {
+			return err
+		}
+		if f.Do == CloseFrame {
+			return c.answered(f)
+		}
+		limit := time.Now().Add(f.For)
+		c.drain(f.For)
+		c.pause(time.Until(limit)) // the peer may have closed its half; this one stays open
+		return &ownClose{f.Code, f.Reason}
+	case Stall:
+		if c.hold(f.For) {
+			return &ownClose{code: codeAbnormal}
+		}
+	case HalfOpen:
+		c.hold(f.For)
+		return c.reset()
+	case Slow:
+		if t := tcpOf(c.conn); t != nil {
+			_ = t.SetReadBuffer(slowBuffer) // it is only slower to take effect without
+		}
+		c.rate, c.rated = f.Rate, time.Now()
+	case NoPong:
+		c.noPong = true
+	case LatePong:
+		c.latePong = f.For
+	case SendText:
+		return c.send(ws.NewTextFrame([]byte("a text message, on purpose")))
+	case SendFlood:
+		c.startFlood(f.For, ws.NewBinaryFrame(make([]byte, floodMessage)))
+	case PingFlood:
+		c.startFlood(f.For, ws.NewPingFrame(make([]byte, floodPing)))
+	case BigPing:
+		return c.send(ws.NewPingFrame(make([]byte, f.Size)))
+	case BadFrame:
+		return c.send(badFrame(f.Kind))
+	case Truncate:
+		frame := ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, 1000)))
+		c.write.Lock()
+		_, err := c.conn.Write(frame[:len(frame)/2])
+		c.write.Unlock()
+		if err != nil {
+			return err
+		}
+		return c.finish()
+	}
+	return nil
+}
+
+func closeFrame(f *Fault) ws.Frame {
+	return ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(f.Code), f.Reason))
+}
+
+func badFrame(kind string) ws.Frame {
+	f := ws.NewBinaryFrame([]byte("a bad frame, on purpose"))
+	switch kind {
+	case "opcode":
+		f.Header.OpCode = 0x3
+	case "masked":
+		return ws.MaskFrame(f)
+	case "continuation":
+		f.Header.OpCode = ws.OpContinuation
+	default:
+		f.Header.Rsv = ws.Rsv(true, false, false)
+	}
+	return f
+}
+
+// answered waits for the peer's close frame, or for its end.
+func (c *rawConn) answered(f *Fault) error {
+	c.steps = nil
+	limit := time.AfterFunc(closePatience, func() { c.conn.Close() })
+	defer limit.Stop()
+	for {
+		err := c.next()
+		if err == nil {
+			_, err = io.CopyN(io.Discard, c.r, c.left)
+			c.inMessage = !c.frame.Fin
+		}
+		switch err.(type) {
+		case nil:
+			continue
+		case net.Error:
+			return &ownClose{f.Code, f.Reason}
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return &ownClose{f.Code, f.Reason}
+		}
+		return err
+	}
+}
+
+// drain reads until the peer has gone, the time is over (0: none), or the server ends.
+func (c *rawConn) drain(d time.Duration) {
+	if d > 0 {
+		c.conn.SetReadDeadline(time.Now().Add(d))
+	} else {
+		c.conn.SetReadDeadline(time.Time{})
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, c.r) // how it ended does not matter
+	}()
+	select {
+	case <-gone:
+	case <-c.stop:
+		c.conn.Close()
+		<-gone
+	}
+}
+
+// hold does nothing until the time is over (0: none), and reports whether the peer went, or the server ended, before.
+func (c *rawConn) hold(d time.Duration) (ended bool) {
+	var timeout <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timeout = t.C
+	}
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-timeout:
+			return false
+		case <-c.stop:
+			return true
+		case <-look.C:
+			if t := tcpOf(c.conn); t != nil && hasGone(t) {
+				return true
+			}
+		}
+	}
+}
+
+func (c *rawConn) reset() error {
+	if t := tcpOf(c.conn); t != nil {
+		_ = t.SetLinger(0)
+		t.Close() // of TLS no more is sent either
+	}
+	c.conn.Close()
+	return &ownClose{code: codeAbnormal}
+}
+
+// finish ends the TCP connection in order. What is still on its way from the peer is read for a moment: closing before
+// that would be a reset.
+func (c *rawConn) finish() error {
+	if t := tcpOf(c.conn); t != nil {
+		_ = t.CloseWrite()
+		c.drain(closePatience)
+	}
+	c.conn.Close()
+	return &ownClose{code: codeAbnormal}
+}
+
+// startFlood sends a frame again and again, apart from the reading.
+func (c *rawConn) startFlood(d time.Duration, f ws.Frame) {
+	frame := ws.MustCompileFrame(f)
+	end := time.Now().Add(d)
+	c.flood.Go(func() {
+		for time.Now().Before(end) {
+			c.write.Lock()
+			_, err := c.conn.Write(frame) // Close and CloseNow end it
+			c.write.Unlock()
+			if err != nil {
+				c.conn.Close() // a frame is torn
+				return
+			}
+		}
+	})
+}
+
+// tcpOf returns what is under a connection.
+func tcpOf(conn net.Conn) *net.TCPConn {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	t, _ := conn.(*net.TCPConn)
+	return t
+}

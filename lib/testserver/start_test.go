@@ -1,0 +1,72 @@
+package testserver
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeTB takes down what a test would be told.
+type fakeTB struct {
+	cleanups []func()
+	said     []string
+}
+
+func (f *fakeTB) Helper()                      {}
+func (f *fakeTB) Cleanup(c func())             { f.cleanups = append(f.cleanups, c) }
+func (f *fakeTB) Errorf(text string, a ...any) { f.said = append(f.said, fmt.Sprintf(text, a...)) }
+func (f *fakeTB) Fatalf(text string, a ...any) {
+	f.said = append(f.said, "fatal: "+fmt.Sprintf(text, a...))
+}
+func (f *fakeTB) end() string {
+	for _, c := range f.cleanups {
+		c()
+	}
+	return strings.Join(f.said, "\n")
+}
+
+func TestStart(t *testing.T) {
+	five := ExpectBytes("", 5, false)
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"holds":           {Options{Conns: 1, Expectations: []Expectation{five}}, ""},
+		"no limit":        {Options{Expectations: []Expectation{five}, Linger: deadline}, ""},
+		"fails":           {Options{Conns: 1, Expectations: []Expectation{ExpectBytes("", 6, false)}}, "expectation bytes failed: connection 1 (/): 5 bytes came, not 6"},
+		"nobody comes":    {Options{Conns: 2, Timeout: 50 * time.Millisecond}, "timed out; 1 connections came"},
+		"does not listen": {Options{Listen: "192.0.2.1:1"}, "fatal: test server: listen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tb fakeTB
+			if s := Start(&tb, c.o); s != nil {
+				publish(t, s.URL(), []byte("hello"))
+			}
+			if got := tb.end(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("the test was told %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	r := Report{TimedOut: true, Expectations: []Verdict{{"clean", "", true, ""}, {"file", "/cam<1>", false, "differs & \"so\"\n  expected 00"}}}
+	text, err := r.JUnit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got junitSuites
+	if err := xml.Unmarshal(text, &got); err != nil || got.Suite.Tests != 3 || got.Suite.Failures != 2 || len(got.Suite.Cases) != 3 {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	c := got.Suite.Cases[2]
+	if c.Name != "file /cam<1>" || c.Failure == nil || c.Failure.Message != "differs & \"so\"" || c.Failure.Text != r.Expectations[1].Detail {
+		t.Errorf("%+v", c)
+	}
+	if got.Suite.Cases[1].Failure != nil || !bytes.HasPrefix(text, []byte("<?xml")) {
+		t.Errorf("%s", text)
+	}
+}
