@@ -1,0 +1,232 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+	"github.com/timdrysdale/vw/lib/record"
+)
+
+// atLeast is a number from the environment, for those who have the time, or n.
+func atLeast(t testing.TB, variable string, n int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return n
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return number
+}
+
+// TestKilledAgainAndAgain: a recorder at 20 Mbit/s is killed at random moments, VW_TEST_KILLS times. Finished files are
+// what the manifest says, the open one is kept and decodes, and nothing but its end is missing from the stream.
+func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	b := read(t, sample("mpeg1.ts"))
+	const piece = 20 * 188
+	interval := piece * 8 * time.Second / 20e6
+	for round := range atLeast(t, "VW_TEST_KILLS", 10) {
+		folder := t.TempDir()
+		manifest := filepath.Join(folder, "m.jsonl")
+		args := []string{"--rotate-frames", "24", "--manifest", manifest, filepath.Join(folder, "cam.ts")}
+		in, w := pipe(t)
+		p := start(t, wiring{stdin: in}, "vw-record", args...)
+		in.Close()
+		length := len(b)/4 + rand.IntN(len(b)*3/4)
+		fed := make(chan struct{})
+		go func() {
+			defer close(fed)
+			ticker := time.NewTicker(interval)
+			defer ticker.Stop()
+			for at := 0; at < length; at += piece {
+				if _, err := w.Write(b[at:min(at+piece, length)]); err != nil {
+					return
+				}
+				<-ticker.C
+			}
+		}()
+		<-fed
+		time.Sleep(time.Duration(rand.IntN(5000)) * time.Microsecond)
+		p.signal(os.Kill)
+		p.wait()
+		w.Close()
+		start(t, wiring{}, "vw-record", args...).expect(0)
+		r, missing := readRecording(t, folder, manifest)
+		if missing > 0 || !bytes.HasPrefix(b, r.joined) || len(r.joined) < length-200<<10 {
+			t.Errorf("round %d: %d bytes of %d are recorded, %d files are missing", round, len(r.joined), length, missing)
+		}
+		files := recorded(t, folder) // and nothing hidden
+		if len(files) != len(r.entries)+1 {
+			t.Errorf("round %d: %d files with the manifest, %d lines", round, len(files), len(r.entries))
+		}
+		for _, e := range r.entries {
+			if e.Reason == record.Partial {
+				decodesWhole(t, filepath.Join(folder, e.File))
+			}
+		}
+	}
+}
+
+// usage is what a process uses.
+type usage struct{ kib, descriptors int }
+
+func usageOf(t testing.TB, p *process) (u usage) {
+	t.Helper()
+	proc := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	f, err := os.Open(proc + "/status")
+	if err != nil {
+		t.Skip("SKIPPED: no /proc to see what a process uses")
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
+			u.kib, _ = strconv.Atoi(strings.Fields(value)[0])
+		}
+	}
+	descriptors, err := os.ReadDir(proc + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.descriptors = len(descriptors)
+	return u
+}
+
+// TestManyRotations is a year in short, VW_TEST_ROTATIONS files, with everything on that grows if anything does: memory
+// and descriptors stay as they are, and so do the folder, the manifest and the playlist.
+func TestManyRotations(t *testing.T) {
+	t.Parallel()
+	rotations := atLeast(t, "VW_TEST_ROTATIONS", 2000)
+	const kept = 20
+	folder := memoryFolder(t)
+	files, manifest, playlist := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "p.m3u8")
+	args := []string{
+		"--quiet", "--rotate-frames", "1", "--keep-files", strconv.Itoa(kept), "--playlist", playlist, "--playlist-size", "10",
+		"--sync", "10ms", "--manifest", manifest, filepath.Join(files, "%Y%m%d.ts"),
+	}
+	in, w := pipe(t)
+	p := start(t, wiring{stdin: in}, "vw-record", args...)
+	in.Close()
+	g := tsgen.New(tsgen.Options{GOP: 1})
+	sent := 0
+	write := func(n int) {
+		for sent < n {
+			if _, err := w.Write(g.Frame(nil)); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+	}
+	finished := func(n int) {
+		name := fmt.Sprintf("_%03d.ts", n)
+		waitUntil(t, "file "+name, func() bool {
+			names, _ := filepath.Glob(filepath.Join(files, "*"+name))
+			return len(names) == 1
+		})
+	}
+	settled := func(n int) usage {
+		for step := sent + 200; ; step += 200 { // so that the pipe holds no more than the next file that is waited for
+			write(min(step, n))
+			finished(min(step, n) - 2) // the last one is open, and they count from 0
+			if step >= n {
+				return usageOf(t, p)
+			}
+		}
+	}
+	before := settled(rotations / 2)
+	after := settled(rotations)
+	w.Close()
+	p.expect(0)
+	p.all(p.account().In.Bytes)
+	t.Logf("%d rotations: %+v, %+v", rotations, before, after)
+	// The race detector keeps some of what goes through it.
+	if after.kib > before.kib*5/4+4096 || after.descriptors > before.descriptors+4 {
+		t.Errorf("%+v after half, %+v at the end", before, after)
+	}
+	if names := recorded(t, files); len(names) != kept {
+		t.Errorf("%d files are kept", len(names))
+	}
+	r, missing := readRecording(t, files, manifest)
+	if len(r.entries) != kept || missing > 16 {
+		t.Errorf("%d lines, %d of files that are not there", len(r.entries), missing)
+	}
+	for i := 1; i < len(r.entries); i++ {
+		if before, after := r.entries[i-1], r.entries[i]; *after.PTSStart != *before.PTSStart+tsgen.FrameTicks {
+			t.Errorf("%s comes after %s", after.File, before.File)
+		}
+	}
+	if n := bytes.Count(read(t, playlist), []byte("#EXTINF")); n != 10 {
+		t.Errorf("%d files in the playlist", n)
+	}
+	began := time.Now()
+	start(t, wiring{}, "vw-record", args...).expect(0)
+	t.Logf("a start after that takes %v", time.Since(began))
+}
+
+// TestPlaylistPlays: ffmpeg plays the playlist from first to last, and finds every frame.
+func TestPlaylistPlays(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
+		folder := t.TempDir()
+		manifest, playlist := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "cam.m3u8")
+		p := start(t, wiring{stdin: bytes.NewReader(read(t, sample(name)))}, "vw-record",
+			"--rotate-time", "1s", "--manifest", manifest, "--playlist", playlist, filepath.Join(folder, "rec/%Y/cam.ts"))
+		p.expect(0)
+		r, _ := readRecording(t, filepath.Join(folder, "rec"), manifest)
+		var frames int64
+		for _, e := range r.entries {
+			frames += e.Frames
+		}
+		if len(r.entries) < 3 {
+			t.Errorf("%s: %d files", name, len(r.entries))
+		}
+		if bytes.Contains(read(t, playlist), []byte("DISCONTINUITY")) {
+			t.Errorf("%s: a discontinuity where there is none:\n%s", name, read(t, playlist))
+		}
+		decodes(t, playlist)
+		if got := probe(t, playlist); int64(got.frames) != frames {
+			t.Errorf("%s: ffprobe finds %d frames in the playlist, the manifest tells %d", name, got.frames, frames)
+		}
+	}
+}
+
+// TestExecOfBuiltTool: the command has its signals as a shell has them, and runs for a partial file, too.
+func TestExecOfBuiltTool(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	template := filepath.Join(folder, "cam.ts")
+	in, w := pipe(t)
+	p := start(t, wiring{stdin: in}, "vw-record", template)
+	in.Close()
+	if _, err := w.Write(read(t, sample("intra.ts"))[:100*188]); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "an open file", func() bool {
+		names, _ := filepath.Glob(filepath.Join(folder, ".vw-record-*"))
+		if len(names) != 1 {
+			return false
+		}
+		info, err := os.Stat(names[0])
+		return err == nil && info.Size() > 0
+	})
+	p.signal(os.Kill)
+	p.wait()
+	next := start(t, wiring{stdin: bytes.NewReader(read(t, sample("intra.ts")))}, "vw-record",
+		"--exec", `echo "$VW_REASON $(basename "$VW_FILE") $VW_FRAMES"; yes | head -n 1 >/dev/null; cat`, template)
+	next.expect(0)
+	if log := next.stderr.String(); !strings.Contains(log, "partial cam.partial.ts ") || !strings.Contains(log, "end cam.ts ") ||
+		strings.Contains(log, "Broken pipe") || strings.Contains(log, "level=WARN msg=\"the command") || next.stdout.String() != "" {
+		t.Errorf("stderr: %s", log)
+	}
+}

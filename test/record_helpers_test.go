@@ -1,0 +1,102 @@
+package test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+	"github.com/timdrysdale/vw/lib/record"
+)
+
+// A process with the race detector sleeps for a second at its end, which would be most of the time of the tests.
+func init() {
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
+}
+
+// recording is what a vw-record with a manifest has left in a folder.
+type recording struct {
+	entries []record.Entry
+	joined  []byte // the files in order, without what was injected
+}
+
+// readRecording reads a manifest and the files that it tells, and checks these against it. Lines of files that are not
+// there are left out, and counted.
+func readRecording(t testing.TB, folder, manifest string) (r recording, missing int) {
+	t.Helper()
+	for line := range bytes.Lines(read(t, manifest)) {
+		var e record.Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		b, err := os.ReadFile(filepath.Join(folder, e.File))
+		if err != nil {
+			missing++
+			continue
+		}
+		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != e.SHA256 || int64(len(b)) != e.Bytes {
+			t.Errorf("%s is not what its line says: %s", e.File, line)
+		}
+		r.entries = append(r.entries, e)
+		r.joined = append(r.joined, b[e.Injected:]...)
+	}
+	return r, missing
+}
+
+// feed writes frames to a pipe, one each interval, until stop is closed or n have been written, and closes it. It returns
+// what it wrote.
+func feed(t testing.TB, w *os.File, o tsgen.Options, n int, interval time.Duration, stop <-chan struct{}) <-chan []byte {
+	t.Helper()
+	sent := make(chan []byte, 1)
+	go func() {
+		defer w.Close()
+		g := tsgen.New(o)
+		var all []byte
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for range n {
+			frame := g.Frame(nil)
+			if k, err := w.Write(frame); err != nil {
+				all = append(all, frame[:k]...)
+				break
+			}
+			all = append(all, frame...)
+			select {
+			case <-ticker.C:
+				continue
+			case <-stop:
+			}
+			break
+		}
+		sent <- all
+	}()
+	return sent
+}
+
+// waitUntil waits for something that takes a second at most on a good day.
+func waitUntil(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// memoryFolder is a folder in memory, where there is such a thing: thousands of syncs take their time elsewhere.
+func memoryFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/dev/shm", "vw-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	return folder
+}

@@ -1,0 +1,103 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// unread is how many bytes are in a pipe.
+func unread(pipe *os.File) (n int) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n
+}
+
+// listen listens in the namespace, for a server inside the test.
+func (ns *namespace) listen(addr string, rcvbuf int) net.Listener {
+	ns.t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	open := func(file string) int {
+		fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			ns.t.Fatalf("open %s: %v", file, err)
+		}
+		return fd
+	}
+	here, there := open("/proc/thread-self/ns/net"), open("/proc/"+ns.pid+"/ns/net")
+	defer unix.Close(here)
+	defer unix.Close(there)
+	if err := unix.Setns(there, unix.CLONE_NEWNET); err != nil {
+		ns.t.Fatalf("enter a namespace: %v", err)
+	}
+	defer func() {
+		if err := unix.Setns(here, unix.CLONE_NEWNET); err != nil {
+			panic(err) // this thread must not go on anywhere else
+		}
+	}()
+	return listenAt(ns.t, addr, rcvbuf)
+}
+
+// listenAt listens with a receive buffer of so many bytes for each connection, and with segments as long as they are on
+// the internet: with those of loopback, 64 KiB, a small buffer would open and close like a door.
+func listenAt(t testing.TB, addr string, rcvbuf int) net.Listener {
+	t.Helper()
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if cerr := c.Control(func(fd uintptr) {
+			err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, rcvbuf),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1448))
+		}); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	ln, err := config.Listen(context.Background(), "tcp", addr+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// status returns a figure of /proc/PID/status, in KiB.
+func (p *process) status(name string) int {
+	p.t.Helper()
+	b := read(p.t, fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	m := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(b)
+	if m == nil {
+		p.t.Fatalf("no %s in %s", name, b)
+	}
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+}
+
+// descriptors counts the open files of a process.
+func (p *process) descriptors() int {
+	p.t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// goroutines ends a process and counts its goroutines.
+func (p *process) goroutines() int {
+	p.t.Helper()
+	p.signal(unix.SIGQUIT)
+	p.wait()
+	return bytes.Count([]byte(p.stderr.String()), []byte("\ngoroutine "))
+}
