@@ -9,6 +9,7 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/fdio"
 	"github.com/timdrysdale/vw/lib/ingest"
 )
 
@@ -61,14 +62,14 @@ func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
 		return ingest.Options{}, cli.WithHint(err, "choose another address with --listen, or 127.0.0.1:0 for any free port")
 	}
 	o := ingest.Options{
-		Listener: ln,
+		Listener: fdio.Listener{Listener: ln},
 		Token:    cfg.token, Publishers: cfg.publishers, Once: cfg.once,
 		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
 		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
 		Ledger: p.Ledger, Log: p.Log, Warn: p.Trouble.Warner("vw-ingest"),
 	}
 	if cfg.certificate != nil {
-		o.Listener = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*cfg.certificate}})
+		o.Listener = tls.NewListener(o.Listener, &tls.Config{Certificates: []tls.Certificate{*cfg.certificate}})
 	}
 	return o, nil
 }

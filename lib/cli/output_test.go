@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/lib/fdio"
 )
 
 func blockingOutput(t *testing.T, f *os.File) *Output {
@@ -36,7 +38,7 @@ var outputs = map[string]func(t *testing.T) (out *Output, reader *os.File){
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, polled := out.file.(*os.File); polled != (runtime.GOOS == "linux") {
+		if _, polled := out.file.(*fdio.File); polled != (runtime.GOOS == "linux") {
 			t.Fatalf("the pipe is written as %T", out.file)
 		}
 		w.Close()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/lib/fdio"
 )
 
 // pipeSize is what the pipe of standard input is made to hold, where that can be set: a writer that is faster for a
@@ -63,7 +65,7 @@ func openInput(fd int) (*Input, error) {
 	if mode&unix.S_IFMT == unix.S_IFIFO {
 		growPipe(fd, pipeSize)
 		if f, err := reopen(fd, unix.O_RDONLY, name); err == nil {
-			return &Input{f}, nil
+			return &Input{fdio.NewFile(f)}, nil
 		}
 	}
 	d, err := duplicate(fd, name, mode)
@@ -125,7 +127,7 @@ func openOutput(fd int) (*Output, error) {
 	out := &Output{gone: make(chan struct{}), stopWatch: func() {}}
 	if mode&unix.S_IFMT == unix.S_IFIFO {
 		if f, err := reopen(fd, unix.O_WRONLY, name); err == nil {
-			out.file = f
+			out.file = fdio.NewFile(f)
 			if out.stopWatch, err = watchPolled(f, out.gone, readerGone); err != nil {
 				return nil, errors.Join(err, f.Close())
 			}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/lib/fdio"
 )
 
 // pipe returns both ends of a pipe in blocking mode, as a shell passes them.
@@ -58,7 +60,7 @@ var inputs = map[string]func(t *testing.T) (in *Input, writer *os.File){
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, polled := in.file.(*os.File); polled != (runtime.GOOS == "linux") {
+		if _, polled := in.file.(*fdio.File); polled != (runtime.GOOS == "linux") {
 			t.Fatalf("the pipe is read as %T", in.file)
 		}
 		r.Close()

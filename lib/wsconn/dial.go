@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"nhooyr.io/websocket"
+
+	"github.com/timdrysdale/vw/lib/fdio"
 )
 
 // DefaultDialTimeout is used when DialOptions has none.
@@ -149,7 +151,7 @@ func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	tune(conn)
-	return conn, nil
+	return fdio.NewConn(conn), nil
 }
 
 // handshake is RFC 6455, 4.1, on a connection that is there.

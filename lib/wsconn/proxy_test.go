@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -97,7 +98,7 @@ func TestThroughProxies(t *testing.T) {
 
 func seesTCP(t *testing.T, c *Conn) {
 	t.Helper()
-	if _, ok := c.sock.raw.(*net.TCPConn); !ok {
+	if _, ok := c.sock.raw.(syscall.Conn); !ok {
 		t.Errorf("the connection below all is a %T", c.sock.raw)
 	}
 }

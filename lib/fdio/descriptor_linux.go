@@ -1,0 +1,131 @@
+package fdio
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+// busy counts the system calls of the process since one found nothing to do. After heed of them, one is an ordinary one:
+// a process that is busy needs the monitoring thread, which preempts, and looks at the poller while there is always
+// something else to run.
+var busy atomic.Uint32
+
+// descriptor is what is in the poller, for any number of readers and writers, one of each at a time. Its errors are
+// io.EOF, a syscall.Errno, os.ErrDeadlineExceeded and os.ErrClosed.
+type descriptor struct {
+	in, out transfer
+}
+
+// newDescriptor leaves closing and deadlines to f.
+func newDescriptor(f syscall.Conn) (*descriptor, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	d := &descriptor{}
+	d.in = transfer{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
+	d.out = transfer{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
+	d.in.step, d.out.step = d.in.once, d.out.all
+	return d, nil
+}
+
+// read waits until there is something, and reads that.
+func (d *descriptor) read(p []byte) (int, error) {
+	n, err := d.in.do(p)
+	if n == 0 && err == nil && len(p) > 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// write writes all of p, or returns how much it wrote and why not more.
+func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p) }
+
+// transfer is one direction of a descriptor.
+type transfer struct {
+	call     uintptr // SYS_READ or SYS_WRITE
+	ordinary func(fd int, p []byte) (int, error)
+	poll     func(step func(fd uintptr) bool) error // waits and calls step again until that answers true
+	step     func(fd uintptr) bool                  // once or all; made once, so that a call allocates nothing
+
+	mu  sync.Mutex // held by a call from first to last; protects the rest
+	p   []byte
+	n   int // of p that is done
+	err error
+}
+
+func (t *transfer) do(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p, t.n, t.err = p, 0, nil
+	err := t.poll(t.step)
+	t.p = nil
+	switch {
+	case t.err != nil:
+		err = t.err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = os.ErrDeadlineExceeded
+	case err != nil:
+		err = os.ErrClosed // nothing else ends a wait
+	}
+	return t.n, err
+}
+
+// once reads once. It answers false when there is nothing yet.
+func (t *transfer) once(fd uintptr) (done bool) {
+	t.n, t.err = t.try(fd, t.p)
+	if t.err == syscall.EAGAIN {
+		t.err = nil
+		return false
+	}
+	return true
+}
+
+// all writes what is left. It answers false when no more is taken for now.
+func (t *transfer) all(fd uintptr) (done bool) {
+	for t.n < len(t.p) {
+		n, err := t.try(fd, t.p[t.n:])
+		if err == syscall.EAGAIN {
+			return false
+		}
+		if err != nil {
+			t.err = err
+			return true
+		}
+		t.n += n
+	}
+	return true
+}
+
+// try makes one system call, and again when a signal came in between.
+func (t *transfer) try(fd uintptr, p []byte) (n int, err error) {
+	for {
+		if busy.Add(1) > heed {
+			busy.Store(0)
+			n, err = t.ordinary(int(fd), p)
+		} else {
+			r, _, errno := syscall.RawSyscall(t.call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+			if n, err = int(r), nil; errno != 0 {
+				err = errno
+			}
+		}
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			busy.Store(0)
+			return 0, err
+		default:
+			return 0, err
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build linux && !race
+
+package fdio
+
+const heed = 64
