@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +14,8 @@ import (
 )
 
 const (
-	// confirmEvery is the pause between pings while data flows.
+	// confirmEvery is the pause between pings while data flows. They go with a message, so that they cost no wake-up; when
+	// none comes for as long again, one goes alone.
 	confirmEvery = 500 * time.Millisecond
 	// closeTimeout is how long the close handshake may take once all is confirmed: nothing depends on it any more.
 	closeTimeout = 2 * time.Second
@@ -40,16 +42,23 @@ type session struct {
 	// sent and confirmed are positions in the stream: up to where the socket has taken everything, and up to where the
 	// peer has read it.
 	sent, confirmed atomic.Int64
-	lastPong        atomic.Int64 // in ns after start
+	lastPong        atomic.Int64 // in ns after start; 0 before the first
 
-	news  chan struct{} // holds a token when something was sent
+	pings chan ping     // what send has sent with a message
 	hurry chan struct{} // holds a token when the next ping is not to wait
 	pong  chan struct{} // holds a token when a pong came
 }
 
+// ping is one that has been sent.
+type ping struct {
+	pong *wsconn.Pong
+	pos  int64 // in the stream, of what its pong confirms
+	at   time.Time
+}
+
 func newSession(d *destination, conn *wsconn.Conn) *session {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &session{d: d, conn: conn, start: time.Now(), news: token(), hurry: token(), pong: token()}
+	return &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), hurry: token(), pong: token()}
 }
 
 // run returns nil when the queue is at its end and all is confirmed, else why the connection is lost. It closes the
@@ -81,18 +90,50 @@ func (s *session) send(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		s.d.account.AddWritten(&p)
-		err = s.conn.Write(ctx, p.Data)
+		err = s.write(ctx, p.Data, p.Pos)
 		p.Release()
 		if err != nil {
 			return lossOf(ctx, err)
 		}
 		s.d.account.AddMessages(1)
-		s.sent.Store(p.Pos)
-		wake(s.news)
 		if p.Pos-s.confirmed.Load() >= s.d.o.Buffer/4 {
 			wake(s.hurry)
 		}
 	}
+}
+
+// write sends a message that ends at pos, with a ping if it is time for one.
+func (s *session) write(ctx context.Context, message []byte, pos int64) error {
+	if s.sincePong() < confirmEvery {
+		err := s.conn.Write(ctx, message)
+		if err == nil {
+			s.sent.Store(pos)
+		}
+		return err
+	}
+	at := time.Now()
+	pong, err := s.conn.WritePing(ctx, message)
+	if err != nil {
+		return err
+	}
+	s.sent.Store(pos)
+	if pong == nil {
+		return nil // one is outstanding
+	}
+	select {
+	case s.pings <- ping{pong, pos, at}:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// sincePong is how long ago the last pong came; very long before the first.
+func (s *session) sincePong() time.Duration {
+	last := s.lastPong.Load()
+	if last == 0 {
+		return math.MaxInt64
+	}
+	return time.Since(s.start) - time.Duration(last)
 }
 
 // lossOf is why a session's context was ended, if it was, or else err.
@@ -116,27 +157,55 @@ func (s *session) settle(ctx context.Context) error {
 	return nil
 }
 
-// confirm sends a ping after data, one at a time, and confirms at its pong what was written before it. While nothing is
-// sent it pings now and then, so that a dead link is noticed and those between keep it open.
+// confirm waits for pongs, and confirms at each what was written before its ping. A ping that is not to wait for the next
+// message it sends itself, and also one now and then while nothing is sent, so that a dead link is noticed and those
+// between keep it open.
 func (s *session) confirm(ctx context.Context) {
 	idle := s.d.o.DeadAfter / 3
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
 	for {
-		if !wait(ctx, s.news, idle) {
+		var p ping
+		select {
+		case p = <-s.pings:
+		case <-s.hurry:
+		case <-timer.C:
+			if rest := idle - s.sincePong(); rest > 0 && s.sent.Load() == s.confirmed.Load() {
+				timer.Reset(rest)
+				continue
+			}
+		case <-ctx.Done():
 			return
 		}
-		pos, at := s.sent.Load(), time.Now()
-		if s.conn.Ping(ctx) != nil {
+		if s.await(ctx, p) != nil {
 			return // watch sees why
 		}
-		s.d.roundTrip.Store(int64(time.Since(at)))
-		s.lastPong.Store(int64(time.Since(s.start)))
-		s.d.queue.Confirm(pos)
-		s.confirmed.Store(pos)
-		wake(s.pong)
-		if !wait(ctx, s.hurry, min(confirmEvery, idle)) {
-			return
+		timer.Reset(min(2*confirmEvery, idle))
+	}
+}
+
+// await waits for the pong of a ping, which it sends first if it is the zero ping.
+func (s *session) await(ctx context.Context, p ping) (err error) {
+	if p.pong == nil {
+		p.pos, p.at = s.sent.Load(), time.Now()
+		err = s.conn.Ping(ctx)
+	} else {
+		select {
+		case <-p.pong.Done():
+			err = p.pong.Err()
+		case <-ctx.Done():
+			err = ctx.Err()
 		}
 	}
+	if err != nil {
+		return err
+	}
+	s.d.roundTrip.Store(int64(time.Since(p.at)))
+	s.lastPong.Store(int64(time.Since(s.start)))
+	s.d.queue.Confirm(p.pos)
+	s.confirmed.Store(max(p.pos, s.confirmed.Load()))
+	wake(s.pong)
+	return nil
 }
 
 // watch returns why the connection has ended, or errDead when for DeadAfter there was neither a pong nor a byte
@@ -195,19 +264,6 @@ func (s *session) end(parent context.Context, err error) {
 	default:
 		s.conn.CloseNow()
 	}
-}
-
-// wait waits for a token, for limit at most. It returns false when ctx ends.
-func wait(ctx context.Context, token <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-token:
-	case <-timer.C:
-	case <-ctx.Done():
-		return false
-	}
-	return true
 }
 
 func wake(token chan<- struct{}) {
