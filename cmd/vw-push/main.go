@@ -41,7 +41,7 @@ socks5h:// proxies look up names themselves.`,
 func flags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "to-file", Usage: "push to the URLs in `FILE`, one a line; SIGHUP reads it again"},
-		&ucli.StringSliceFlag{Name: "header", Usage: "send this header in each handshake (`'Name: value'`; may be repeated)"},
+		cli.RepeatedFlag("header", "send this header in each handshake (`'Name: value'`; may be repeated)"),
 		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
 		&ucli.StringFlag{Name: "token-file", Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial (or VW_PUSH_TOKEN)"},
 		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
@@ -149,7 +149,7 @@ func readOptions(c *ucli.Context) (push.Options, error) {
 	if o.Proxy, err = wsconn.ProxyFrom(os.Getenv); err != nil {
 		return o, cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
 	}
-	o.Header, err = readHeader(c.StringSlice("header"), c.String("header-file"))
+	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))
 	return o, err
 }
 

@@ -47,19 +47,19 @@ func flags() []ucli.Flag {
 		&ucli.IntFlag{Name: "conns", Usage: "end after `N` connections have ended"},
 		cli.SizeFlag("bytes", 0, "end after `SIZE` bytes in all"),
 		cli.DurationFlag("timeout", 0, "end after `D`; exit status 5 if --conns or --bytes is not reached"),
-		&ucli.StringSliceFlag{Name: "expect-file", Usage: "expect the bytes of `FILE` (or PATH=FILE)"},
-		&ucli.StringSliceFlag{Name: "expect-sha256", Usage: "expect bytes with this `SHA256` (or PATH=SHA256)"},
-		&ucli.StringSliceFlag{Name: "expect-bytes", Usage: "expect `N` bytes, or at least: '>=N' (or PATH=N)"},
-		&ucli.StringSliceFlag{Name: "expect-messages", Usage: "expect `N` whole messages, or '>=N' (or PATH=N)"},
-		&ucli.StringSliceFlag{Name: "expect-frames", Usage: "expect `N` frames of video, or '>=N' (or PATH=N)"},
-		&ucli.StringSliceFlag{Name: "expect-conns", Usage: "expect `N` connections, or '>=N' (or PATH=N); N may be 0"},
-		&ucli.StringSliceFlag{Name: "expect-path", Usage: "expect paths that match `GLOB` (* does not match a slash)"},
-		&ucli.StringSliceFlag{Name: "expect-header", Usage: "expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"},
-		&ucli.StringSliceFlag{Name: "expect-max-gap", Usage: "expect at most `D` between two messages (or PATH=D)"},
-		&ucli.StringSliceFlag{Name: "expect-subset", Usage: "expect the MPEG-TS of `FILE` but for whole groups of pictures, and repeats at reconnects (or PATH=FILE)"},
+		cli.RepeatedFlag("expect-file", "expect the bytes of `FILE` (or PATH=FILE)"),
+		cli.RepeatedFlag("expect-sha256", "expect bytes with this `SHA256` (or PATH=SHA256)"),
+		cli.RepeatedFlag("expect-bytes", "expect `N` bytes, or at least: '>=N' (or PATH=N)"),
+		cli.RepeatedFlag("expect-messages", "expect `N` whole messages, or '>=N' (or PATH=N)"),
+		cli.RepeatedFlag("expect-frames", "expect `N` frames of video, or '>=N' (or PATH=N)"),
+		cli.RepeatedFlag("expect-conns", "expect `N` connections, or '>=N' (or PATH=N); N may be 0"),
+		cli.RepeatedFlag("expect-path", "expect paths that match `GLOB` (* does not match a slash)"),
+		cli.RepeatedFlag("expect-header", "expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"),
+		cli.RepeatedFlag("expect-max-gap", "expect at most `D` between two messages (or PATH=D)"),
+		cli.RepeatedFlag("expect-subset", "expect the MPEG-TS of `FILE` but for whole groups of pictures, and repeats at reconnects (or PATH=FILE)"),
 		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity but for announced gaps, PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
 		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval, "what --expect-clean allows between two PCRs, `D`"),
-		&ucli.StringSliceFlag{Name: "fault", Usage: "make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"},
+		cli.RepeatedFlag("fault", "make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"),
 		&ucli.Uint64Flag{Name: "seed", Value: 1, Usage: "what decides about faults with a probability, `N`"},
 		&ucli.StringFlag{Name: "report", Usage: "write the report to `FILE` as well"},
 		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
@@ -98,7 +98,7 @@ func readConfig(c *ucli.Context) (config, error) {
 		return config{}, err
 	}
 	var faults []testserver.Fault
-	for _, spec := range c.StringSlice("fault") {
+	for _, spec := range cli.Repeated(c, "fault") {
 		f, err := parseFault(spec)
 		if err == nil {
 			err = f.Check()

@@ -79,7 +79,7 @@ func parseCount(s string) (int64, error) {
 func readExpectations(c *ucli.Context) ([]testserver.Expectation, error) {
 	var all []testserver.Expectation
 	for _, f := range expectFlags {
-		for _, value := range c.StringSlice(f.name) {
+		for _, value := range cli.Repeated(c, f.name) {
 			e, err := f.make(splitPath(value))
 			var file fileError
 			if errors.As(err, &file) {
@@ -91,7 +91,7 @@ func readExpectations(c *ucli.Context) ([]testserver.Expectation, error) {
 			all = append(all, e)
 		}
 	}
-	for _, pattern := range c.StringSlice("expect-path") {
+	for _, pattern := range cli.Repeated(c, "expect-path") {
 		e, err := testserver.ExpectPath(pattern)
 		if err != nil {
 			return nil, cli.Usagef("invalid value for --expect-path: %w", err)

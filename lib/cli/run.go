@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -58,21 +59,25 @@ func (r *runner) run() int {
 		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
 	}
 
-	// What urfave/cli would print or exit for is done here instead: it prints usage to stdout, takes an argument after
-	// --help for a topic, and has exit statuses of its own.
-	r.app.HideHelp, r.app.HideVersion, r.app.HideHelpCommand = true, true, true
-	r.app.Writer, r.app.ErrWriter = io.Discard, io.Discard
-	r.app.ExitErrHandler = func(*ucli.Context, error) {}
-	r.app.OnUsageError = func(_ *ucli.Context, err error, _ bool) error { return r.explain(err) }
-	r.app.DisableSliceFlagSeparator = true
-	r.app.Action = func(c *ucli.Context) error {
-		if err := r.checkArguments(c.Args().Slice(), dashDash); err != nil {
-			return err
+	// Not by App.Run: it prints usage to stdout, takes an argument after --help for a topic, splits values at commas, has
+	// exit statuses of its own, and brings in text/template, for which the linker must keep every method of every type: a
+	// sixth of the program.
+	set := flag.NewFlagSet(r.app.Name, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, f := range r.app.Flags {
+		if err := f.Apply(set); err != nil {
+			return r.finish(err)
 		}
-		r.logForm = c.String("log")
-		return action(c)
 	}
-	return r.finish(r.app.Run(r.args))
+	if err := set.Parse(r.args[1:]); err != nil {
+		return r.finish(r.explain(err))
+	}
+	if err := r.checkArguments(set.Args(), dashDash); err != nil {
+		return r.finish(err)
+	}
+	c := ucli.NewContext(&r.app, set, nil)
+	r.logForm = c.String("log")
+	return r.finish(action(c))
 }
 
 // scan walks over the flags as package flag does. It returns whether help or the version is asked for, whatever else is

@@ -22,13 +22,13 @@ func testApp(argsUsage string, got *[]string, result error) *ucli.App {
 		Usage:     "try things",
 		ArgsUsage: argsUsage,
 		Flags: append([]ucli.Flag{
-			&ucli.StringSliceFlag{Name: "header", Usage: "send `'Name: value'`"},
+			RepeatedFlag("header", "send `'Name: value'`"),
 			&ucli.IntFlag{Name: "count", Usage: "stop after `N`"},
 			&ucli.BoolFlag{Name: "once", Usage: "end when the first of all publishers ends"},
 			DurationFlag("a-flag-with-a-long-name", time.Second, "wait `D`"),
 		}, CommonFlags(0)...),
 		Action: func(c *ucli.Context) error {
-			*got = append(c.StringSlice("header"), c.Args().Slice()...)
+			*got = append(Repeated(c, "header"), c.Args().Slice()...)
 			if _, err := ReadCommon(c); err != nil {
 				return err
 			}
