@@ -39,10 +39,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // explain makes err one as package net has them.
 func (c *Conn) explain(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
 	var errno syscall.Errno
 	switch {
-	case err == nil || err == io.EOF:
-		return err
 	case err == os.ErrClosed:
 		err = net.ErrClosed
 	case errors.As(err, &errno):
