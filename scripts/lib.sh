@@ -33,6 +33,7 @@ package_of() {
     fsfreeze) echo util-linux ;;
     gcc) echo gcc libc6-dev ;; # go test -race links with cgo
     ip) echo iproute2 ;;
+    rotatelogs) echo apache2-utils ;;
     tinyproxy) echo tinyproxy-bin ;; # without the service that the package tinyproxy starts
     *) echo "$1" ;; # curl, jq, shellcheck, npm, git, socat, …
   esac
@@ -148,13 +149,13 @@ version_at_least() {
   [ -n "$is" ] && [ "$(printf '%s\n%s\n' "$want" "$is" | sort -V | head -n 1)" = "$want" ]
 }
 
-# need_node_modules installs the websocket peers that the tests run against. What is there and newer than the lock file
-# is kept, so that a second run needs no network.
+# need_node_modules FOLDER installs what the folder's package-lock.json says. What is there and newer than that is kept, so
+# that a second run needs no network.
 need_node_modules() {
-  local folder="$ROOT/test/node"
+  local folder="$ROOT/$1"
   need_commands node npm
   if [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then return 0; fi
-  say "installing the websocket peers of the tests (npm ci in test/node)"
+  say "installing the websocket peers (npm ci in $1)"
   (cd "$folder" && npm ci --loglevel=error </dev/null >&2) ||
-    fail "npm ci in test/node failed" "it needs the npm registry once"
+    fail "npm ci in $1 failed" "it needs the npm registry once"
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// line is a contestant at work on one stream, from the publisher to the receiver.
+type line struct {
+	publisher publisher
+	receiver  *receiver
+	processes []*process
+	byItself  bool // the processes end when the stream does
+	stops     []func()
+}
+
+// contestant starts a line. Recordings go to the folder, if there are any.
+type contestant struct {
+	name  string
+	start func(b *bench, folder string) (*line, error)
+}
+
+func (l *line) close() {
+	for _, p := range l.processes {
+		p.end(l.byItself)
+	}
+	for _, stop := range l.stops {
+		stop()
+	}
+}
+
+// complain adds what the programs have said to an error.
+func (l *line) complain(err error) error {
+	for _, p := range l.processes {
+		if text := p.said(); text != "" {
+			err = fmt.Errorf("%w\n%s: %s", err, filepath.Base(p.cmd.Path), text)
+		}
+	}
+	return err
+}
+
+var (
+	vwPipeline  = contestant{"vw-ingest | vw-push", startVW(nil)}
+	vwPush      = contestant{"pipe into vw-push", startPush}
+	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false)}
+	socatPair   = contestant{"socat | socat", startSocat(nil)}
+	vwTee       = contestant{"vw-ingest | tee -p >(vw-record) | vw-push", startVW(teeRecord)}
+	vwRecordTee = contestant{"vw-ingest | vw-record --tee | vw-push", startVW(recordTee)}
+	vwTeeFile   = contestant{"vw-ingest | tee FILE | vw-push", startVW(teeFile)}
+	nodeRecord  = contestant{"jsmpeg's relay, RECORD_STREAM", startRelay(true)}
+	socatTee    = contestant{"socat | tee FILE | socat", startSocat(teeFile)}
+	vwTLS       = contestant{"vw-ingest | vw-push wss://", startTLS(false)}
+	nodeTLS     = contestant{"node: POST to wss:// with ws", startTLS(true)}
+)
+
+// middle starts what stands between two pipes, and records to the folder. It takes over in and out.
+type middle func(b *bench, l *line, folder string, in, out *os.File) error
+
+func (b *bench) tool(name string) string { return filepath.Join(b.bin, name) }
+
+func (b *bench) recordArgs(folder string, more ...string) []string {
+	return append(append([]string{"--live", "--quiet", "--rotate-size", "1MiB"}, more...), filepath.Join(folder, "cam-%Y%m%dT%H%M%SZ.ts"))
+}
+
+func teeRecord(b *bench, l *line, folder string, in, out *os.File) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	if err := l.add(b.spawn(r, nil, nil, b.tool("vw-record"), b.recordArgs(folder)...)); err != nil {
+		return err
+	}
+	return l.add(b.spawn(in, out, []*os.File{w}, "tee", "-p", "/dev/fd/3"))
+}
+
+func recordTee(b *bench, l *line, folder string, in, out *os.File) error {
+	return l.add(b.spawn(in, out, nil, b.tool("vw-record"), b.recordArgs(folder, "--tee")...))
+}
+
+func teeFile(b *bench, l *line, folder string, in, out *os.File) error {
+	f, err := os.CreateTemp(folder, "cam-*.ts")
+	if err != nil {
+		return err
+	}
+	return l.add(b.spawn(in, out, nil, "tee", f.Name()))
+}
+
+func (l *line) add(p *process, err error) error {
+	if err == nil {
+		l.processes = append(l.processes, p)
+	}
+	return err
+}
+
+// between starts the middle, if there is one, and returns the pipe's end to write to and the one to read from.
+func (b *bench) between(l *line, m middle, folder string) (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil || m == nil {
+		return r, w, err
+	}
+	r2, w2, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return r2, w, m(b, l, folder, r, w2)
+}
+
+func startVW(m middle) func(*bench, string) (*line, error) {
+	return func(b *bench, folder string) (*line, error) {
+		l := &line{receiver: newReceiver(), byItself: true}
+		url, stop, err := l.receiver.serveWebsocket(nil)
+		if err != nil {
+			return l, err
+		}
+		l.stops = append(l.stops, stop)
+		r, w, err := b.between(l, m, folder)
+		if err != nil {
+			return l, err
+		}
+		if err := l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url)); err != nil {
+			return l, err
+		}
+		return l, b.ingest(l, w)
+	}
+}
+
+// ingest starts a vw-ingest that writes to w, and a publisher for it.
+func (b *bench) ingest(l *line, w *os.File) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	if err := l.add(b.spawn(nil, w, nil, b.tool("vw-ingest"), "--quiet", "--once", "--listen", "127.0.0.1:"+port)); err != nil {
+		return err
+	}
+	l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
+	return err
+}
+
+func startPush(b *bench, _ string) (*line, error) {
+	l := &line{receiver: newReceiver(), byItself: true}
+	url, stop, err := l.receiver.serveWebsocket(nil)
+	if err != nil {
+		return l, err
+	}
+	l.stops = append(l.stops, stop)
+	r, w, err := os.Pipe()
+	if err != nil {
+		return l, err
+	}
+	l.publisher = &plainPublisher{w}
+	return l, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url))
+}
+
+func startRelay(record bool) func(*bench, string) (*line, error) {
+	return func(b *bench, folder string) (*line, error) {
+		l := &line{receiver: newReceiver()}
+		script, err := b.relayScript(record, folder)
+		if err != nil {
+			return l, err
+		}
+		in, err := freePort()
+		if err != nil {
+			return l, err
+		}
+		out, err := freePort()
+		if err != nil {
+			return l, err
+		}
+		if err := l.add(b.spawn(nil, nil, nil, "node", script, "secret", in, out)); err != nil {
+			return l, err
+		}
+		stop, err := l.receiver.dialWebsocket("ws://127.0.0.1:" + out + "/")
+		if err != nil {
+			return l, err
+		}
+		l.stops = append(l.stops, stop)
+		l.publisher, err = dialHTTP("127.0.0.1:"+in, "/secret")
+		return l, err
+	}
+}
+
+func startSocat(m middle) func(*bench, string) (*line, error) {
+	return func(b *bench, folder string) (*line, error) {
+		l := &line{receiver: newReceiver(), byItself: true}
+		addr, stop, err := l.receiver.servePlain()
+		if err != nil {
+			return l, err
+		}
+		l.stops = append(l.stops, stop)
+		r, w, err := b.between(l, m, folder)
+		if err != nil {
+			return l, err
+		}
+		if err := l.add(b.spawn(r, nil, nil, "socat", "-u", "STDIN", "TCP:"+addr+",nodelay")); err != nil {
+			return l, err
+		}
+		port, err := freePort()
+		if err != nil {
+			return l, err
+		}
+		if err := l.add(b.spawn(nil, w, nil, "socat", "-u", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr", "STDOUT")); err != nil {
+			return l, err
+		}
+		l.publisher, err = dialPlain("127.0.0.1:" + port)
+		return l, err
+	}
+}
+
+// startTLS starts a way from a POST to a wss server.
+func startTLS(node bool) func(*bench, string) (*line, error) {
+	return func(b *bench, _ string) (*line, error) {
+		l := &line{receiver: newReceiver(), byItself: !node}
+		config, ca, err := b.certificate()
+		if err != nil {
+			return l, err
+		}
+		url, stop, err := l.receiver.serveWebsocket(config)
+		if err != nil {
+			return l, err
+		}
+		l.stops = append(l.stops, stop)
+		if node {
+			port, err := freePort()
+			if err != nil {
+				return l, err
+			}
+			if err := l.add(b.spawn(nil, nil, nil, "node", filepath.Join(b.node, "post-to-wss.mjs"), port, url, ca)); err != nil {
+				return l, err
+			}
+			l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
+			return l, err
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return l, err
+		}
+		if err := l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", "--ca", ca, url)); err != nil {
+			return l, err
+		}
+		return l, b.ingest(l, w)
+	}
+}

@@ -1,0 +1,84 @@
+// Command bench measures vw side by side with what it replaces: jsmpeg's relay on node.js, and with socat, which carries
+// the same bytes with no protocol at all. It starts every contestant anew for each round, in turns, and compares within
+// one run only. scripts/bench builds and installs what it needs, and says where.
+//
+// It is a module of its own, so that its plotting library is not a dependency of the tools.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// settings say how long and how often to measure.
+type settings struct {
+	bin     string // the folder of vw's tools
+	node    string // the folder with node_modules
+	work    string // a folder for what is needed while it runs
+	rounds  int
+	seconds time.Duration // of one run at one stream; shorter with many
+	streams []int
+	rates   []float64 // Mbit/s
+	flat    int64     // bytes of a run without a pace
+	starts  int       // how often a start is timed
+	suites  []string
+}
+
+func main() {
+	var s settings
+	var out, suites string
+	short := flag.Bool("short", false, "a minute instead of half an hour: for information only")
+	flag.StringVar(&s.bin, "bin", "", "folder of the built tools")
+	flag.StringVar(&s.node, "node", "", "folder with node_modules")
+	flag.StringVar(&out, "out", ".", "folder for benchmarks.md and the plots")
+	flag.StringVar(&suites, "suites", strings.Join(allSuites, ","), "which to run")
+	flag.IntVar(&s.rounds, "rounds", 3, "rounds of each measurement")
+	flag.Parse()
+	s.seconds, s.streams, s.rates = 30*time.Second, []int{1, 10, 50}, []float64{1.3, 20}
+	s.flat, s.starts = 1<<30, 20
+	if *short {
+		s.rounds, s.seconds, s.streams, s.rates = 1, 4*time.Second, []int{1, 10}, []float64{1.3}
+		s.flat, s.starts = 256<<20, 5
+	}
+	s.suites = strings.Split(suites, ",")
+	if s.bin == "" || s.node == "" || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER [-out FOLDER] [-rounds N] [-suites LIST] [-short]")
+		os.Exit(2)
+	}
+	if err := run(s, out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(s settings, out string) (err error) {
+	if s.work, err = os.MkdirTemp("", "vw-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.work)
+	b := &bench{settings: s}
+	for _, name := range s.suites {
+		f, ok := suites[name]
+		if !ok {
+			return fmt.Errorf("there is no suite %q; there are %s", name, strings.Join(allSuites, ", "))
+		}
+		began := time.Now()
+		if err := f(b); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", name, time.Since(began).Round(time.Second))
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	if err := b.plot(out); err != nil {
+		return err
+	}
+	text := b.report()
+	fmt.Print(text)
+	return os.WriteFile(filepath.Join(out, "benchmarks.md"), []byte(text), 0o644)
+}
