@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -99,4 +100,15 @@ func memoryFolder(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	return folder
+}
+
+// film has ffmpeg make a stream of so many seconds, MPEG-1 and MP2 at 25 frames a second, and returns its path.
+func film(t testing.TB, seconds int) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "film.ts")
+	length := strconv.Itoa(seconds)
+	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25",
+		"-f", "lavfi", "-i", "sine=frequency=440", "-t", length, "-c:v", "mpeg1video", "-b:v", "300k", "-bf", "0",
+		"-c:a", "mp2", "-b:a", "64k", "-f", "mpegts", "-muxdelay", "0.001", file).expect(0)
+	return file
 }
