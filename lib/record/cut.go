@@ -130,7 +130,8 @@ func (c *cut) flush(i int) error {
 	s := c.w.open
 	if c.from == 0 && c.p.Gap {
 		s.gaps++
-		s.dropped += c.p.Dropped
+		s.dropped += c.p.Dropped + c.w.untold
+		c.w.untold = 0
 	}
 	for {
 		err := c.write(i)

@@ -18,7 +18,9 @@ var faults = []faultyDisk{
 	{op: "write", first: 20, last: 20},
 	{op: "write", first: 20, last: 20, short: 1000},
 	{op: "write", first: 1, last: 1},
+	{op: "write", first: 20, last: 24},
 	{op: "sync", first: 3, last: 3},
+	{op: "sync", first: 3, last: 5},
 	{op: "rename", first: 3, last: 3},
 	{op: "syncfolder", first: 5, last: 5},
 	{op: "close", first: 3, last: 3},
@@ -67,9 +69,15 @@ func TestFaultIsOutlived(t *testing.T) {
 			c := tr.counts()
 			files := tr.files()
 			var recorded, dropped int64
+			end := 0 // of the file before, in the stream
 			for _, f := range files {
 				recorded += f.Bytes - f.Injected
 				dropped += f.Dropped
+				start := bytes.Index(b, f.data[f.Injected:])
+				if start < end || start > end && f.Gaps == 0 && f.Reason != Partial {
+					t.Errorf("%s follows byte %d of the stream and begins at %d, and the manifest says %d gaps", f.File, end, start, f.Gaps)
+				}
+				end = start + int(f.Bytes-f.Injected)
 				if !f.StartsAtKeyframe && f.Reason != Partial {
 					t.Errorf("%s does not start at a keyframe", f.File)
 				}

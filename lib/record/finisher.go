@@ -40,7 +40,11 @@ type finisher struct {
 	// broken: a segment was lost. Nothing behind it can be confirmed until the queue has been told.
 	broken bool
 	// again: a file was left under its temporary name, to be kept when the disk works again.
-	again    bool
+	again bool
+	// hole: what stood behind the last line of the manifest was lost. untold is what was dropped in and in front of
+	// segments without a line of their own. The next line tells of both.
+	hole     bool
+	untold   int64
 	recorded stream.Recorded
 	wanted   string // the last name, without a number
 	number   int    // the number that it got
@@ -147,6 +151,11 @@ func (f *finisher) do(j job) {
 		close(j.ack)
 		return
 	}
+	f.untold += j.segment.dropped
+	if f.again && j.err == nil && !j.segment.empty() {
+		f.again = false
+		f.keepLeftovers() // now, so that the order of lines is that of the stream
+	}
 	err := j.err
 	if err == nil {
 		err = f.complete(j.segment)
@@ -155,13 +164,10 @@ func (f *finisher) do(j job) {
 	if cerr := j.segment.file.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close %s: %w", j.segment.path, cerr)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		f.broken, f.again = true, true
+		f.hole = f.hole || j.err != nil
 		f.fail(err)
-	case f.again && !j.segment.empty():
-		f.again = false
-		f.keepLeftovers()
 	}
 	f.tidy()
 }
@@ -202,17 +208,23 @@ func (f *finisher) complete(s *segment) error {
 	if s.empty() {
 		return f.disk.Remove(s.temp)
 	}
-	if err := s.sync(); err != nil {
-		return err
+	err := s.sync()
+	name := ""
+	if err == nil {
+		name, err = f.giveName(s.temp, s.path)
 	}
-	name, err := f.giveName(s.temp, s.path)
 	if err != nil {
+		f.hole = true
 		return err
 	}
 	if err = f.syncFolder(filepath.Dir(name)); err != nil {
 		err = fmt.Errorf("sync the folder of %s: %w", name, err) // it has its name all the same
 	} else if !f.broken {
 		f.queue.Confirm(s.pos)
+	}
+	s.dropped, f.untold = f.untold, 0
+	if f.hole {
+		s.afterGap, s.gaps, f.hole = true, max(s.gaps, 1), false
 	}
 	f.recorded.Segments++
 	f.recorded.Frames += s.frames

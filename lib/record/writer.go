@@ -36,6 +36,7 @@ type writer struct {
 	open    *segment  // nil: none
 	frames  int64     // of the whole recording
 	written int64     // bytes of the whole recording, injected ones included
+	untold  int64     // bytes that were dropped in front of a parcel which was not written
 	checked time.Time // when the open segment was last seen to be there
 	tables  []byte    // room for injected tables
 	pause   time.Duration
@@ -94,6 +95,8 @@ func (w *writer) record(ctx context.Context) error {
 		}
 		if err == nil {
 			err = w.parcel(ctx, &p)
+		} else {
+			w.untold += p.Dropped
 		}
 		p.Release()
 		switch {
@@ -114,6 +117,7 @@ func (w *writer) beginAnew(ctx context.Context, err error) {
 	w.trouble.Warn("disk", "recording interrupted", "err", err)
 	w.finish(Error)
 	w.finisher.flush()
+	_ = w.finisher.failure() // what else has failed up to here is made good with it
 	w.queue.Restart()
 	w.rest(ctx)
 }
