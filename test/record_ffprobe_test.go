@@ -1,0 +1,151 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/record"
+)
+
+// shown is what ffprobe says of the video in a file or a playlist: when each packet is presented, in units of 1/90000 s
+// (ffprobe's own count over the wrap undone), in the order of decoding, and how many are keyframes.
+type shown struct {
+	pts       []uint64
+	keyframes int64
+}
+
+func show(t testing.TB, file string) (s shown) {
+	t.Helper()
+	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,flags",
+		"-of", "csv=p=0", file).Output()
+	if err != nil {
+		t.Fatalf("ffprobe %s: %v", file, err)
+	}
+	for _, line := range strings.Fields(string(out)) {
+		pts, flags, _ := strings.Cut(line, ",")
+		n, err := strconv.ParseInt(pts, 10, 64)
+		if err != nil {
+			t.Fatalf("ffprobe %s: %q", file, line)
+		}
+		s.pts = append(s.pts, uint64(n)&(mpegts.ClockModulus-1))
+		if strings.Contains(flags, "K") {
+			s.keyframes++
+		}
+	}
+	return s
+}
+
+// asListed checks that a file is as long as its line says, by the frame and by the clock.
+func asListed(t testing.TB, folder string, e record.Entry) {
+	t.Helper()
+	s := show(t, filepath.Join(folder, e.File))
+	if int64(len(s.pts)) != e.Frames || s.keyframes != e.Keyframes {
+		t.Errorf("%s: ffprobe counts %d frames, %d of them key; the manifest says %d and %d", e.File, len(s.pts), s.keyframes, e.Frames, e.Keyframes)
+		return
+	}
+	first, last := s.pts[0], s.pts[0]
+	for _, pts := range s.pts {
+		if mpegts.ClockDiff(pts, first) < 0 {
+			first = pts
+		}
+		if mpegts.ClockDiff(pts, last) > 0 {
+			last = pts
+		}
+	}
+	if first != *e.PTSStart || last != *e.PTSEnd {
+		t.Errorf("%s: from %d to %d, says ffprobe; from %d to %d, says the manifest", e.File, first, last, *e.PTSStart, *e.PTSEnd)
+	}
+}
+
+// TestOddLimits: a recording of VW_TEST_SECONDS, made faster than real time, at limits that fit nothing: ffprobe finds in
+// each file what the manifest says, and joined they are the stream.
+func TestOddLimits(t *testing.T) {
+	t.Parallel()
+	b := read(t, film(t, atLeast(t, "VW_TEST_SECONDS", 40)))
+	for _, limit := range [][]string{
+		{"--rotate-time", "7301ms"}, {"--rotate-size", "333333"}, {"--rotate-frames", "97"},
+		{"--rotate-time", "11s", "--rotate-size", "700001", "--rotate-frames", "251"},
+	} {
+		t.Run(strings.Join(limit, " "), func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			manifest := filepath.Join(folder, "m.jsonl")
+			p := start(t, wiring{stdin: bytes.NewReader(b)}, "vw-record",
+				append(limit, "--manifest", manifest, filepath.Join(folder, "%Y", "cam-%H%M%S.ts"))...)
+			p.expect(0)
+			p.all(int64(len(b)))
+			r, missing := readRecording(t, folder, manifest)
+			same(t, "the files, joined", r.joined, b)
+			var next uint64
+			for i, e := range r.entries {
+				asListed(t, folder, e)
+				isLast := i == len(r.entries)-1
+				if !e.StartsAtKeyframe || e.Gaps != 0 || (e.Reason == record.End) != isLast || i > 0 && *e.PTSStart != next {
+					t.Errorf("%+v", e)
+				}
+				next = *e.PTSEnd + mpegts.ClockRate/25
+			}
+			if missing > 0 || len(r.entries) < 4 {
+				t.Errorf("%d files, %d missing", len(r.entries), missing)
+			}
+			t.Logf("%d files", len(r.entries))
+		})
+	}
+}
+
+// TestClockOfStream: --rotate-time goes by the stream's clock, over its wrap, and when it jumps nothing but a
+// discontinuity comes of that: each file but those at a splice, and the last one, lasts as long as was asked for.
+func TestClockOfStream(t *testing.T) {
+	t.Parallel()
+	original := film(t, 20)
+	moved := func(seconds float64) []byte {
+		file := filepath.Join(t.TempDir(), "moved.ts")
+		start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-i", original, "-c", "copy", "-muxdelay", "0.001",
+			"-output_ts_offset", fmt.Sprint(seconds), "-f", "mpegts", file).expect(0)
+		return read(t, file)
+	}
+	const wrap = float64(mpegts.ClockModulus) / mpegts.ClockRate
+	for _, tc := range []struct {
+		name            string
+		stream          []byte
+		splices         int
+		discontinuities int
+	}{
+		{"wrap", moved(wrap - 7.1), 0, 0},
+		{"back", append(moved(1000), moved(5)...), 1, 1},
+		{"ahead", append(moved(5), moved(1000)...), 1, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			folder := t.TempDir()
+			manifest, playlist := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "p.m3u8")
+			p := start(t, wiring{stdin: bytes.NewReader(tc.stream)}, "vw-record", "--rotate-time", "1920ms", // four groups
+				"--manifest", manifest, "--playlist", playlist, filepath.Join(folder, "cam.ts"))
+			p.expect(0)
+			r, _ := readRecording(t, folder, manifest)
+			same(t, "the files, joined", r.joined, tc.stream)
+			odd := 0
+			for _, e := range r.entries[:len(r.entries)-1] {
+				if e.Reason != record.Time || !e.StartsAtKeyframe {
+					t.Errorf("%+v", e)
+				}
+				if e.Frames != 48 {
+					odd++
+					continue
+				}
+				asListed(t, folder, e)
+			}
+			if odd > tc.splices {
+				t.Errorf("%d files are not of 48 frames", odd)
+			}
+			if n := bytes.Count(read(t, playlist), []byte("#EXT-X-DISCONTINUITY\n")); n != tc.discontinuities {
+				t.Errorf("%d discontinuities in\n%s", n, read(t, playlist))
+			}
+		})
+	}
+}
