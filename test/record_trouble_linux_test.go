@@ -1,0 +1,184 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+)
+
+// trouble is something that happens to a disk, or to what a recorder may do with it, and passes.
+type trouble struct {
+	says    string // the log, of why
+	cause   func()
+	cure    func()
+	takes   bool // files that were finished
+	folder  string
+	limited *process // who is to be limited, when it has been started
+}
+
+// TestDiskTrouble: --live outlives what a disk may do. Recording goes on in a new file when it is over, the log is brief,
+// and the ledger and the manifest account for every byte.
+func TestDiskTrouble(t *testing.T) {
+	for name, prepare := range map[string]func(t *testing.T) *trouble{
+		"full": full, "read-only": readOnly, "folder removed": folderRemoved, "size limit": sizeLimit, "one descriptor": oneDescriptor,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := prepare(t)
+			files := filepath.Join(tr.folder, "rec")
+			manifest := filepath.Join(t.TempDir(), "m.jsonl")
+			in, w := pipe(t)
+			stop := make(chan struct{})
+			began := time.Now()
+			p := start(t, wiring{stdin: in}, "vw-record", "--live", "--buffer", "64KiB", "--rotate-frames", "10",
+				"--manifest", manifest, filepath.Join(files, "%Y%m%dT%H%M%SZ.ts"))
+			in.Close()
+			tr.limited = p
+			sent := feed(t, w, tsgen.Options{GOP: 5, FramePackets: 10}, 1<<20, 5*time.Millisecond, stop)
+			waitUntil(t, "the first files", func() bool { return len(finished(files)) >= 2 })
+			tr.cause()
+			p.find(p.stderr, tr.says)
+			time.Sleep(1500 * time.Millisecond) // long enough to be said more often than once
+			tr.cure()
+			n := len(finished(files))
+			waitUntil(t, "files after it", func() bool { return len(finished(files)) >= n+2 })
+			close(stop)
+			all := <-sent
+			p.expect(3)
+			s := p.account()
+			c := s.Out[0]
+			if s.In.Bytes != int64(len(all)) || c.Confirmed == 0 || c.Confirmed == s.In.Bytes {
+				t.Errorf("%+v", s)
+			}
+			r, missing := readRecording(t, files, manifest)
+			var inFiles, dropped int64
+			for _, e := range r.entries {
+				inFiles += e.Bytes - e.Injected
+				dropped += e.Dropped
+				if !e.StartsAtKeyframe {
+					t.Errorf("%+v", e)
+				}
+			}
+			if dropped != c.Dropped.Sum() || !tr.takes && (missing > 0 || inFiles < c.Confirmed) {
+				t.Errorf("%d bytes in files, %d files missing, %d dropped, says the manifest; %+v", inFiles, missing, dropped, c)
+			}
+			if names := recorded(t, files); len(names) != len(r.entries) { // and nothing hidden
+				t.Errorf("%d files, %d lines", len(names), len(r.entries))
+			}
+			complaints := regexp.MustCompile(`(?m)^.*level=WARN.*(interrupted|no file).*$`).FindAllString(p.stderr.String(), -1)
+			if most := int(time.Since(began)/time.Second) + 1; len(complaints) == 0 || len(complaints) > most {
+				t.Errorf("%d complaints in %v", len(complaints), time.Since(began))
+			}
+			t.Logf("%d bytes, %d confirmed, %d dropped; %d complaints", s.In.Bytes, c.Confirmed, c.Dropped.Sum(), len(complaints))
+		})
+	}
+}
+
+// full: somebody else fills the disk, and frees it.
+func full(t *testing.T) *trouble {
+	folder := t.TempDir()
+	mount(t, folder, "tmpfs", 0, "size=4m")
+	ballast := filepath.Join(folder, "ballast")
+	return &trouble{
+		says: "no space left", folder: folder,
+		cause: func() {
+			if err := os.WriteFile(ballast, make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+				t.Fatal(err)
+			}
+		},
+		cure: func() {
+			if err := os.Remove(ballast); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+// readOnly: an error makes the kernel take the file system for broken; it is mounted again.
+func readOnly(t *testing.T) *trouble {
+	folder, image := mountImage(t)
+	var st unix.Stat_t
+	if err := unix.Stat(folder, &st); err != nil {
+		t.Fatal(err)
+	}
+	matches, _ := filepath.Glob("/sys/block/*/dev")
+	device := ""
+	for _, m := range matches {
+		var major, minor uint32
+		if n, _ := fmt.Sscanf(string(read(t, m)), "%d:%d", &major, &minor); n == 2 && unix.Mkdev(major, minor) == st.Dev {
+			device = filepath.Base(filepath.Dir(m))
+		}
+	}
+	trigger := filepath.Join("/sys/fs/ext4", device, "trigger_fs_error")
+	if _, err := os.Stat(trigger); device == "" || err != nil {
+		t.Skipf("SKIPPED: errors of a file system cannot be made here: %v", err)
+	}
+	return &trouble{
+		says: "read-only file system", folder: folder, takes: true, // the kernel gives up what it has not written
+		cause: func() {
+			if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+		cure: func() {
+			for _, command := range [][]string{{"umount", "--lazy", folder}, {"mount", "-o", "loop", image, folder}} {
+				if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+					t.Fatalf("%v: %v\n%s", command, err, out)
+				}
+			}
+		},
+	}
+}
+
+// folderRemoved: somebody removes all that was recorded.
+func folderRemoved(t *testing.T) *trouble {
+	folder := t.TempDir()
+	return &trouble{
+		says: "no such file or directory", folder: folder, takes: true,
+		cause: func() {
+			if err := os.RemoveAll(filepath.Join(folder, "rec")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		cure: func() {},
+	}
+}
+
+// sizeLimit: RLIMIT_FSIZE.
+func sizeLimit(t *testing.T) *trouble {
+	return limited(t, unix.RLIMIT_FSIZE, 5000, "file too large")
+}
+
+// oneDescriptor: RLIMIT_NOFILE.
+func oneDescriptor(t *testing.T) *trouble {
+	return limited(t, unix.RLIMIT_NOFILE, 1, "too many open files")
+}
+
+func limited(t *testing.T, resource int, limit uint64, says string) *trouble {
+	tr := &trouble{says: says, folder: t.TempDir()}
+	var before unix.Rlimit
+	tr.cause = func() {
+		pid := tr.limited.cmd.Process.Pid
+		if err := unix.Prlimit(pid, resource, nil, &before); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: before.Max}, nil); err != nil {
+			t.Skipf("SKIPPED: the limits of a process cannot be changed here: %v", err)
+		}
+	}
+	tr.cure = func() {
+		if err := unix.Prlimit(tr.limited.cmd.Process.Pid, resource, &before, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tr
+}
