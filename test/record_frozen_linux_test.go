@@ -264,3 +264,27 @@ func TestSlowDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestFrozenAtStart: with a disk that hangs already, the stream passes all the same, and is recorded from when it answers.
+func TestFrozenAtStart(t *testing.T) {
+	t.Parallel()
+	folder := mountExt4(t)
+	manifest := filepath.Join(folder, "m.jsonl")
+	b := read(t, sample("mpeg1.ts"))
+	thaw := freeze(t, folder)
+	defer thaw()
+	in, w := pipe(t)
+	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--tee", "--rotate-frames", "24", "--manifest", manifest, filepath.Join(folder, "cam.ts"))
+	in.Close()
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the copy", func() bool { return len(p.stdout.String()) == len(b) })
+	p.find(p.stderr, "the disk does not answer")
+	thaw()
+	w.Close()
+	p.expect(0)
+	p.all(int64(len(b)))
+	r, _ := readRecording(t, folder, manifest)
+	same(t, "the files, joined", r.joined, b)
+}

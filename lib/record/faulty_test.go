@@ -16,6 +16,7 @@ type faultyDisk struct {
 	err         error
 	short       int           // how many bytes a failing write writes all the same
 	block       chan struct{} // waits for this before each sync, if not nil
+	hang        chan struct{} // the same before each create
 
 	mu    sync.Mutex
 	calls int
@@ -34,6 +35,9 @@ func (d *faultyDisk) fails(op string) error {
 }
 
 func (d *faultyDisk) Create(path string) (file, error) {
+	if d.hang != nil {
+		<-d.hang
+	}
 	if err := d.fails("create"); err != nil {
 		return nil, err
 	}

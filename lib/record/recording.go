@@ -75,26 +75,31 @@ type Recording struct {
 	reader *stream.Reader
 }
 
-// New makes a recording, after it has seen that files can be made. It opens the ledger's accounts.
+// startPatience is how long, with live, the start waits for a disk that does not answer, before the stream is read without
+// it.
+const startPatience = 250 * time.Millisecond
+
+// New makes a recording, after it has seen that files can be made; with live, a disk that hangs is waited for by Run. It
+// opens the ledger's accounts.
 func New(c Config) (*Recording, error) { return newRecording(c, osDisk{}) }
 
 func newRecording(c Config, d disk) (*Recording, error) {
-	var list *manifest
-	if c.Manifest != "" {
-		var err error
-		if list, err = openManifest(c.Manifest); err != nil {
-			return nil, err
-		}
+	started := make(chan start, 1)
+	go func() { started <- begin(c, d) }()
+	var patience <-chan time.Time
+	if c.Live {
+		patience = time.After(startPatience)
 	}
-	var shown *playlist
-	if c.Playlist != "" {
-		var err error
-		if shown, err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); err != nil {
-			return nil, err
-		}
+	var s start
+	var late <-chan start
+	select {
+	case s = <-started:
+	case <-patience:
+		c.Trouble.Warn("disk", "the disk does not answer; nothing is recorded until it does")
+		late = started
 	}
-	if err := probe(d, c.Template); err != nil {
-		return nil, err
+	if s.err != nil {
+		return nil, s.err
 	}
 	r := &Recording{config: c, reader: stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format})}
 	account := c.Ledger.Open(c.Template.String())
@@ -107,15 +112,37 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	}
 	kept := newArchive(c.Keep, c.Template, d, c.Trouble)
 	r.writer = &writer{
-		template: c.Template, limits: c.Limits, live: c.Live, hashed: list != nil || r.hook != nil,
-		disk: d, queue: r.queue, account: account, trouble: c.Trouble, archive: kept,
+		template: c.Template, limits: c.Limits, live: c.Live, hashed: c.Manifest != "" || r.hook != nil,
+		disk: d, queue: r.queue, account: account, trouble: c.Trouble, archive: kept, late: late,
 		syncer: syncer{every: c.Sync},
 		finisher: &finisher{
-			template: c.Template, disk: d, queue: r.queue, account: account, manifest: list, archive: kept, playlist: shown, hook: r.hook,
-			log: c.Log, trouble: c.Trouble, live: c.Live,
+			template: c.Template, disk: d, queue: r.queue, account: account, manifest: s.manifest, archive: kept, playlist: s.playlist,
+			hook: r.hook, log: c.Log, trouble: c.Trouble, live: c.Live,
 		},
 	}
 	return r, nil
+}
+
+// start is what the disk has to answer before anything is recorded.
+type start struct {
+	manifest *manifest // nil: none
+	playlist *playlist // nil: none
+	err      error
+}
+
+func begin(c Config, d disk) (s start) {
+	if c.Manifest != "" {
+		if s.manifest, s.err = openManifest(c.Manifest); s.err != nil {
+			return s
+		}
+	}
+	if c.Playlist != "" {
+		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); s.err != nil {
+			return s
+		}
+	}
+	s.err = probe(d, c.Template)
+	return s
 }
 
 func (r *Recording) newQueue(a *stream.Account) *stream.Queue {

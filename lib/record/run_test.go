@@ -59,6 +59,48 @@ func TestHungDisk(t *testing.T) {
 	<-tr.rec.writer.finisher.done
 }
 
+// TestHungStart: with live a disk that hangs from the beginning keeps nobody from reading. What fits the buffer is recorded
+// when it answers; when it never can be used, that is an error.
+func TestHungStart(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5}, 500)
+	for _, fails := range []bool{false, true} {
+		in, feed := io.Pipe()
+		tr := newTrial(t, in, Limits{RotateFrames: 50})
+		d := &faultyDisk{hang: make(chan struct{})}
+		if fails {
+			d.op, d.first, d.last, d.err = "create", 1, 1<<30, syscall.EROFS
+		}
+		out := newMemory()
+		tr.disk, tr.config.Live, tr.config.Out = d, true, out
+		tr.open()
+		result := make(chan error)
+		go func() { result <- tr.run() }()
+		if _, err := feed.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { return len(out.Bytes()) == len(b) })
+		close(d.hang)
+		if fails {
+			if err := <-result; !errors.Is(err, syscall.EROFS) || tr.counts().Dropped.Exit != int64(len(b)) {
+				t.Errorf("%v, %+v", err, tr.counts())
+			}
+			_ = feed.Close()
+			continue
+		}
+		_ = feed.Close()
+		if err := <-result; err != nil || !bytes.Equal(joined(tr.files()), b) {
+			t.Errorf("%v, %+v", err, tr.counts())
+		}
+	}
+	tr := newTrial(t, bytes.NewReader(b), Limits{})
+	d := &faultyDisk{hang: make(chan struct{})}
+	tr.disk, tr.config.Live, tr.config.Linger = d, true, time.Millisecond
+	if err := tr.run(); err == nil || !strings.Contains(err.Error(), "did not answer") {
+		t.Errorf("error %v", err)
+	}
+	close(d.hang)
+}
+
 // TestLiveNeverWaits: with a disk that hangs the input is read to its end, and whole groups are dropped.
 func TestLiveNeverWaits(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3, Audio: true, Interleave: true}, 3000)

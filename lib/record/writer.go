@@ -26,6 +26,7 @@ type writer struct {
 	finisher *finisher
 	archive  *archive
 	syncer   syncer
+	late     <-chan start // brings what the disk did not answer in time; nil: it did
 	// hangup asks for a new file at the next group of pictures; signalled says that the end of the input, when it comes,
 	// is because of a signal.
 	hangup, signalled atomic.Bool
@@ -46,8 +47,13 @@ type writer struct {
 var errStop = errors.New("the recording has reached its limit")
 
 // run writes until the queue ends, a limit is reached or ctx ends, and finishes all files. It returns an error when
-// something could not be recorded and that is not made up for by the ledger: without live, a disk that failed.
+// something could not be recorded and that is not made up for by the ledger: without live, a disk that failed; with it, one
+// that could not be used at all.
 func (w *writer) run(ctx context.Context) error {
+	if err := w.waitForDisk(ctx); err != nil {
+		w.queue.Abandon(stream.Exit)
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w.finisher.start(cancel)
@@ -76,6 +82,20 @@ func (w *writer) run(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(err, failed)
+}
+
+// waitForDisk waits for a disk that hung at the start.
+func (w *writer) waitForDisk(ctx context.Context) error {
+	if w.late == nil {
+		return nil
+	}
+	select {
+	case s := <-w.late:
+		w.finisher.manifest, w.finisher.playlist = s.manifest, s.playlist
+		return s.err
+	case <-ctx.Done():
+		return fmt.Errorf("record to %s: the disk did not answer", w.template)
+	}
 }
 
 // record returns nil at the end of the queue or of ctx.
