@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -106,8 +107,30 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 		err = cli.Usagef("--playlist-size without --playlist")
 	case c.IsSet("exec") && config.Exec == "":
 		err = cli.Usagef("--exec needs a command")
+	default:
+		err = checkNames(c, config.Template)
 	}
 	return config, err
+}
+
+// checkNames sees that each file that the tool writes has a name of its own.
+func checkNames(c *ucli.Context, t *record.Template) error {
+	flags := make(map[string]string)
+	for _, flag := range []string{"manifest", "playlist", "ledger"} {
+		path := c.String(flag)
+		if path == "" {
+			continue
+		}
+		path = filepath.Clean(path)
+		if other := flags[path]; other != "" {
+			return cli.Usagef("--%s and --%s name one file, %s", other, flag, path)
+		}
+		if t.Makes(path) {
+			return cli.Usagef("--%s names %s, which can be a recording's name", flag, path)
+		}
+		flags[path] = flag
+	}
+	return nil
 }
 
 func template(c *ucli.Context) (*record.Template, error) {

@@ -88,6 +88,9 @@ func (t *Template) relative(path string) string {
 // matches reports whether a path, relative to the template's folder, can be that of a finished file.
 func (t *Template) matches(relative string) bool { return t.pattern.MatchString(relative) }
 
+// Makes reports whether a path can be that of a recording.
+func (t *Template) Makes(path string) bool { return t.matches(t.relative(path)) }
+
 // walk calls found for each regular file that can be this template's, finished or not.
 func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {
 	return filepath.WalkDir(t.folder, func(path string, entry fs.DirEntry, err error) error {

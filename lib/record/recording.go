@@ -2,6 +2,7 @@ package record
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -152,9 +153,13 @@ func (r *Recording) newQueue(a *stream.Account) *stream.Queue {
 	})
 }
 
-// probe sees whether a file can be made where the next one is to be.
+// probe sees whether a file can be made where the next one is to be. Where there is a folder, or /dev/null, a number in the
+// name would do, but is hardly what was meant.
 func probe(d disk, t *Template) error {
 	now := time.Now()
+	if info, err := os.Stat(t.Path(now)); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("record to %s: it is not a regular file", t.Path(now))
+	}
 	path, f, err := createTemp(d, t, &segment{path: t.Path(now)}, now, 0)
 	if err != nil {
 		return err
