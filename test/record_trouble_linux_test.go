@@ -29,7 +29,8 @@ type trouble struct {
 // and the ledger and the manifest account for every byte.
 func TestDiskTrouble(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T) *trouble{
-		"full": full, "read-only": readOnly, "folder removed": folderRemoved, "size limit": sizeLimit, "one descriptor": oneDescriptor,
+		"full": full, "read-only": readOnly, "input/output error": inputOutput, "folder removed": folderRemoved,
+		"size limit": sizeLimit, "one descriptor": oneDescriptor,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,29 +104,45 @@ func full(t *testing.T) *trouble {
 	}
 }
 
-// readOnly: an error makes the kernel take the file system for broken; it is mounted again.
+// readOnly: an error makes the kernel take the file system for broken.
 func readOnly(t *testing.T) *trouble {
 	folder, image := mountImage(t)
 	var st unix.Stat_t
 	if err := unix.Stat(folder, &st); err != nil {
 		t.Fatal(err)
 	}
-	matches, _ := filepath.Glob("/sys/block/*/dev")
-	device := ""
-	for _, m := range matches {
-		var major, minor uint32
-		if n, _ := fmt.Sscanf(string(read(t, m)), "%d:%d", &major, &minor); n == 2 && unix.Mkdev(major, minor) == st.Dev {
-			device = filepath.Base(filepath.Dir(m))
-		}
+	link := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	device, err := os.Readlink(link)
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error")
+	if err == nil {
+		_, err = os.Stat(trigger)
 	}
-	trigger := filepath.Join("/sys/fs/ext4", device, "trigger_fs_error")
-	if _, err := os.Stat(trigger); device == "" || err != nil {
+	if err != nil {
 		t.Skipf("SKIPPED: errors of a file system cannot be made here: %v", err)
 	}
+	return mountedAgain(t, folder, image, "read-only file system", func() error { return os.WriteFile(trigger, []byte("1"), 0) })
+}
+
+// inputOutput: the device does not answer any more.
+func inputOutput(t *testing.T) *trouble {
+	folder, image := mountImage(t)
+	return mountedAgain(t, folder, image, "input/output error", func() error {
+		f, err := os.Open(folder)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN
+		return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
+	})
+}
+
+// mountedAgain: an ext4 breaks, and is mounted again.
+func mountedAgain(t *testing.T, folder, image, says string, breaks func() error) *trouble {
 	return &trouble{
-		says: "read-only file system", folder: folder, takes: true, // the kernel gives up what it has not written
+		says: says, folder: folder, takes: true, // the kernel gives up what it has not written
 		cause: func() {
-			if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
+			if err := breaks(); err != nil {
 				t.Fatal(err)
 			}
 		},
