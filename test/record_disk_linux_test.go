@@ -59,6 +59,27 @@ func mountImage(t testing.TB) (folder, image string) {
 	return folder, image
 }
 
+// cutPower makes an ext4 forget what it has not written to its device, and fail from then on.
+func cutPower(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN
+	return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
+}
+
+// mountAgain mounts an ext4 anew, whoever uses it.
+func mountAgain(t testing.TB, folder, image string) {
+	t.Helper()
+	for _, command := range [][]string{{"umount", "--lazy", folder}, {"mount", "-o", "loop", image, folder}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, out)
+		}
+	}
+}
+
 // freeze freezes a file system: what is written to it waits.
 func freeze(t testing.TB, folder string) (thaw func()) {
 	t.Helper()
@@ -146,5 +167,48 @@ func TestFileSystemGone(t *testing.T) {
 	}
 	for _, file := range recorded(t, files) {
 		startsWithKeyframe(t, file)
+	}
+}
+
+// TestPowerCut: what was finished is there after a power cut, and of the open file what was written longer ago than --sync
+// says; VW_TEST_POWER_CUTS times.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	for round := range atLeast(t, "VW_TEST_POWER_CUTS", 2) {
+		folder, image := mountImage(t)
+		files, manifest := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl")
+		args := []string{"--live", "--rotate-frames", "100", "--sync", "50ms", "--manifest", manifest, filepath.Join(files, "%Y", "%H%M%S.ts")}
+		in, w := pipe(t)
+		p := start(t, wiring{stdin: in}, "vw-record", args...)
+		in.Close()
+		sent := feed(t, w, tsgen.Options{GOP: 5, FramePackets: 10}, 1<<20, 5*time.Millisecond, nil)
+		written := func() (size int64) {
+			names, _ := filepath.Glob(filepath.Join(files, "*", "*"))
+			for _, name := range names {
+				if info, err := os.Stat(name); err == nil {
+					size += info.Size()
+				}
+			}
+			return size
+		}
+		least := int64(170000 + 10000*(round%3)) // a file of 162 kB and the beginning of the next
+		waitUntil(t, "a file and more", func() bool { return written() >= least })
+		time.Sleep(300 * time.Millisecond) // it is still the same file then
+		if err := cutPower(folder); err != nil {
+			t.Fatal(err)
+		}
+		p.signal(os.Kill)
+		p.wait()
+		all := <-sent
+		mountAgain(t, folder, image)
+		start(t, wiring{}, "vw-record", args...).expect(0)
+		r, missing := readRecording(t, files, manifest)
+		if missing > 0 || !bytes.HasPrefix(all, r.joined) || int64(len(r.joined)) < least {
+			t.Errorf("%d files are missing; %d bytes are there of %d", missing, len(r.joined), least)
+		}
+		if names, _ := filepath.Glob(filepath.Join(files, "*", "*")); len(names) != len(r.entries) { // and nothing hidden
+			t.Errorf("files %v, %d lines", names, len(r.entries))
+		}
+		t.Logf("%d bytes, of them %d older than --sync; %d are there", len(all), least, len(r.joined))
 	}
 }
