@@ -218,6 +218,12 @@ func identify(info fs.FileInfo) (fileID, int64) {
 	return fileID{}, info.Size()
 }
 
+// sameDisk reports whether two folders are on one file system; what cannot be looked at is not.
+func sameDisk(a, b string) bool {
+	var infoA, infoB unix.Stat_t
+	return unix.Stat(a, &infoA) == nil && unix.Stat(b, &infoB) == nil && infoA.Dev == infoB.Dev
+}
+
 // freeSpace is how many bytes of a file system are free for such as the owner of this process.
 func freeSpace(folder string) (int64, error) {
 	var st unix.Statfs_t

@@ -175,21 +175,41 @@ func (f *finisher) do(j job) {
 // tidy deletes what retention no longer keeps, and what was told of that.
 func (f *finisher) tidy() {
 	f.archive.enforce()
+	f.forget()
+	if f.playlist != nil {
+		if err := f.roomFor(f.playlist.path, f.playlist.flush); err != nil {
+			f.trouble.Warn("playlist", "playlist not written; it will be, with the next file", "err", err)
+		}
+	}
+	if f.manifest != nil {
+		if err := f.manifest.compact(f.archive.count()); err != nil {
+			f.trouble.Warn("manifest", "lines of deleted files could not be taken out", "err", err)
+		}
+	}
+}
+
+// forget takes deleted files out of the playlist, and has the manifest know of them.
+func (f *finisher) forget() {
 	removed := f.archive.takeRemoved()
 	if f.playlist != nil {
 		for _, name := range removed {
 			f.playlist.forget(filepath.Join(f.template.folder, name))
 		}
-		if err := f.playlist.flush(); err != nil {
-			f.trouble.Warn("playlist", "playlist not written; it will be, with the next file", "err", err)
-		}
 	}
 	if f.manifest != nil {
 		f.manifest.forget(removed)
-		if err := f.manifest.compact(f.archive.count()); err != nil {
-			f.trouble.Warn("manifest", "lines of deleted files could not be taken out", "err", err)
-		}
 	}
+}
+
+// roomFor writes the file of a path, and while the disk is full deletes by the rules of retention: but not for a disk that
+// has no recordings on it.
+func (f *finisher) roomFor(path string, write func() error) error {
+	err := write()
+	for isFull(err) && sameDisk(filepath.Dir(path), f.template.folder) && f.archive.makeRoom() {
+		f.forget()
+		err = write()
+	}
+	return err
 }
 
 // end ends the playlist.
@@ -198,7 +218,7 @@ func (f *finisher) end() {
 	if f.playlist == nil {
 		return
 	}
-	if err := f.playlist.write(true); err != nil {
+	if err := f.roomFor(f.playlist.path, func() error { return f.playlist.write(true) }); err != nil {
 		f.fail(err)
 	}
 }
@@ -286,9 +306,8 @@ func (f *finisher) enter(name string, s *segment) (err error) {
 	entry := s.entry()
 	entry.File = f.template.relative(name)
 	if f.manifest != nil {
-		err = f.manifest.add(entry)
-		for isFull(err) && f.archive.makeRoom() {
-			err = f.manifest.flush()
+		if err = f.manifest.add(entry); isFull(err) {
+			err = f.roomFor(f.manifest.path, f.manifest.flush)
 		}
 	}
 	if f.playlist != nil {

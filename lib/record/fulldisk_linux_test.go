@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func TestFullDiskIsOutlived(t *testing.T) {
 func mountTmpfs(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,nr_inodes=100", size)); err != nil {
 		t.Skipf("a small file system cannot be mounted (%v): not tested", err)
 	}
 	t.Cleanup(func() {
@@ -88,6 +89,69 @@ func mountTmpfs(t *testing.T, size int) string {
 		}
 	})
 	return dir
+}
+
+// TestStartOnFullDisk: retention makes room for the lists, too, also when the disk is full from the beginning: of blocks, or
+// of inodes.
+func TestStartOnFullDisk(t *testing.T) {
+	b := sample(t, "mpeg1.ts")
+	for _, full := range []string{"blocks", "inodes"} {
+		for _, live := range []bool{false, true} {
+			dir := mountTmpfs(t, 1<<20)
+			record := func() (*trial, error) {
+				tr := newTrialIn(t, dir, sized{bytes.NewReader(b), 3000}, Limits{RotateFrames: 12})
+				tr.config.Playlist, tr.config.Live, tr.config.Keep.Files = filepath.Join(dir, "p.m3u8"), live, 100
+				tr.config.Template = mustTemplate(t, filepath.Join(dir, "rec", "cam.ts"))
+				return tr, tr.run()
+			}
+			if _, err := record(); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, dir, full)
+			tr, err := record()
+			if c := tr.counts(); err != nil || c.Confirmed != int64(len(b)) {
+				t.Errorf("full of %s, live %v: %v, %+v", full, live, err, c)
+			}
+			if names, err := os.ReadDir(filepath.Join(dir, "rec")); err != nil || len(names) < 8 || len(names) > 12 {
+				t.Errorf("full of %s, live %v: %d files, %v", full, live, len(names), err)
+			}
+		}
+	}
+}
+
+// fill takes all blocks or inodes of a small file system.
+func fill(t *testing.T, dir, what string) {
+	t.Helper()
+	for i := 0; ; i++ {
+		name := filepath.Join(dir, fmt.Sprint("ballast", i))
+		var data []byte
+		if what == "blocks" {
+			data = make([]byte, 1<<20)
+		}
+		if err := os.WriteFile(name, data, 0o600); errors.Is(err, syscall.ENOSPC) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestListsOnFullDisk: no recording is deleted to make room on another disk.
+func TestListsOnFullDisk(t *testing.T) {
+	lists := mountTmpfs(t, 64<<10)
+	fill(t, lists, "blocks")
+	tr := newTrial(t, bytes.NewReader(sample(t, "mpeg1.ts")), Limits{RotateFrames: 12})
+	tr.config.Live, tr.config.Keep.Files = true, 100
+	tr.config.Manifest, tr.config.Playlist = filepath.Join(lists, "m.jsonl"), filepath.Join(lists, "p.m3u8")
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := tr.config.Template.finished(); err != nil || len(files) != 10 {
+		t.Errorf("%d files are left, %v", len(files), err)
+	}
+	if said := tr.said.String(); !strings.Contains(said, "manifest: ") || !strings.Contains(said, "playlist: ") {
+		t.Errorf("said: %s", said)
+	}
 }
 
 // TestFullDiskTakesTheOldest: with retention a full disk costs old files, and not a byte of the stream.

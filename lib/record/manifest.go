@@ -77,7 +77,7 @@ type manifest struct {
 	dead int
 }
 
-// openManifest opens a manifest, and makes it if it is not there.
+// openManifest opens a manifest, and makes it if it is not there. When the disk is full, it can be used all the same.
 func openManifest(path string) (*manifest, error) {
 	path, err := whole.Resolve(path)
 	if err != nil {

@@ -39,7 +39,8 @@ type item struct {
 	discontinuity bool   // in front of it
 }
 
-// openPlaylist reads what an earlier run has left of a playlist. rotate is how long the files are to be.
+// openPlaylist reads what an earlier run has left of a playlist. rotate is how long the files are to be. When the disk is full, it can be
+// used all the same.
 func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error) {
 	path, err := whole.Resolve(path)
 	if err != nil {
@@ -56,8 +57,8 @@ func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error
 	}
 	whole.RemoveLeftovers(path)
 	p.parse(b)
-	p.resumed = true
-	return p, p.write(false)
+	p.resumed, p.dirty = true, true
+	return p, p.flush()
 }
 
 func (p *playlist) parse(b []byte) {

@@ -131,18 +131,23 @@ type start struct {
 	err      error
 }
 
+// begin opens the lists and sees that files can be made. A disk that is full is no reason not to start when retention will
+// make room, nor with live one that has no room for the lists: they are written when it has.
 func begin(c Config, d disk) (s start) {
+	bearable := func(err error) bool { return err == nil || isFull(err) && (c.Live || c.Keep.any()) }
 	if c.Manifest != "" {
-		if s.manifest, s.err = openManifest(c.Manifest); s.err != nil {
+		if s.manifest, s.err = openManifest(c.Manifest); !bearable(s.err) {
 			return s
 		}
 	}
 	if c.Playlist != "" {
-		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); s.err != nil {
+		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); !bearable(s.err) {
 			return s
 		}
 	}
-	s.err = probe(d, c.Template)
+	if s.err = probe(d, c.Template); isFull(s.err) && c.Keep.any() {
+		s.err = nil
+	}
 	return s
 }
 

@@ -42,7 +42,7 @@ func (r *Recording) Run(soft, hard context.Context) error {
 		r.hook.start()
 	}
 	go func() { results <- result{reading, r.read(taking)} }()
-	go func() { results <- result{writing, r.writer.run(taking)} }()
+	go func() { results <- result{writing, r.writer.run(taking, soft)} }()
 	if r.copies != nil {
 		running++
 		go func() { results <- result{copying, r.copy(taking)} }()
@@ -66,7 +66,6 @@ func (r *Recording) Run(soft, hard context.Context) error {
 		select {
 		case <-softDone:
 			softDone = nil
-			r.writer.signalled.Store(true)
 			defer time.AfterFunc(r.config.Linger, r.reader.Stop).Stop()
 		case <-hardDone:
 			hardDone = nil

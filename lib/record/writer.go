@@ -13,7 +13,7 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// writer takes parcels from the queue and writes them to segments. It is for one goroutine, but for hangup and signalled.
+// writer takes parcels from the queue and writes them to segments. It is for one goroutine, but for hangup.
 type writer struct {
 	template *Template
 	limits   Limits
@@ -27,9 +27,7 @@ type writer struct {
 	archive  *archive
 	syncer   syncer
 	late     <-chan start // brings what the disk did not answer in time; nil: it did
-	// hangup asks for a new file at the next group of pictures; signalled says that the end of the input, when it comes,
-	// is because of a signal.
-	hangup, signalled atomic.Bool
+	hangup   atomic.Bool  // asks for a new file at the next group of pictures
 
 	scan    mpegts.Scanner
 	clock   clock
@@ -46,10 +44,11 @@ type writer struct {
 // errStop says that a limit of the whole recording was reached.
 var errStop = errors.New("the recording has reached its limit")
 
-// run writes until the queue ends, a limit is reached or ctx ends, and finishes all files. It returns an error when
+// run writes until the queue ends, a limit is reached or ctx ends, and finishes all files; when soft has ended, it is a
+// signal that has ended the input. It returns an error when
 // something could not be recorded and that is not made up for by the ledger: without live, a disk that failed; with it, one
 // that could not be used at all.
-func (w *writer) run(ctx context.Context) error {
+func (w *writer) run(ctx, soft context.Context) error {
 	if err := w.waitForDisk(ctx); err != nil {
 		w.queue.Abandon(stream.Exit)
 		return err
@@ -63,7 +62,7 @@ func (w *writer) run(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errStop):
 		reason = Stop
-	case w.signalled.Load():
+	case soft.Err() != nil: // the input has ended because of a signal
 		reason = Signal
 	}
 	w.finish(reason)
