@@ -93,13 +93,14 @@ func (t *Template) Makes(path string) bool { return t.matches(t.relative(path)) 
 
 // walk calls found for each regular file that can be this template's, finished or not.
 func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {
-	return filepath.WalkDir(t.folder, func(path string, entry fs.DirEntry, err error) error {
+	root := t.folder + "/" // a symbolic link would not be followed else
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil && path == t.folder && !os.IsNotExist(err):
+		case err != nil && path == root && !os.IsNotExist(err):
 			return err
 		case err != nil: // a folder that is not there any more, or nobody's business
 		case entry.IsDir():
-			if path != t.folder && t.below(path) > t.nesting {
+			if path != root && t.below(path) > t.nesting {
 				return filepath.SkipDir
 			}
 		case entry.Type().IsRegular():

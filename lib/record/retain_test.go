@@ -133,6 +133,31 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestLinkedFolder: what earlier runs left is found where the folder is a symbolic link, to a card for example.
+func TestLinkedFolder(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 50)
+	link := filepath.Join(t.TempDir(), "rec")
+	for run := range 2 {
+		tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 5})
+		if run == 0 {
+			if err := os.Symlink(tr.dir, link); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tr.config.Template, tr.config.Manifest, tr.config.Keep.Files = mustTemplate(t, filepath.Join(link, "cam.ts")), "", 3
+		if err := os.WriteFile(newTempName(tr.config.Template, tr.config.Template.text, time.Now()).String(), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.run(); err != nil {
+			t.Fatal(err)
+		}
+		names, err := os.ReadDir(link)
+		if err != nil || len(names) != 3 {
+			t.Errorf("run %d: %v, %v", run, names, err)
+		}
+	}
+}
+
 // stickyDisk does not let some files be removed.
 type stickyDisk struct {
 	osDisk
