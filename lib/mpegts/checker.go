@@ -20,6 +20,9 @@ type Findings struct {
 	// ContinuityErrors counts packets whose continuity counter does not fit the packet of the same PID before
 	// (ISO/IEC 13818-1, 2.4.3.3). A packet may be sent twice, not three times.
 	ContinuityErrors int64 `json:"continuity_errors"`
+	// Lost is how many packets are missing in front of these, as far as the counters tell it: modulo 16, and no less for
+	// packets in another order. A counter that stands still is taken for a packet that comes again.
+	Lost int64 `json:"lost"`
 	// Gaps counts announced gaps. A gap begins where an elementary PID that has been seen before has
 	// discontinuity_indicator set. It is one gap for all PIDs: it ends when each elementary PID of the program has
 	// carried payload since, or when one that has announced it announces again.
@@ -36,7 +39,8 @@ type Findings struct {
 	// Duplicates counts packets sent for the second time.
 	Duplicates int64 `json:"duplicates"`
 	// TimestampErrors counts DTS (PTS where there is none) of audio and video that go back, or are more than 0.7 s behind
-	// the one before (ISO/IEC 13818-1, 2.7.4), but for those behind an announced gap.
+	// the one before (ISO/IEC 13818-1, 2.7.4), but for those behind an announced gap; and PTS in front of their DTS or too
+	// far behind it (2.4.2.6: 10 s, of MPEG-1 and MPEG-2 video 1 s).
 	TimestampErrors int64 `json:"timestamp_errors"`
 	// GOPMin and GOPMax are the fewest and the most frames from one keyframe to the next, 0 before the second keyframe.
 	GOPMin int64 `json:"gop_min"`
@@ -53,6 +57,8 @@ const (
 	syncRun = 3
 	// huntRoom is how many bytes are looked at together where sync is lost.
 	huntRoom = 8 * PacketSize
+	// noted is how many bytes are shown of what is wrong.
+	noted = 16
 )
 
 // Checker checks a stream that comes in pieces of any size: packets may be torn across them. It is an io.Writer that
@@ -63,6 +69,10 @@ type Checker struct {
 	// MaxPCRInterval is the longest time between two PCRs; DefaultPCRInterval unless it is set before the first Write.
 	// (What ffmpeg writes with a variable bit rate has one PCR for each frame: too few below 10 frames a second.)
 	MaxPCRInterval time.Duration
+	// OnPCR, unless it is nil, is called for each PCR, during the Write that completes its packet, with how far it is ahead
+	// of the one before on its PID. It does not follow any (and advance means nothing) as the first of its PID, and behind
+	// an announced gap.
+	OnPCR func(pid uint16, advance time.Duration, follows bool)
 
 	f       Findings
 	clocks  clocks
@@ -338,6 +348,9 @@ func (c *Checker) follows(pid uint16, p Packet, number int64) continuity {
 	default:
 		result = broken
 		c.f.ContinuityErrors++
+		if counter != last.counter {
+			c.f.Lost += int64((counter - want) & 0x0F)
+		}
 		c.note("continuity", p, "at byte %d (packet %d, PID 0x%04x): counter %d instead of %d", c.offset, number, pid,
 			counter, want)
 	}
@@ -383,6 +396,6 @@ func (c *Checker) start(pid uint16, p Packet, mark Mark) {
 // note keeps the first trouble of a kind, with the first of the bytes that came there.
 func (c *Checker) note(kind string, came []byte, format string, args ...any) {
 	if c.first[kind] == "" {
-		c.first[kind] = fmt.Sprintf(format, args...) + fmt.Sprintf(" [% x …]", came[:min(len(came), 16)])
+		c.first[kind] = fmt.Sprintf(format, args...) + fmt.Sprintf(" [% x …]", came[:min(len(came), noted)])
 	}
 }

@@ -8,6 +8,10 @@ import (
 const (
 	// maxTimestampGap is the longest time between the timestamps of one elementary stream (ISO/IEC 13818-1, 2.7.4).
 	maxTimestampGap = 7 * ClockRate / 10
+	// maxDelay is the longest time from decoding to presentation (ISO/IEC 13818-1, 2.4.2.6), maxDelayMPEG2 that of MPEG-1
+	// and MPEG-2 video.
+	maxDelay      = 10 * ClockRate
+	maxDelayMPEG2 = ClockRate
 	// DefaultPCRInterval is the longest time between two PCRs (ISO/IEC 13818-1, 2.7.2).
 	DefaultPCRInterval = 100 * time.Millisecond
 )
@@ -33,14 +37,20 @@ func (c *Checker) clock(pid uint16, p Packet, number int64) {
 	}
 	if pcr, ok := p.PCR(); ok {
 		c.f.PCRs++
-		if before, ok := c.clocks.pcr[pid]; ok {
-			c.pcrInterval(pid, p, ClockDiff(pcr, before), number)
+		before, follows := c.clocks.pcr[pid]
+		ticks := ClockDiff(pcr, before)
+		if follows {
+			c.pcrInterval(pid, p, ticks, number)
+		}
+		if c.OnPCR != nil {
+			c.OnPCR(pid, time.Duration(ticks)*time.Second/ClockRate, follows)
 		}
 		c.clocks.pcr[pid] = pcr
 	}
 	dts, ok := p.DTS()
-	if !ok || !c.isAudioOrVideo(pid) {
-		return
+	kind := c.streamType(pid)
+	if !ok || !kind.IsVideo() && !kind.isAudio() {
+		return // subtitles and data may be silent for as long as they like
 	}
 	if before, ok := c.clocks.last[pid]; ok {
 		// DTS, since the PTS of a stream with B-frames goes back and forth.
@@ -51,6 +61,16 @@ func (c *Checker) clock(pid uint16, p Packet, number int64) {
 		}
 	}
 	c.clocks.last[pid] = dts
+	limit := int64(maxDelay)
+	if kind == StreamMPEG1Video || kind == StreamMPEG2Video {
+		limit = maxDelayMPEG2
+	}
+	pts, _ := p.PTS()
+	if d := ClockDiff(pts, dts); d < 0 || d > limit {
+		c.f.TimestampErrors++
+		c.note("timestamp", p, "at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s",
+			c.offset, number, pid, float64(d)/ClockRate, limit/ClockRate)
+	}
 }
 
 func (c *Checker) pcrInterval(pid uint16, p Packet, ticks, number int64) {
@@ -63,19 +83,16 @@ func (c *Checker) pcrInterval(pid uint16, p Packet, ticks, number int64) {
 	}
 }
 
-// isAudioOrVideo reports whether the PID is a stream whose timestamps have to advance; subtitles and data may be silent
-// for as long as they like.
-func (c *Checker) isAudioOrVideo(pid uint16) bool {
-	tables, _ := c.scan.Tables()
-	if tables == nil {
-		return false
-	}
-	for _, s := range tables.Streams {
-		if s.PID == pid {
-			return s.Type.IsVideo() || s.Type.isAudio()
+// streamType is what the PMT says that the PID carries.
+func (c *Checker) streamType(pid uint16) StreamType {
+	if tables, _ := c.scan.Tables(); tables != nil {
+		for _, s := range tables.Streams {
+			if s.PID == pid {
+				return s.Type
+			}
 		}
 	}
-	return false
+	return streamUnknown
 }
 
 // isAudio reports whether the stream type is an audio codec's.

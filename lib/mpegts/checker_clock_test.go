@@ -2,11 +2,14 @@ package mpegts_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
 // keyframes returns where the packets stand that begin a group of pictures, in bytes.
@@ -85,6 +88,53 @@ func TestCheckerClocks(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	})
+}
+
+// setVideoType makes the PMTs say that the first stream is of this type.
+func setVideoType(b []byte, kind mpegts.StreamType) {
+	for ; len(b) > 0; b = b[mpegts.PacketSize:] {
+		if p := mpegts.Packet(b[:mpegts.PacketSize]); p.PID() == tsgen.PMTPID {
+			section := p.Payload()[1:]
+			section = section[:3+int(section[2])]
+			section[12] = byte(kind)
+			crc := len(section) - 4
+			binary.BigEndian.PutUint32(section[crc:], mpegts.CRC32(section[:crc]))
+		}
+	}
+}
+
+// TestCheckerPTS: what is presented has been decoded, and not long before.
+func TestCheckerPTS(t *testing.T) {
+	const size = mpegts.PacketSize
+	ahead := func(p mpegts.Packet) bool {
+		pts, ok := p.PTS()
+		dts, _ := p.DTS()
+		return ok && pts != dts
+	}
+	for kind, limit := range map[mpegts.StreamType]int64{mpegts.StreamMPEG2Video: 1, mpegts.StreamH264: 10} {
+		for _, c := range []struct {
+			delay int64 // ticks from DTS to PTS
+			says  string
+		}{
+			{0, ""}, {-1, "the PTS is -0.000 s behind the DTS"}, {limit * mpegts.ClockRate, ""},
+			{limit*mpegts.ClockRate + 900, fmt.Sprintf("the PTS is %d.010 s behind the DTS; the limit is %d s", limit, limit)},
+		} {
+			b := sample(t, "bframes.ts")
+			setVideoType(b, kind)
+			n := find(t, b, 5, ahead)
+			p := mpegts.Packet(b[n*size : (n+1)*size])
+			dts, _ := p.DTS()
+			setPTS(p, dts+uint64(c.delay))
+			f, trouble := check(b)
+			want := ""
+			if c.says != "" {
+				want = fmt.Sprintf("1 timestamp errors, the first at byte %d (packet %d, PID 0x0100): %s", n*size, n, c.says)
+			}
+			if got := strings.Join(trouble, "\n"); !strings.Contains(got, want) || (got == "") != (want == "") || (f.TimestampErrors == 0) != (want == "") {
+				t.Errorf("%s, %d ticks: %q, want %q", kind, c.delay, got, want)
+			}
+		}
+	}
 }
 
 // TestCheckerClocksAtGaps: whole groups of pictures are missing, more than 0.7 s of them, announced or not.

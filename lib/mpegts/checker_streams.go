@@ -17,7 +17,6 @@ type StreamInfo struct {
 // Streams returns the PIDs that have come, but for the null packets', in ascending order.
 func (c *Checker) Streams() []StreamInfo {
 	var all []StreamInfo
-	tables, _ := c.scan.Tables()
 	for _, pid := range slices.Sorted(maps.Keys(c.carried)) {
 		info := StreamInfo{PID: pid, Packets: c.carried[pid]}
 		switch {
@@ -27,12 +26,8 @@ func (c *Checker) Streams() []StreamInfo {
 			info.Codec = "SDT" // ETSI EN 300 468, 5.1.3
 		case c.tables[pid] != nil:
 			info.Codec = "PMT"
-		case tables != nil:
-			for _, s := range tables.Streams {
-				if s.PID == pid {
-					info.Codec = s.Type.String()
-				}
-			}
+		case c.streamType(pid) != streamUnknown:
+			info.Codec = c.streamType(pid).String()
 		}
 		all = append(all, info)
 	}

@@ -2,6 +2,7 @@ package mpegts_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -62,13 +63,24 @@ func find(t *testing.T, b []byte, n int, ok func(mpegts.Packet) bool) int {
 	return 0
 }
 
+// filtered returns the packets of b that keep says.
+func filtered(b []byte, keep func(mpegts.Packet) bool) (kept []byte) {
+	for ; len(b) > 0; b = b[mpegts.PacketSize:] {
+		if p := mpegts.Packet(b[:mpegts.PacketSize]); keep(p) {
+			kept = append(kept, p...)
+		}
+	}
+	return kept
+}
+
 func TestCheckerMutations(t *testing.T) {
 	const size = mpegts.PacketSize
 	inner := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() }
 	on := func(pid uint16) func(mpegts.Packet) bool {
 		return func(p mpegts.Packet) bool { return p.PID() == pid }
 	}
-	// Each mutation gets the stream and the offset of a packet.
+	// Each mutation gets the stream and the offset of a packet; @, @1 and @2 in what is said are the bytes where this one
+	// and the next ones stand.
 	cases := map[string]struct {
 		which  func(mpegts.Packet) bool
 		n      int
@@ -79,20 +91,20 @@ func TestCheckerMutations(t *testing.T) {
 		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Findings) {}, ""},
 		"a packet dropped": {inner, 20,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Findings) { f.Packets--; f.ContinuityErrors++ }, "1 continuity errors, the first at byte"},
+			func(f *mpegts.Findings) { f.Packets--; f.ContinuityErrors++; f.Lost++ }, "1 continuity errors, the first at byte @ ("},
 		"a packet sent twice": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at:]}, nil) },
 			func(f *mpegts.Findings) { f.Packets++; f.Duplicates++ }, ""},
 		"a packet sent three times": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at : at+size], b[at:]}, nil) },
-			func(f *mpegts.Findings) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "continuity"},
+			func(f *mpegts.Findings) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @2 ("},
 		"a counter repeated over other bytes": {inner, 20,
 			func(b []byte, at int) []byte {
 				other := bytes.Clone(b[at : at+size])
 				other[100] ^= 1
 				return bytes.Join([][]byte{b[:at+size], other, b[at+size:]}, nil)
 			},
-			func(f *mpegts.Findings) { f.Packets++; f.ContinuityErrors++ }, "continuity"},
+			func(f *mpegts.Findings) { f.Packets++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @1 ("},
 		"two packets swapped": {
 			func(p mpegts.Packet) bool { return inner(p) && p.Continuity() == 5 }, 3,
 			func(b []byte, at int) []byte {
@@ -105,28 +117,28 @@ func TestCheckerMutations(t *testing.T) {
 				copy(b[next:], first)
 				return b
 			},
-			func(f *mpegts.Findings) { f.ContinuityErrors += 3 }, "counter 6 instead of 5"},
+			func(f *mpegts.Findings) { f.ContinuityErrors += 3; f.Lost += 16 }, "3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
 		"the sync byte flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at] ^= 0x10; return b },
-			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++ }, "1 sync errors, the first at byte"},
+			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ }, "1 sync errors, the first at byte @ ["},
 		"the counter flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
-			func(f *mpegts.Findings) { f.ContinuityErrors += 2 }, "continuity"},
+			func(f *mpegts.Findings) { f.ContinuityErrors += 2; f.Lost += 16 }, "2 continuity errors, the first at byte @ ("},
 		"the transport error indicator set": {inner, 20,
 			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
-			func(f *mpegts.Findings) { f.TransportErrors++; f.ContinuityErrors++ }, "1 transport errors"},
+			func(f *mpegts.Findings) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ }, "1 transport errors, the first at byte @ ("},
 		"junk between packets": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at], make([]byte, 5000), b[at:]}, nil) },
-			func(f *mpegts.Findings) { f.SyncErrors++ }, "sync"},
+			func(f *mpegts.Findings) { f.SyncErrors++ }, "1 sync errors, the first at byte @ ["},
 		"a PAT's bit flipped": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+9] ^= 1; return b },
-			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors"},
+			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
 		"a PMT's CRC broken": {on(tsgen.PMTPID), 1,
 			func(b []byte, at int) []byte { b[at+5+20] ^= 1; return b },
-			func(f *mpegts.Findings) { f.PMTs--; f.TableErrors++ }, "wrong CRC"},
+			func(f *mpegts.Findings) { f.PMTs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
 		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
-			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "cut short"},
+			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"the first PAT removed": {on(mpegts.PIDPAT), 0,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
 			func(f *mpegts.Findings) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
@@ -138,18 +150,32 @@ func TestCheckerMutations(t *testing.T) {
 			func(f *mpegts.Findings) { f.Gaps++ }, ""},
 		"the end torn": {inner, 20,
 			func(b []byte, at int) []byte { return b[:len(b)-88] },
-			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++ }, "sync"},
+			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++ }, "1 sync errors, the first at byte $ ["},
+		"all PMTs removed": {inner, 20,
+			func(b []byte, at int) []byte {
+				return filtered(b, func(p mpegts.Packet) bool { return !on(tsgen.PMTPID)(p) })
+			},
+			func(f *mpegts.Findings) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false }, "no PMT\ndoes not start at a keyframe"},
+		"all PATs removed": {inner, 20,
+			func(b []byte, at int) []byte {
+				return filtered(b, func(p mpegts.Packet) bool { return !on(mpegts.PIDPAT)(p) })
+			},
+			func(f *mpegts.Findings) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false }, "no PAT\nno PMT"},
 	}
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
 		clean, _ := check(sample(t, name))
 		for title, c := range cases {
 			t.Run(name+"/"+title, func(t *testing.T) {
 				b := sample(t, name)
-				b = c.mutate(b, find(t, b, c.n, c.which)*size)
+				at := find(t, b, c.n, c.which) * size
+				b = c.mutate(b, at)
+				c.says = strings.NewReplacer("@1", fmt.Sprint(at+size), "@2", fmt.Sprint(at+2*size), "@", fmt.Sprint(at),
+					"#", fmt.Sprint(at/size), "$", fmt.Sprint(len(b)-len(b)%size)).Replace(c.says)
 				want := clean
 				c.want(&want)
 				got, trouble := check(b)
-				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one stands.
+				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one stands; without
+				// any tables, nothing says whose the timestamps are.
 				if !want.StartsAtKeyframe {
 					want.Frames, want.Keyframes, want.PMTs = got.Frames, got.Keyframes, got.PMTs
 				}

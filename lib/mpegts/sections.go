@@ -4,31 +4,41 @@ import "encoding/binary"
 
 // sections takes the sections of one PID apart, for a check: all of those in a packet, and those that are broken.
 type sections struct {
-	buf  []byte
-	open bool // buf is the start of a section
+	buf   []byte
+	open  bool // buf is the start of a section
+	began spot // where
+}
+
+// spot is a packet's place in the stream.
+type spot struct {
+	offset, number int64
+	head           [noted]byte // of the packet
 }
 
 // add takes the next packet of the PID, calls each for every whole section, and reports whether one was cut short or
-// cannot be one.
-func (s *sections) add(p Packet, each func(section []byte)) (broken bool) {
+// cannot be one, and where the first such began.
+func (s *sections) add(p Packet, at spot, each func(section []byte)) (where spot, broken bool) {
 	b := p.Payload()
 	if p.Start() {
 		if len(b) == 0 || 1+int(b[0]) > len(b) {
 			s.open = false
-			return true
+			return at, true
 		}
 		pointer := int(b[0])
 		if s.open {
 			s.buf = append(s.buf, b[1:1+pointer]...)
-			broken = s.take(each) || s.open
+			where, broken = s.began, s.take(each) || s.open
 		}
-		s.buf, s.open = append(s.buf[:0], b[1+pointer:]...), true
+		s.buf, s.open, s.began = append(s.buf[:0], b[1+pointer:]...), true, at
 	} else if s.open {
 		s.buf = append(s.buf, b...)
 	} else {
-		return false
+		return at, false
 	}
-	return s.take(each) || broken
+	if s.take(each) && !broken {
+		return s.began, true
+	}
+	return where, broken
 }
 
 // take hands the whole sections at the start of buf to each.
@@ -56,7 +66,7 @@ func (s *sections) take(each func([]byte)) (broken bool) {
 
 // table checks a packet of the PAT or of a PMT.
 func (c *Checker) table(pid uint16, s *sections, p Packet, number int64) {
-	wrong := s.add(p, func(section []byte) {
+	where, wrong := s.add(p, spot{c.offset, number, [noted]byte(p)}, func(section []byte) {
 		switch {
 		case CRC32(section) != 0:
 			c.f.TableErrors++
@@ -77,6 +87,6 @@ func (c *Checker) table(pid uint16, s *sections, p Packet, number int64) {
 	})
 	if wrong {
 		c.f.TableErrors++
-		c.note("table", p, "at byte %d (packet %d, PID 0x%04x): a section is cut short", c.offset, number, pid)
+		c.note("table", where.head[:], "at byte %d (packet %d, PID 0x%04x): a section is cut short", where.offset, where.number, pid)
 	}
 }

@@ -1,10 +1,14 @@
 package testserver
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 const (
 	blockSize = 64 << 10 // bytes
 	maxBlocks = 64       // of one connection: 4 MiB
+	maxPieces = 512      // of one block
 	// minRoom is how many bytes must be free in a block for another read.
 	minRoom = 4 << 10
 )
@@ -15,11 +19,22 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 type block struct {
 	data        [blockSize]byte
 	read, write int
+	pieces      [maxPieces]piece // what data consists of
+	first, last int              // of pieces, those that have not been read to their end: [first, last)
 	next        *block
 }
 
-// backlog is what a connection has received and its sinks have not taken yet: bytes in order, in at most maxBlocks
-// blocks. One goroutine puts bytes in (reserve, commit, end), another one takes them out (next, done).
+// piece is what one read brought.
+type piece struct {
+	end int // in the block's data
+	at  time.Time
+}
+
+func (b *block) isFull() bool { return blockSize-b.write < minRoom || b.last == maxPieces }
+
+// backlog is what a connection has received and its sinks have not taken yet: bytes in order, with the time of each
+// read, in at most maxBlocks blocks. One goroutine puts bytes in (reserve, commit, end), another one takes them out
+// (next, done).
 type backlog struct {
 	mu         sync.Mutex
 	changed    sync.Cond
@@ -39,7 +54,7 @@ func newBacklog() *backlog {
 func (b *backlog) reserve() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.tail == nil || blockSize-b.tail.write < minRoom {
+	if b.tail == nil || b.tail.isFull() {
 		for b.count == maxBlocks {
 			b.changed.Wait()
 		}
@@ -56,12 +71,16 @@ func (b *backlog) reserve() []byte {
 	return b.tail.data[b.tail.write:]
 }
 
-// commit adds the first n bytes of the reserved room.
-func (b *backlog) commit(n int) {
+// commit adds the first n bytes of the reserved room, which were read at that time.
+func (b *backlog) commit(n int, at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reserved = false
-	b.tail.write += n
+	if t := b.tail; n > 0 {
+		t.write += n
+		t.pieces[t.last] = piece{t.write, at}
+		t.last++
+	}
 	b.trim()
 	b.changed.Signal()
 }
@@ -74,24 +93,29 @@ func (b *backlog) end() {
 	b.changed.Signal()
 }
 
-// next waits for bytes and returns some; done must follow. It answers nil at the end.
-func (b *backlog) next() []byte {
+// next waits for bytes and returns some that came together, and when; done must follow. It answers nil at the end.
+func (b *backlog) next() ([]byte, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.head == nil || b.head.read == b.head.write {
 		if b.ended {
-			return nil
+			return nil, time.Time{}
 		}
 		b.changed.Wait()
 	}
-	return b.head.data[b.head.read:b.head.write]
+	h := b.head
+	return h.data[h.read:h.pieces[h.first].end], h.pieces[h.first].at
 }
 
-// done removes the first n bytes.
+// done removes the first n of the bytes that next has returned.
 func (b *backlog) done(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.head.read += n
+	h := b.head
+	h.read += n
+	if h.read == h.pieces[h.first].end {
+		h.first++
+	}
 	b.trim()
 	b.changed.Signal()
 }
@@ -103,7 +127,7 @@ func (b *backlog) trim() {
 		if b.head == nil {
 			b.tail = nil
 		}
-		h.read, h.write, h.next = 0, 0, nil
+		h.read, h.write, h.first, h.last, h.next = 0, 0, 0, 0, nil
 		blocks.Put(h)
 		b.count--
 	}

@@ -5,29 +5,44 @@ import (
 	"crypto/rand"
 	mathrand "math/rand/v2"
 	"testing"
+	"time"
 )
 
 func TestBacklog(t *testing.T) {
 	data := make([]byte, 20<<20)
 	rand.Read(data)
 	b := newBacklog()
+	origin := time.Now()
 	go func() {
 		for rest := data; len(rest) > 0; {
 			room := b.reserve()
 			n := copy(room[:1+mathrand.IntN(len(room))], rest)
-			b.commit(n)
+			sent := len(data) - len(rest)
+			b.commit(n, origin.Add(time.Duration(sent)))
 			rest = rest[n:]
 		}
 		b.end()
 	}()
 	var got []byte
-	for p := b.next(); p != nil; p = b.next() {
+	var last time.Time
+	pieces := 0
+	for p, at := b.next(); p != nil; p, at = b.next() {
+		if at != last {
+			pieces++
+			if sent := int(at.Sub(origin)); sent != len(got) {
+				t.Fatalf("byte %d has the time of byte %d", len(got), sent)
+			}
+		}
+		last = at
 		n := 1 + mathrand.IntN(len(p))
 		got = append(got, p[:n]...)
 		b.done(n)
 	}
 	if !bytes.Equal(got, data) {
 		t.Error("other bytes came out")
+	}
+	if pieces < len(data)/blockSize {
+		t.Errorf("%d pieces", pieces)
 	}
 	if b.count != 0 || b.head != nil || b.tail != nil {
 		t.Errorf("%d blocks are left", b.count)
@@ -38,13 +53,13 @@ func TestBacklog(t *testing.T) {
 func TestBacklogIsBounded(t *testing.T) {
 	b := newBacklog()
 	for range maxBlocks {
-		b.commit(len(b.reserve()))
+		b.commit(len(b.reserve()), time.Time{})
 	}
 	free := make(chan struct{})
 	go func() {
 		b.reserve()
 		close(free)
-		b.commit(0)
+		b.commit(0, time.Time{})
 		b.end()
 	}()
 	select {
@@ -52,9 +67,32 @@ func TestBacklogIsBounded(t *testing.T) {
 		t.Error("room beyond the bound")
 	default:
 	}
-	b.done(len(b.next()))
+	p, _ := b.next()
+	b.done(len(p))
 	<-free
-	for p := b.next(); p != nil; p = b.next() {
+	for p, _ := b.next(); p != nil; p, _ = b.next() {
 		b.done(len(p))
+	}
+}
+
+// TestBacklogOfSmallMessages: a block takes no more pieces than it has room for.
+func TestBacklogOfSmallMessages(t *testing.T) {
+	b := newBacklog()
+	const n = 3*maxPieces + 1
+	for range n {
+		b.reserve()[0] = 'x'
+		b.commit(1, time.Now())
+	}
+	b.end()
+	if b.count != 4 {
+		t.Errorf("%d blocks", b.count)
+	}
+	got := 0
+	for p, _ := b.next(); p != nil; p, _ = b.next() {
+		got += len(p)
+		b.done(len(p))
+	}
+	if got != n || b.count != 0 {
+		t.Errorf("%d bytes of %d came out, %d blocks are left", got, n, b.count)
 	}
 }

@@ -48,6 +48,7 @@ type connection struct {
 	// Of the goroutine that feeds the sinks, while it runs.
 	hash    hash.Hash
 	check   *mpegts.Checker
+	jitter  jitter
 	file    *savedFile  // nil: not saved
 	watches []*watching // of the expectations
 }
@@ -72,6 +73,7 @@ func (c *connection) run() {
 	<-fed
 	c.result.Close = end
 	c.result.Intervals, c.result.Sizes = c.intervals.result(), c.sizes.result()
+	c.result.Jitter = c.jitter.result()
 	c.result.BitRate = c.intervals.bitRate(c.result.Bytes)
 	c.result.Streams = c.check.Streams()
 	c.result.SHA256 = hex.EncodeToString(c.hash.Sum(nil))
@@ -111,7 +113,7 @@ func (c *connection) message(r io.Reader) error {
 		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
 			n = 0 // the part of a frame that a broken connection left is still masked
 		}
-		c.backlog.commit(n)
+		c.backlog.commit(n, at)
 		size += int64(n)
 		c.result.Bytes += int64(n)
 		c.server.received(int64(n))
@@ -165,8 +167,9 @@ func (c *connection) feed() {
 	if err := c.open(); err != nil {
 		c.server.fail(err)
 	}
-	for p := c.backlog.next(); p != nil; p = c.backlog.next() {
+	for p, at := c.backlog.next(); p != nil; p, at = c.backlog.next() {
 		c.hash.Write(p)
+		c.jitter.now = at
 		c.check.Write(p)
 		for _, w := range c.watches {
 			w.watcher.Write(p)
@@ -194,6 +197,7 @@ func (c *connection) feed() {
 func (c *connection) open() error {
 	c.hash = sha256.New()
 	c.check = mpegts.NewChecker()
+	c.check.OnPCR = c.jitter.pcr
 	if d := c.server.options.MaxPCRInterval; d > 0 {
 		c.check.MaxPCRInterval = d
 	}

@@ -138,6 +138,7 @@ func (s *Server) judge(timedOut bool) Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := Report{
+		Started:      s.options.Start.UTC(),
 		Passed:       !timedOut && s.err == nil,
 		TimedOut:     timedOut,
 		Connections:  make([]Connection, 0, len(s.past)),

@@ -63,9 +63,12 @@ func (h *histogram) at(percent float64, most int64) int64 {
 	return min(h.ValueAtQuantile(percent), most)
 }
 
-func (i *intervals) result() Intervals {
-	longest := i.max.Microseconds()
-	at := func(percent float64) int64 { return i.us.at(percent, longest) }
+func (i *intervals) result() Intervals { return i.us.intervals(i.max) }
+
+// intervals are the histogram's figures, when its values are µs up to the longest time.
+func (h *histogram) intervals(max time.Duration) Intervals {
+	longest := max.Microseconds()
+	at := func(percent float64) int64 { return h.at(percent, longest) }
 	return Intervals{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: longest}
 }
 
@@ -93,5 +96,6 @@ func (s *sizes) add(n int64) {
 }
 
 func (s *sizes) result() Sizes {
-	return Sizes{Min: s.min, P50: s.bytes.at(50, s.max), P90: s.bytes.at(90, s.max), P99: s.bytes.at(99, s.max), Max: s.max}
+	at := func(percent float64) int64 { return s.bytes.at(percent, s.max) }
+	return Sizes{Min: s.min, P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: s.max}
 }

@@ -39,3 +39,47 @@ func TestIntervals(t *testing.T) {
 		t.Errorf("max %d", got.Max)
 	}
 }
+
+// TestJitter: what counts is by how much two PCRs come nearer or farther than they say.
+func TestJitter(t *testing.T) {
+	const apart = 40 * time.Millisecond
+	var j jitter
+	if got := j.result(); got != (Intervals{}) {
+		t.Errorf("none: %+v", got)
+	}
+	at := time.Now()
+	come := func(after, says time.Duration, follows bool) {
+		at = at.Add(after)
+		j.now = at
+		j.pcr(0x100, says, follows)
+		j.pcr(0x200, says, follows) // each PID by itself
+	}
+	come(0, 0, false)
+	for range 1000 {
+		come(apart+100*time.Microsecond, apart, true)
+	}
+	come(time.Hour, 0, false)                      // behind a gap
+	come(apart, -apart, true)                      // back: an error of the stream's
+	come(apart+7*time.Millisecond, apart, true)    // late
+	come(apart-20*time.Millisecond, 2*apart, true) // early
+	got := j.result()
+	if got.P50 < 99 || got.P50 > 101 || got.P99 != got.P50 || got.P999 < 6900 || got.P999 > 7100 || got.Max != 60_000 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	var s sizes
+	for n := range int64(10_000) {
+		s.add(n + 1)
+	}
+	got := s.result()
+	for _, f := range []struct{ got, want int64 }{{got.P50, 5000}, {got.P90, 9000}, {got.P99, 9900}, {got.P999, 9990}} {
+		if f.got < f.want*99/100 || f.got > f.want*101/100 {
+			t.Errorf("%d, want %d within 1 %%", f.got, f.want)
+		}
+	}
+	if got.Min != 1 || got.Max != 10_000 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -9,6 +9,8 @@ import (
 
 // Report is the verdict of a server.
 type Report struct {
+	// Started is what the times of Options.Arrivals count from.
+	Started time.Time `json:"started"`
 	// Passed: the server ended as it was to, and every expectation held.
 	Passed bool `json:"passed"`
 	// TimedOut: Options.Timeout was over before Options.Conns or Options.Bytes was reached.
@@ -67,9 +69,12 @@ type Connection struct {
 	// Intervals are the times from one message's last byte to the next one's.
 	Intervals Intervals `json:"interarrival_us"`
 	// Sizes are those of the messages, and BitRate that of all their bytes from the first message's end to the last one's.
-	Sizes   Sizes           `json:"message_bytes"`
-	BitRate int64           `json:"bits_per_second"`
-	TS      mpegts.Findings `json:"ts"`
+	Sizes   Sizes `json:"message_bytes"`
+	BitRate int64 `json:"bits_per_second"`
+	// Jitter is by how much the time between the arrivals of two PCRs of a PID differs from what they say it is. The
+	// packet that completes a PCR arrives when the piece of the message does that completes the packet.
+	Jitter Intervals       `json:"pcr_jitter_us"`
+	TS     mpegts.Findings `json:"ts"`
 	// Streams are the PIDs that carried something, in ascending order.
 	Streams []mpegts.StreamInfo `json:"streams,omitempty"`
 
@@ -86,7 +91,8 @@ type Close struct {
 	Reason string `json:"reason"`
 }
 
-// Intervals are in µs; all are 0 while there are fewer than two messages. Max is exact, the others are within 1 %.
+// Intervals are in µs; all are 0 while there are fewer than two messages (or PCRs). Max is exact, the others are within
+// 1 %.
 type Intervals struct {
 	P50  int64 `json:"p50"`
 	P90  int64 `json:"p90"`
@@ -97,9 +103,10 @@ type Intervals struct {
 
 // Sizes are in bytes; Min and Max are exact, the others are within 1 %.
 type Sizes struct {
-	Min int64 `json:"min"`
-	P50 int64 `json:"p50"`
-	P90 int64 `json:"p90"`
-	P99 int64 `json:"p99"`
-	Max int64 `json:"max"`
+	Min  int64 `json:"min"`
+	P50  int64 `json:"p50"`
+	P90  int64 `json:"p90"`
+	P99  int64 `json:"p99"`
+	P999 int64 `json:"p999"`
+	Max  int64 `json:"max"`
 }
