@@ -65,6 +65,7 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
 		&ucli.StringFlag{Name: "announce", Usage: "write the URL to `FILE`, whole or not at all, when it listens"},
 		cli.DurationFlag("stats", 0, "print a line on stderr every `D`"),
+		&ucli.BoolFlag{Name: "verbose", Usage: "log connections, refused handshakes and faults on stderr, not errors only"},
 		cli.DurationFlag("linger", testserver.DefaultLinger, "after the first signal, let connections go on for at most `D`"),
 	}, cli.LogFlags()...)
 }
@@ -90,6 +91,8 @@ func readConfig(c *ucli.Context) (config, error) {
 		return config{}, cli.Usagef("invalid value for --max-message: must not be 0")
 	case cli.Duration(c, "max-pcr-interval") == 0:
 		return config{}, cli.Usagef("invalid value for --max-pcr-interval: must not be 0")
+	case c.Bool("verbose") && c.Bool("quiet"):
+		return config{}, cli.Usagef("--verbose with --quiet")
 	case c.IsSet("tls-ca") && !c.Bool("tls"):
 		return config{}, cli.Usagef("--tls-ca without --tls")
 	}
@@ -121,7 +124,7 @@ func readConfig(c *ucli.Context) (config, error) {
 			Save:       c.String("save"), Arrivals: c.String("arrivals"), Start: started,
 			Expectations: expectations, MaxPCRInterval: cli.Duration(c, "max-pcr-interval"),
 			Faults: faults, Seed: c.Uint64("seed"),
-			Log: cli.NewLogger(cli.Stderr, name, log, c.Bool("quiet")),
+			Log: cli.NewLogger(cli.Stderr, name, log, !c.Bool("verbose")),
 		},
 		stats: cli.Duration(c, "stats"), statsLog: cli.NewLogger(cli.Stderr, name, log, false),
 		authority: c.String("tls-ca"),
