@@ -35,7 +35,7 @@ package_of() {
     ip) echo iproute2 ;;
     rotatelogs) echo apache2-utils ;;
     tinyproxy) echo tinyproxy-bin ;; # without the service that the package tinyproxy starts
-    *) echo "$1" ;; # curl, jq, shellcheck, npm, git, socat, …
+    *) echo "$1" ;; # chromium, curl, jq, shellcheck, npm, git, socat, …
   esac
 }
 

@@ -180,8 +180,8 @@ func (c *rawConn) control(op ws.OpCode) error {
 			return c.refuse(codeProtocol, "a close frame that is none")
 		}
 		code := int(binary.BigEndian.Uint16(payload))
-		if err := ws.CheckCloseFrameData(ws.StatusCode(code), string(payload[2:])); err != nil {
-			return c.refuse(codeProtocol, err.Error())
+		if !mayBeSent(code) {
+			return c.refuse(codeProtocol, fmt.Sprintf("close code %d, which may not be sent", code))
 		}
 		c.answer(payload)
 		return &wsconn.CloseError{Code: code, Reason: string(payload[2:])}
@@ -189,7 +189,13 @@ func (c *rawConn) control(op ws.OpCode) error {
 	return nil
 }
 
-// answer answers the peer's close frame, unless that is an answer itself.
+// mayBeSent reports whether a close frame may have the code: one of RFC 6455, 7.4.1, one registered since (1012 to 1014,
+// which gobwas/ws does not know), or one for libraries and applications (7.4.2).
+func mayBeSent(code int) bool {
+	return code >= 1000 && code <= 1003 || code >= 1007 && code <= 1014 || code >= 3000 && code <= 4999
+}
+
+// answer sends a close frame with the payload unless one has been sent, behind which none may follow.
 func (c *rawConn) answer(payload []byte) {
 	if !c.closing.Load() {
 		_ = c.send(ws.NewCloseFrame(payload)) // it may have gone
@@ -199,7 +205,8 @@ func (c *rawConn) answer(payload []byte) {
 // refuse ends the connection because of what the peer did.
 func (c *rawConn) refuse(code int, reason string) error {
 	reason = reason[:min(len(reason), 123)]
-	_ = c.send(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason)))
+	c.answer(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
+	_ = c.finish() // a reset would overtake the close frame
 	return &ownClose{code, reason}
 }
 
@@ -345,10 +352,15 @@ func (c *rawConn) pause(d time.Duration) (stopped bool) {
 	}
 }
 
-// Close sends a close frame and waits until the reading goroutine has ended by the answer, or ctx by itself.
+// Close sends a close frame and waits until the reading goroutine has ended by the answer, or ctx by itself. When that
+// goroutine reads no more it ends the connection.
 func (c *rawConn) Close(ctx context.Context, code int, reason string) error {
 	c.conn.SetWriteDeadline(time.Now().Add(closePatience)) // a flood may be on its way, to a peer that does not read
 	err := c.send(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason)))
+	if isClosed(c.ended) {
+		_ = c.finish()
+		return err
+	}
 	c.halt()
 	select {
 	case <-c.ended:
