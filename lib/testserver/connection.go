@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/wsconn"
@@ -145,6 +146,8 @@ func (c *connection) ending(err error) Close {
 		return Close{own.code, own.reason}
 	case told && (!answered || frame.Code == codeNoStatus): // an answer need not repeat the code
 		return Close{codeGoingAway, endedReason}
+	case answered && !utf8.ValidString(frame.Reason): // RFC 6455, 5.5.1; the library lets it pass
+		return Close{codeProtocol, "a close frame whose reason is no UTF-8"}
 	case answered:
 		return Close{frame.Code, frame.Reason}
 	case errors.Is(err, wsconn.ErrTooBig):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestFrames(t *testing.T) {
 	long := bytes.Repeat([]byte("x"), 70_000)
 	bye := closeWith(1000, "")
 	type result struct {
-		code     int // in the report
+		code     int // in the report, and in the one close frame that the server sends, unless that one has none
 		messages int64
 		bytes    int64
 		pongs    string // payloads
@@ -49,10 +50,42 @@ func TestFrames(t *testing.T) {
 		"ping too long":         {frame(ws.OpPing, true, long[:126]), result{1002, 0, 0, ""}},
 		"fragmented ping":       {frame(ws.OpPing, false, nil), result{1002, 0, 0, ""}},
 		"message in a message":  {join(frame(ws.OpBinary, false, long[:5]), frame(ws.OpBinary, true, long[:7])), result{1002, 0, 5, ""}},
-		"close codes":           {closeWith(4999, "é"), result{4999, 0, 0, ""}},
-		"close code 1005":       {closeWith(1005, ""), result{1002, 0, 0, ""}},
-		"close code 999":        {closeWith(999, ""), result{1002, 0, 0, ""}},
+		"close without a code":  {frame(ws.OpClose, true, nil), result{1005, 0, 0, ""}},
 		"close of one byte":     {frame(ws.OpClose, true, []byte{3}), result{1002, 0, 0, ""}},
+		"close, longest reason": {closeWith(1000, strings.Repeat("é", 61)+"x"), result{1000, 0, 0, ""}},
+		"close, reason no UTF8": {closeWith(1000, "\xc3("), result{1002, 0, 0, ""}},
+		"close too long":        {closeWith(1000, strings.Repeat("x", 124)), result{1002, 0, 0, ""}},
+		"fragmented close":      {frame(ws.OpClose, false, nil), result{1002, 0, 0, ""}},
+		"close in a message":    {join(frame(ws.OpBinary, false, long[:5]), bye), result{1000, 0, 5, ""}},
+		"text":                  {frame(ws.OpText, true, []byte("é")), result{1003, 0, 0, ""}},
+		"text that is no UTF8":  {frame(ws.OpText, true, []byte("\xc3(")), result{1003, 0, 0, ""}},
+		"text in fragments":     {join(frame(ws.OpText, false, []byte("\xc3")), frame(0, true, []byte("\xa9"))), result{1003, 0, 0, ""}},
+		"empty text":            {frame(ws.OpText, true, nil), result{1003, 0, 0, ""}},
+		"stray continuation":    {frame(0, true, nil), result{1002, 0, 0, ""}},
+		"reserved bit 1":        {[]byte{0xC2, 0x80, 0, 0, 0, 0}, result{1002, 0, 0, ""}},
+		"reserved bit 2":        {[]byte{0xA2, 0x80, 0, 0, 0, 0}, result{1002, 0, 0, ""}},
+		"reserved bit 3":        {[]byte{0x92, 0x80, 0, 0, 0, 0}, result{1002, 0, 0, ""}},
+		"length of 2^63":        {[]byte{0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, result{1002, 0, 0, ""}},
+	}
+	// What nhooyr.io/websocket answers where it is not what RFC 6455 says: it ends the connection without a close frame
+	// (7.1.7 only asks for one), and does not look at the reason (which the report does).
+	library := map[string][]int{"length of 2^63": nil, "close, reason no UTF8": {1000}}
+	for op := range byte(16) {
+		if op >= 3 && op <= 7 || op >= 11 {
+			cases[fmt.Sprintf("opcode %d", op)] = struct {
+				send []byte
+				want result
+			}{[]byte{0x80 | op, 0x80, 0, 0, 0, 0}, result{1002, 0, 0, ""}}
+		}
+	}
+	for code, want := range map[int]int{
+		0: 1002, 999: 1002, 1000: 1000, 1001: 1001, 1002: 1002, 1003: 1003, 1004: 1002, 1005: 1002, 1006: 1002, 1007: 1007,
+		1011: 1011, 1012: 1012, 1013: 1013, 1014: 1014, 1015: 1002, 1016: 1002, 2999: 1002, 3000: 3000, 4999: 4999, 5000: 1002, 65535: 1002,
+	} {
+		cases[fmt.Sprintf("close code %d", code)] = struct {
+			send []byte
+			want result
+		}{closeWith(code, "é"), result{want, 0, 0, ""}}
 	}
 	for name, c := range cases {
 		for planned, faults := range [][]Fault{nil, {{Do: Reset, AfterTime: time.Hour}}} {
@@ -68,9 +101,20 @@ func TestFrames(t *testing.T) {
 						break
 					}
 				}
-				got := result{pongs: pongs(conn)}
+				pongs, closes := answers(conn)
+				got := result{pongs: pongs}
 				conn.CloseWrite()
 				r := one(t, s)
+				want := []int{c.want.code}
+				if want[0] == 1005 {
+					want[0] = 0
+				}
+				if other, ok := library[name]; ok && planned == 0 {
+					want = other
+				}
+				if !slices.Equal(closes, want) {
+					t.Errorf("close frames with %d, want %d", closes, want)
+				}
 				got.code, got.messages, got.bytes = r.Close.Code, r.Messages, r.Bytes
 				if got.pongs != "" && strings.HasSuffix(c.want.pongs, got.pongs) {
 					got.pongs = c.want.pongs // only the latest of several pings needs an answer (RFC 6455, 5.5.3)
@@ -83,16 +127,25 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// pongs reads up to the server's close frame or its end.
-func pongs(conn net.Conn) (all string) {
+// answers reads up to the server's end: the pongs' payloads, and the close frames' codes, 0 for none. Behind a close frame
+// the client sends no more, so that the server need not wait for an answer.
+func answers(conn *net.TCPConn) (pongs string, closes []int) {
 	conn.SetReadDeadline(time.Now().Add(deadline))
 	for {
 		f, err := ws.ReadFrame(conn)
-		if err != nil || f.Header.OpCode == ws.OpClose {
-			return all
+		if err != nil {
+			return pongs, closes
 		}
-		if f.Header.OpCode == ws.OpPong {
-			all += string(f.Payload) + ","
+		switch f.Header.OpCode {
+		case ws.OpPong:
+			pongs += string(f.Payload) + ","
+		case ws.OpClose:
+			code := 0
+			if len(f.Payload) >= 2 {
+				code = int(binary.BigEndian.Uint16(f.Payload))
+			}
+			closes = append(closes, code)
+			conn.CloseWrite()
 		}
 	}
 }
