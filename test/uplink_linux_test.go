@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,38 @@ func unread(pipe *os.File) (n int) {
 	}
 	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
 	return n
+}
+
+// writeAll writes b, and says for how long it had to wait because the pipe was full: the time that a write takes is also
+// that of a machine on which it does not get its turn.
+func writeAll(pipe *os.File, b []byte) (waited time.Duration, err error) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var full time.Time
+	closed := raw.Write(func(fd uintptr) bool {
+		for len(b) > 0 && err == nil {
+			var n int
+			n, err = unix.Write(int(fd), b)
+			b = b[max(n, 0):]
+			switch err {
+			case unix.EAGAIN:
+				if full.IsZero() {
+					full = time.Now()
+				}
+				err = nil
+				return false
+			case unix.EINTR:
+				err = nil
+			}
+		}
+		return true
+	})
+	if !full.IsZero() {
+		waited = time.Since(full)
+	}
+	return waited, errors.Join(err, closed)
 }
 
 // listen listens in the namespace, for a server inside the test.

@@ -70,7 +70,7 @@ func (u *uplink) begin(server *sink, bytes int) *sunk {
 	c := server.wait(u.t, 0, bytes)
 	u.feed.mu.Lock()
 	defer u.feed.mu.Unlock()
-	u.feed.backlog, u.feed.each = 0, nil
+	u.feed.backlog, u.feed.waited, u.feed.each = 0, 0, nil
 	u.begun = time.Now()
 	return c
 }
