@@ -13,16 +13,19 @@ const steady = 5 * time.Second
 const maxRetryAfter = 5 * time.Minute
 
 // backoff is the pause between dials: at random between min and a ceiling that doubles up to max, so that many pushers
-// that lost the same server do not come back all at once.
+// that lost the same server do not come back all at once, not even with their first dial.
 type backoff struct {
 	min, max time.Duration
 	ceiling  time.Duration
 }
 
 func newBackoff(shortest, longest time.Duration) backoff {
-	longest = max(shortest, longest)
-	return backoff{min: shortest, max: longest, ceiling: shortest}
+	b := backoff{min: shortest, max: max(shortest, longest)}
+	b.reset()
+	return b
 }
+
+func (b *backoff) reset() { b.ceiling = min(2*b.min, b.max) }
 
 // next returns the next pause, which is not less than what the server asked for. A slow pause is one of the longest.
 func (b *backoff) next(asked time.Duration, slow bool) time.Duration {
@@ -44,6 +47,6 @@ func (b *backoff) next(asked time.Duration, slow bool) time.Duration {
 // held says how long a connection has lasted.
 func (b *backoff) held(d time.Duration) {
 	if d >= steady {
-		b.ceiling = b.min
+		b.reset()
 	}
 }

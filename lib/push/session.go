@@ -17,6 +17,9 @@ const (
 	// confirmEvery is the pause between pings while data flows. They go with a message, so that they cost no wake-up; when
 	// none comes for as long again, one goes alone.
 	confirmEvery = 500 * time.Millisecond
+	// hurryAt is the part of the buffer that may be unconfirmed before a ping does not wait for its time: half of the
+	// quarter by which there must have been one, since the bytes of a message are there all at once.
+	hurryAt = 8
 	// closeTimeout is how long the close handshake may take once all is confirmed: nothing depends on it any more.
 	closeTimeout = 2 * time.Second
 	// farewell is how long it may take when there is no time.
@@ -96,7 +99,7 @@ func (s *session) send(ctx context.Context) error {
 			return lossOf(ctx, err)
 		}
 		s.d.account.AddMessages(1)
-		if p.Pos-s.confirmed.Load() >= s.d.o.Buffer/4 {
+		if p.Pos-s.confirmed.Load() >= s.d.o.Buffer/hurryAt {
 			wake(s.hurry)
 		}
 	}
