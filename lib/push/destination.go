@@ -27,6 +27,8 @@ type destination struct {
 	leaving atomic.Bool // it is to get its current group of pictures to the end, and no more
 	cancel  context.CancelCauseFunc
 
+	down outage // for the goroutine that runs
+
 	connected atomic.Bool
 	roundTrip atomic.Int64 // of the last ping, in ns
 }
@@ -46,24 +48,28 @@ func newDestination(url string, o *Options) *destination {
 	return d
 }
 
+// outage is the time without a connection.
+type outage struct {
+	since   time.Time
+	dropped int64 // bytes that had been dropped by then
+}
+
+func (d *destination) outageNow() outage { return outage{time.Now(), d.account.Counts().Dropped.Sum()} }
+
 // run delivers the queue, over as many connections as it takes. It returns an error only if it gave up. Whatever it
 // returns, nothing is held and nothing unconfirmed when it does.
 func (d *destination) run(ctx context.Context) error {
 	defer d.queue.Abandon(stream.Exit)
 	pause := newBackoff(d.o.BackoffMin, d.o.BackoffMax)
-	since := time.Now() // there was no connection any more
+	d.down = d.outageNow()
 	for ctx.Err() == nil {
-		err := d.connection(ctx, since, &pause)
+		err := d.connection(ctx, &pause)
 		if err == nil || ctx.Err() != nil || d.queue.Finished() {
 			return nil
 		}
-		var dial *dialError
-		if !errors.As(err, &dial) {
-			since = time.Now()
-		}
 		wait, again := pause.next(retryAfter(err), permanent(err)), true
 		if d.o.GiveUpAfter > 0 {
-			left := time.Until(since.Add(d.o.GiveUpAfter))
+			left := time.Until(d.down.since.Add(d.o.GiveUpAfter))
 			wait, again = min(wait, left), left > 0
 		}
 		if !again {
@@ -82,7 +88,10 @@ func (e *dialError) Unwrap() error { return e.error }
 
 // connection makes one connection and delivers the queue over it. It returns nil when that is at its end and all is
 // confirmed, a dialError, or why the connection was lost.
-func (d *destination) connection(ctx context.Context, since time.Time, pause *backoff) error {
+func (d *destination) connection(ctx context.Context, pause *backoff) error {
+	if d.o.Dialling != nil {
+		d.o.Dialling()
+	}
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return &dialError{err}
@@ -90,12 +99,13 @@ func (d *destination) connection(ctx context.Context, since time.Time, pause *ba
 	now := time.Now()
 	d.account.AddConnects()
 	d.connected.Store(true)
-	d.o.Log.Info("connected", "to", d.name, "after", now.Sub(since).Round(time.Millisecond),
-		"dropped", d.account.Counts().Dropped.Sum())
+	d.o.Log.Info("connected", "to", d.name, "after", now.Sub(d.down.since).Round(time.Millisecond),
+		"dropped", d.account.Counts().Dropped.Sum()-d.down.dropped)
 	err = newSession(d, conn).run(ctx)
 	d.connected.Store(false)
 	if err != nil {
 		pause.held(time.Since(now))
+		d.down = d.outageNow() // what was not confirmed belongs to it
 		d.queue.Restart()
 	}
 	return err

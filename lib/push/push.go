@@ -26,6 +26,9 @@ type Options struct {
 	Subprotocol string
 	// Credentials are read again at each dial.
 	Credentials Credentials
+	// Dialling, if it is not nil, is called right before each dial, and may call SetURLs. Destinations call it
+	// concurrently.
+	Dialling func()
 	// Proxy returns the proxy to dial a destination through, or nil for none; see wsconn.DialOptions.
 	Proxy func(*url.URL) (*url.URL, error)
 	// DialTimeout bounds each dial, from the name to the handshake; 0 for wsconn's default.
@@ -176,6 +179,7 @@ type Stats struct {
 	To        string // without secrets
 	Connected bool
 	RoundTrip time.Duration // of the last ping; 0 if none has come back
+	Age       time.Duration // of the oldest of what is held
 	Counts    stream.Counts
 }
 
@@ -187,6 +191,7 @@ func (p *Pusher) Stats() []Stats {
 			To:        d.name,
 			Connected: d.connected.Load(),
 			RoundTrip: time.Duration(d.roundTrip.Load()),
+			Age:       d.queue.Age(),
 			Counts:    d.account.Counts(),
 		})
 	}

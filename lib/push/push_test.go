@@ -183,6 +183,46 @@ func TestLiveLoses(t *testing.T) {
 	}
 }
 
+// TestRecoveryIsPriced: the line that says that a connection is back says what was dropped since it was lost, not what
+// had been before.
+func TestRecoveryIsPriced(t *testing.T) {
+	srv := newServer(t)
+	srv.handle = func(c *connection) {
+		if c.n < 3 {
+			c.read(0)
+			c.reset()
+			return
+		}
+		c.read(-1)
+	}
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		for n := range 4 {
+			c := <-srv.arrived
+			_, _ = w.Write(make([]byte, 1000*(n+1)))
+			if n < 3 {
+				<-c.conn.Done()
+			}
+		}
+	}()
+	o, l := options(srv.url())
+	o.Live, o.Format = true, stream.Raw
+	s, err := run(t, o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dropped []int64
+	var sum int64
+	for _, v := range l.values("connected", "dropped") {
+		dropped = append(dropped, v.(int64))
+		sum += v.(int64)
+	}
+	if c := s.Out[0]; len(dropped) != 4 || sum != c.Dropped.Sum() || c.Dropped.Lost != 1000+2000+3000 {
+		t.Errorf("the recoveries cost %d; %+v", dropped, c)
+	}
+}
+
 func TestDeadLink(t *testing.T) {
 	srv := newServer(t)
 	srv.handle = func(c *connection) {
@@ -334,8 +374,16 @@ func TestBackoff(t *testing.T) {
 		t.Error("a connection of a second counts as steady")
 	}
 	b.held(time.Minute)
-	if d := b.next(0, false); d != 100*time.Millisecond {
+	if d := b.next(0, false); d < 100*time.Millisecond || d > 200*time.Millisecond {
 		t.Errorf("%v after a steady connection", d)
+	}
+	firsts := map[time.Duration]bool{}
+	for range 10 {
+		b := newBackoff(100*time.Millisecond, time.Second)
+		firsts[b.next(0, false)] = true
+	}
+	if len(firsts) < 5 {
+		t.Errorf("the first pauses of ten pushers are %v", firsts)
 	}
 	if d := b.next(0, true); d < 500*time.Millisecond {
 		t.Errorf("%v after a permanent refusal", d)

@@ -161,17 +161,32 @@ func (s *server) url() string { return "ws" + strings.TrimPrefix(s.URL, "http") 
 type logs struct {
 	mu    sync.Mutex
 	lines []string
+	args  [][]any // of each line
 }
 
-func (l *logs) add(msg string) {
+func (l *logs) add(msg string, args []any) {
 	l.mu.Lock()
-	l.lines = append(l.lines, msg)
+	l.lines, l.args = append(l.lines, msg), append(l.args, args)
 	l.mu.Unlock()
 }
 
-func (l *logs) Info(msg string, args ...any)  { l.add(msg) }
-func (l *logs) Warn(msg string, args ...any)  { l.add(msg) }
-func (l *logs) Error(msg string, args ...any) { l.add(msg) }
+func (l *logs) Info(msg string, args ...any)  { l.add(msg, args) }
+func (l *logs) Warn(msg string, args ...any)  { l.add(msg, args) }
+func (l *logs) Error(msg string, args ...any) { l.add(msg, args) }
+
+// values returns what the lines of one kind have for a key.
+func (l *logs) values(msg, key string) (all []any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, line := range l.lines {
+		for k := 0; line == msg && k+1 < len(l.args[i]); k += 2 {
+			if l.args[i][k] == key {
+				all = append(all, l.args[i][k+1])
+			}
+		}
+	}
+	return all
+}
 
 func (l *logs) count(msg string) int {
 	l.mu.Lock()

@@ -113,6 +113,17 @@ func (q *Queue) Finished() bool {
 	return q.size == 0 && len(q.front) == 0 && q.takenPos == q.confirmedPos
 }
 
+// Age is how long the oldest of what waits to be taken has waited; 0 when nothing waits.
+func (q *Queue) Age() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := q.head + q.taken
+	if i == len(q.entries) {
+		return 0
+	}
+	return time.Since(q.entries[i].At)
+}
+
 func (e *entry) parcel() Parcel {
 	return Parcel{
 		Data: e.Data, Size: len(e.Data), At: e.At, Kind: e.Kind,

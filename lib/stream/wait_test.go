@@ -58,3 +58,24 @@ func TestWaitIsForWhatWasPut(t *testing.T) {
 		q.Abandon(Exit)
 	}
 }
+
+// Age is that of what waits, and of nothing that was taken.
+func TestAge(t *testing.T) {
+	for _, retain := range []bool{false, true} {
+		src := pieces{make([]byte, 100), make([]byte, 100)}
+		b := newBench(t, &src, QueueOptions{Buffer: 1000, Retain: retain}, ReaderOptions{Format: Raw})
+		if age := b.queue.Age(); age != 0 {
+			t.Errorf("retain %v: %v with nothing in it", retain, age)
+		}
+		b.put()
+		time.Sleep(2 * time.Millisecond)
+		if age := b.queue.Age(); age < 2*time.Millisecond {
+			t.Errorf("retain %v: %v", retain, age)
+		}
+		b.take()
+		if age := b.queue.Age(); age != 0 {
+			t.Errorf("retain %v: %v when all was taken", retain, age)
+		}
+		b.reader.Close()
+	}
+}
