@@ -94,3 +94,55 @@ func TestReloadUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestDestinationThatMoved: the file of destinations is read again before each dial, without a signal, and a bad one
+// changes nothing.
+func TestDestinationThatMoved(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--conns", "1")
+	file := filepath.Join(t.TempDir(), "to")
+	replace := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file+".new", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace("ws://127.0.0.1:1/gone\n")
+	r, w := pipe(t)
+	p := start(t, wiring{stdin: r}, "vw-push", "--to-file", file, "--format", "raw", "--linger", "100ms", "--backoff-max", "300ms")
+	r.Close()
+	p.find(p.stderr, `msg="no connection" .*connection refused`)
+	replace("not a URL\n")
+	p.find(p.stderr, `level=ERROR msg="the destinations stay as they are"`)
+	replace(s.url + "/here\n")
+	p.find(p.stderr, `msg="destination removed" .*/gone`)
+	s.find(s.stdout, `"event":"connected"`)
+	if _, err := w.WriteString("after the move"); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	p.wait() // the one that moved may have got its share before it was told to go
+	s.expect(0)
+	same(t, "what arrived", s.saved(1), []byte("after the move"))
+	if n := strings.Count(p.stderr.String(), "stay as they are"); n != 1 {
+		t.Errorf("said %d times that the file is bad; stderr:\n%s", n, p.stderr)
+	}
+}
+
+// TestFilesThatArePipes: what process substitution gives can be read once, and that does.
+func TestFilesThatArePipes(t *testing.T) {
+	t.Parallel()
+	token := write(t, "token", []byte("sesame\n"))
+	s := serve(t, "--conns", "1", "--token-file", token)
+	p := start(t, wiring{stdin: strings.NewReader("through")}, "bash", "-c",
+		`"$1" --to-file <(echo "$2") --token-file <(cat "$3")`, "bash", tool(t, "vw-push"), s.url+"/x", token)
+	p.expect(0)
+	s.expect(0)
+	same(t, "what arrived", s.saved(1), []byte("through"))
+	if strings.Contains(p.stderr.String(), "WARN") || strings.Contains(p.stderr.String(), "ERROR") {
+		t.Errorf("stderr:\n%s", p.stderr)
+	}
+}

@@ -188,6 +188,8 @@ func TestStats(t *testing.T) {
 		p.signal(syscall.SIGUSR1)
 		p.find(p.stderr, `\{"tool":"`+p.name+`","started":"[^"]+","in":\{"bytes":0\},"out":\[`)
 	}
+	p[0].find(p[0].stderr, `in_rate=0.00Mbit/s \S+connected=true \S+rate=0.00Mbit/s \S+confirmed=0 \S+unconfirmed=0 \S+held=0 `+
+		`\S+age=0s \S+dropped=0 \S+round_trip=`)
 	for _, p := range p {
 		p.signal(os.Interrupt)
 	}

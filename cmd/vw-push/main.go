@@ -9,7 +9,7 @@ import (
 	"net/textproto"
 	"os"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
@@ -40,7 +40,7 @@ socks5h:// proxies look up names themselves.`,
 
 func flags() []ucli.Flag {
 	return []ucli.Flag{
-		&ucli.StringFlag{Name: "to-file", Usage: "push to the URLs in `FILE`, one a line; SIGHUP reads it again"},
+		&ucli.StringFlag{Name: "to-file", Usage: "push to the URLs in `FILE`, one a line; it is read again on SIGHUP and at each dial"},
 		cli.RepeatedFlag("header", "send this header in each handshake (`'Name: value'`; may be repeated)"),
 		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
 		&ucli.StringFlag{Name: "token-file", Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial (or VW_PUSH_TOKEN)"},
@@ -59,16 +59,16 @@ func flags() []ucli.Flag {
 }
 
 func run(c *ucli.Context) error {
-	options, err := readOptions(c)
+	file := &urlFile{name: c.String("to-file"), log: func() *slog.Logger {
+		return cli.NewLogger(cli.Stderr, c.App.Name, c.String("log"), c.Bool("quiet"))
+	}}
+	options, err := readOptions(c, file)
 	if err != nil {
 		return err
 	}
-	toFile := c.String("to-file")
-	var running atomic.Pointer[push.Pusher]
 	var reload func()
-	if toFile != "" {
-		log := func() *slog.Logger { return cli.NewLogger(cli.Stderr, c.App.Name, c.String("log"), c.Bool("quiet")) }
-		reload = func() { reloadURLs(toFile, running.Load(), log()) }
+	if file.name != "" {
+		reload, options.Dialling = file.hangup, file.dialling
 	}
 	return cli.RunPipe(c, reload, func(p *cli.Pipe) error {
 		if err := cli.CloseStdout(); err != nil {
@@ -88,7 +88,7 @@ func run(c *ucli.Context) error {
 		}
 		defer in.Close()
 		p.SetStats(statsLine(p, pusher))
-		running.Store(pusher)
+		file.pusher.Store(pusher)
 		err = pusher.Run(p.Stop.Soft(), p.Stop.Hard(), in)
 		if hint := push.Hint(err); hint != "" {
 			err = cli.WithHint(err, hint)
@@ -97,7 +97,7 @@ func run(c *ucli.Context) error {
 	})
 }
 
-func readOptions(c *ucli.Context) (push.Options, error) {
+func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	o := push.Options{
 		URLs:        c.Args().Slice(),
 		Subprotocol: c.String("subprotocol"),
@@ -112,14 +112,14 @@ func readOptions(c *ucli.Context) (push.Options, error) {
 		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
 	}
 	if file := c.String("token-file"); file != "" || os.Getenv(tokenVariable) != "" {
-		o.Credentials.Token = func() (string, error) { return cli.ReadSecret(file, tokenVariable) }
+		o.Credentials.Token = tokenFrom(file)
 	}
-	if file := c.String("to-file"); file != "" {
+	if urls.name != "" {
 		if len(o.URLs) > 0 {
 			return o, cli.Usagef("--to-file and URLs do not go together")
 		}
 		var err error
-		if o.URLs, err = readURLs(file); err != nil {
+		if o.URLs, err = urls.urls(); err != nil {
 			return o, err
 		}
 	}
@@ -156,30 +156,13 @@ func readOptions(c *ucli.Context) (push.Options, error) {
 // tokenVariable is the environment variable that may hold the token.
 const tokenVariable = "VW_PUSH_TOKEN"
 
-// readURLs reads a file of URLs, one a line. Empty lines and lines that begin with # are passed over.
-func readURLs(file string) ([]string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read destinations: %w", err)
+// tokenFrom reads the token again each time, unless it comes from a pipe, which gives it only once.
+func tokenFrom(file string) func() (string, error) {
+	read := func() (string, error) { return cli.ReadSecret(file, tokenVariable) }
+	if info, err := os.Stat(file); file != "" && err == nil && !info.Mode().IsRegular() {
+		return sync.OnceValues(read)
 	}
-	var urls []string
-	for line := range strings.Lines(string(b)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			urls = append(urls, line)
-		}
-	}
-	return urls, nil
-}
-
-// reloadURLs changes the destinations to those that the file has now. A bad file changes nothing.
-func reloadURLs(file string, pusher *push.Pusher, log *slog.Logger) {
-	urls, err := readURLs(file)
-	if err == nil && pusher != nil {
-		err = pusher.SetURLs(urls)
-	}
-	if err != nil {
-		log.Error("the destinations stay as they are", "file", file, "err", err)
-	}
+	return read
 }
 
 // readHeader puts the headers of the command line and of a file together. No error shows a line: it may be a secret.
@@ -218,19 +201,25 @@ func (l logger) Warn(msg string, args ...any) {
 	l.trouble.Warn(fmt.Sprint(msg, args[:min(2, len(args))]), msg, args...)
 }
 
-// statsLine shows, for each destination, the rate since the last line, what waits, what was dropped, and the round trip.
+// statsLine shows the rate of the input since the last line, and for each destination the rate at which it has confirmed,
+// what waits (the buffer) and for how long it has, what was dropped, and the round trip.
 func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
 	last, lastIn := time.Now(), int64(0)
+	confirmed := map[string]int64{}
 	return func() []slog.Attr {
 		now, in := time.Now(), p.Ledger.Snapshot(false).In.Bytes
-		rate := float64(in-lastIn) * 8 / 1e6 / now.Sub(last).Seconds()
-		last, lastIn = now, in
-		attrs := []slog.Attr{slog.Int64("in", in), slog.String("in_rate", fmt.Sprintf("%.2fMbit/s", rate))}
+		rate := func(bytes int64) string {
+			return fmt.Sprintf("%.2fMbit/s", float64(bytes)*8/1e6/now.Sub(last).Seconds())
+		}
+		attrs := []slog.Attr{slog.Int64("in", in), slog.String("in_rate", rate(in-lastIn))}
 		for _, s := range pusher.Stats() {
 			attrs = append(attrs, slog.Group(s.To,
-				"connected", s.Connected, "confirmed", s.Counts.Confirmed, "unconfirmed", s.Counts.Unconfirmed,
-				"held", s.Counts.Held, "dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
+				"connected", s.Connected, "rate", rate(max(0, s.Counts.Confirmed-confirmed[s.To])), "confirmed", s.Counts.Confirmed,
+				"unconfirmed", s.Counts.Unconfirmed, "held", s.Counts.Held, "age", s.Age.Round(time.Millisecond),
+				"dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
+			confirmed[s.To] = s.Counts.Confirmed
 		}
+		last, lastIn = now, in
 		return attrs
 	}
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/timdrysdale/vw/lib/push"
+)
+
+// urlFile is the file of --to-file. It is read at the start, on SIGHUP, and before each dial: a destination that cannot
+// be reached may be one that has moved.
+type urlFile struct {
+	name   string
+	log    func() *slog.Logger
+	pusher atomic.Pointer[push.Pusher]
+
+	mu   sync.Mutex
+	last string // what was in it, and has been taken or refused
+}
+
+// urls reads the file for the first time.
+func (f *urlFile) urls() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b, err := os.ReadFile(f.name)
+	if err != nil {
+		return nil, fmt.Errorf("read destinations: %w", err)
+	}
+	f.last = string(b)
+	return splitURLs(f.last), nil
+}
+
+// hangup is SIGHUP.
+func (f *urlFile) hangup() { f.reload(true) }
+
+// dialling takes over what has changed in the file. One that cannot be read is only spoken of on SIGHUP.
+func (f *urlFile) dialling() { f.reload(false) }
+
+// reload changes the destinations to those that the file has now. A bad file changes nothing.
+func (f *urlFile) reload(asked bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text, err := f.readAgain()
+	if !asked && (err != nil || text == f.last) {
+		return
+	}
+	if err == nil {
+		f.last = text
+		if pusher := f.pusher.Load(); pusher != nil {
+			err = pusher.SetURLs(splitURLs(text))
+		}
+	}
+	if err != nil {
+		f.log().Error("the destinations stay as they are", "file", f.name, "err", err)
+	}
+}
+
+// readAgain reads the file once more. A pipe gives what it has only once, and opening it again may take for ever.
+func (f *urlFile) readAgain() (string, error) {
+	info, err := os.Stat(f.name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("only a regular file can be read again")
+	}
+	b, err := os.ReadFile(f.name)
+	return string(b), err
+}
+
+// splitURLs takes a file apart: one URL a line. Empty lines and lines that begin with # are passed over.
+func splitURLs(text string) []string {
+	var urls []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			urls = append(urls, line)
+		}
+	}
+	return urls
+}
