@@ -91,16 +91,21 @@ need_packages() {
   can_be_root || fail "not root, and sudo would ask for a password" \
     "run once: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
 
-  # Lists that are missing or older than a day name packages that may be gone from the mirror.
-  if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]; then
-    apt_update
-  fi
+  refresh_lists
   say "installing: ${missing[*]}"
   apt_get install -y -qq --no-install-recommends "${missing[@]}" && return 0
   say "that failed: trying once more with fresh package lists"
   apt_update
   apt_get install -y -qq --no-install-recommends "${missing[@]}" ||
     fail "apt-get could not install: ${missing[*]}" "install them by hand, then run this again"
+}
+
+# refresh_lists fetches the package lists when they are missing or older than a day: they name packages that may be gone
+# from the mirror.
+refresh_lists() {
+  if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]; then
+    apt_update
+  fi
 }
 
 apt_update() {
@@ -112,6 +117,19 @@ apt_update() {
 apt_get() {
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+}
+
+# need_nginx unpacks Debian's nginx for the tests, if the machine has none. It is not installed: that would start a web
+# server, now and whenever the machine starts.
+need_nginx() {
+  local folder="$ROOT/test/nginx"
+  if have nginx || [ -x "$folder/usr/sbin/nginx" ]; then return 0; fi
+  if ! have apt-get || ! have dpkg-deb; then fail "this machine has no apt-get" "install nginx by hand"; fi
+  refresh_lists
+  say "unpacking nginx into test/nginx"
+  mkdir -p "$folder"
+  (cd "$folder" && apt_get -y -qq download nginx && dpkg-deb -x nginx_*.deb . && usr/sbin/nginx -v) >&2 ||
+    fail "could not unpack nginx" "install it by hand, then run this again"
 }
 
 # need_go checks that the go command can build this module. Go is not installed for the user: which Go is on a machine
