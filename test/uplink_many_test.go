@@ -17,6 +17,12 @@ func plainUplink(t testing.TB, next func([]byte) []byte, every time.Duration, ar
 	if err != nil {
 		t.Fatal(err)
 	}
+	return liveUplink(t, name, next, every, args...)
+}
+
+// liveUplink starts a vw-push --live that is fed what next appends, every so often.
+func liveUplink(t testing.TB, name string, next func([]byte) []byte, every time.Duration, args ...string) *uplink {
+	t.Helper()
 	r, w := pipe(t)
 	ledger := filepath.Join(t.TempDir(), "ledger.json")
 	p := start(t, wiring{stdin: r}, name, append([]string{"--ledger", ledger, "--live"}, args...)...)
