@@ -25,6 +25,8 @@ func TestUsageErrors(t *testing.T) {
 		{"vw-push", "ws://127.0.0.1:1/", "--live"},
 		{"vw-push", "--format", "avi", "ws://127.0.0.1:1/"},
 		{"vw-push", "--header", "no colon", "ws://127.0.0.1:1/"},
+		{"vw-push", "ws://127.0.0.1:99999/"},
+		{"vw-push", "--dead-after", "1ms", "ws://127.0.0.1:1/"},
 		{"vw-ingest", "leftover"},
 		{"vw-ingest", "--listen", "0.0.0.0:0"},
 		{"vw-ingest", "--listen", "nowhere"},

@@ -128,8 +128,10 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1")
 	case o.MaxMessage < mpegts.PacketSize:
 		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
-	case o.DeadAfter < 10*time.Millisecond, o.DialTimeout <= 0, o.BackoffMin <= 0:
-		return o, cli.Usagef("--dead-after, --dial-timeout and --backoff-min must be longer than that")
+	case o.DeadAfter < minDeadAfter:
+		return o, cli.Usagef("--dead-after is less than %v", minDeadAfter)
+	case o.DialTimeout <= 0, o.BackoffMin <= 0:
+		return o, cli.Usagef("--dial-timeout and --backoff-min must be more than 0")
 	case o.BackoffMax < o.BackoffMin:
 		return o, cli.Usagef("--backoff-max is less than --backoff-min")
 	case (o.Credentials.Cert == "") != (o.Credentials.Key == ""):
@@ -152,6 +154,9 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))
 	return o, err
 }
+
+// minDeadAfter is how soon a link may be taken for dead: less than that, and a live one would be.
+const minDeadAfter = 10 * time.Millisecond
 
 // tokenVariable is the environment variable that may hold the token.
 const tokenVariable = "VW_PUSH_TOKEN"

@@ -6,7 +6,6 @@ package push
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -130,7 +129,7 @@ func (p *Pusher) feed(ctx context.Context, reader *stream.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read standard input: %w", err)
+			return err // the reader's, which says what was being read
 		}
 		p.o.Ledger.AddIn(batch.N)
 		if !p.all.put(ctx, batch, pending, reader.Pending()) {

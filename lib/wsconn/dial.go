@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +97,11 @@ func parse(raw string) (*url.URL, error) {
 	case strings.Contains(raw, "#"):
 		// RFC 6455, 3. In a password it would make the user's name the host.
 		return nil, errors.New("the URL has a fragment (write # as %23)")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the URL's port is none (1 to 65535)")
+		}
 	}
 	return u, nil
 }
