@@ -3,9 +3,11 @@ package wsconn
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -209,6 +211,30 @@ func TestCloseNow(t *testing.T) {
 		t.Errorf("ping: %v", err)
 	}
 	c.Discard()
+}
+
+// With TLS a connection has something to say when it is closed, and on one that is stuck that takes for ever.
+func TestCloseNowOfStuckTLS(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	s := startServer(t, AcceptOptions{}, func(*Conn) { <-release }, (*httptest.Server).StartTLS)
+	defer close(release)
+	c := dial(t, "wss"+s.URL[len("https"):], DialOptions{TLS: &tls.Config{InsecureSkipVerify: true}})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Write(ctx, make([]byte, 32<<20)) }()
+	awaitSending(c)
+	for acked, n := uint64(1), uint64(0); acked != n; time.Sleep(20 * time.Millisecond) { // until it is stuck
+		acked = n
+		n, _ = c.Acked()
+	}
+	cancel()
+	<-done
+	begun := time.Now()
+	c.CloseNow()
+	if took := time.Since(begun); took > grace/2 {
+		t.Errorf("it took %v", took)
+	}
 }
 
 func TestCloseCodeThatCannotBeSent(t *testing.T) {

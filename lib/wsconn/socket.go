@@ -311,9 +311,15 @@ func (s *socket) linger(grace time.Duration, awaitEnd bool) {
 		s.idle.Wait()
 	}
 	s.drain()
-	awaitEnd = awaitEnd && s.err == nil && s.closeSent
+	stuck := s.err != nil
+	awaitEnd = awaitEnd && !stuck && s.closeSent
 	s.mu.Unlock()
 
+	if stuck {
+		// Not s.Conn: TLS would try for five seconds to say that this is the end.
+		s.raw.Close()
+		return
+	}
 	if awaitEnd {
 		if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 			c.CloseWrite()
