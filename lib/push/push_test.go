@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
 )
@@ -451,6 +453,49 @@ func TestStopsInTime(t *testing.T) {
 }
 
 // TestLiveNeverWaits: a server that stalls does not keep the input waiting.
+// TestStopsWhileItSaysGoodbye: a peer that breaks the protocol, and then does not hang up when it is told so, does not keep
+// a pusher from ending.
+func TestStopsWhileItSaysGoodbye(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := options("ws://" + ln.Addr().String())
+	o.Linger, o.BackoffMin, o.BackoffMax = 0, time.Hour, time.Hour
+	soft, stop := context.WithCancel(context.Background())
+	over, served := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(served)
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := ws.Upgrade(conn); err != nil {
+			return
+		}
+		stop()
+		time.Sleep(lastMoments * 3 / 5)         // so that there is less time left than saying goodbye takes
+		_, _ = conn.Write([]byte{0xF2, 1, 'x'}) // RSV bits that mean nothing
+		<-over
+	}()
+	r, w := io.Pipe()
+	go func() {
+		<-soft.Done()
+		_, _ = w.Write([]byte("x"))
+		w.Close()
+	}()
+	begun := make(chan time.Time, 1)
+	context.AfterFunc(soft, func() { begun <- time.Now() })
+	_, err = runUntil(t, soft, soon(t), o, r)
+	if took := time.Since(<-begun); took > o.Linger+time.Second || err != nil {
+		t.Errorf("it took %v, %v", took, err)
+	}
+	close(over)
+	ln.Close()
+	<-served
+}
+
 func TestLiveNeverWaits(t *testing.T) {
 	srv := newServer(t)
 	srv.handle = func(c *connection) { <-srv.over.Done() }

@@ -265,7 +265,23 @@ func (s *session) end(parent context.Context, err error) {
 		defer cancel()
 		_ = s.conn.Close(ctx, closeGoingAway, "") // it is cut short anyway
 	default:
+		s.drop(parent)
+	}
+}
+
+// drop closes a connection that is lost. That may take two seconds, for the peer to hear why, but not longer than there is
+// time.
+func (s *session) drop(parent context.Context) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
 		s.conn.CloseNow()
+	}()
+	select {
+	case <-closed:
+	case <-parent.Done():
+		_ = s.conn.Close(parent, closeGoingAway, "") // which ends at once
+		<-closed
 	}
 }
 
