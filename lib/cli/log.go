@@ -61,6 +61,11 @@ func NewLimiter(log *slog.Logger) *Limiter {
 // Warn logs a warning, or leaves it out.
 func (l *Limiter) Warn(key, msg string, args ...any) { l.say(slog.LevelWarn, key, msg, args) }
 
+// Warned is Warn for those who need to know whether it was left out.
+func (l *Limiter) Warned(key, msg string, args ...any) (said bool) {
+	return l.say(slog.LevelWarn, key, msg, args)
+}
+
 // Error logs an error, or leaves it out.
 func (l *Limiter) Error(key, msg string, args ...any) { l.say(slog.LevelError, key, msg, args) }
 
@@ -69,7 +74,7 @@ func (l *Limiter) Warner(source string) func(msg string, args ...any) {
 	return func(msg string, args ...any) { l.Warn(source+"\x00"+msg, msg, args...) }
 }
 
-func (l *Limiter) say(level slog.Level, key, msg string, args []any) {
+func (l *Limiter) say(level slog.Level, key, msg string, args []any) (said bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t, ok := l.keys[key]
@@ -81,9 +86,10 @@ func (l *Limiter) say(level slog.Level, key, msg string, args []any) {
 	if now := l.now(); !ok || now.Sub(t.said) >= limitInterval {
 		t.said = now
 		l.tell(t)
-		return
+		return true
 	}
 	t.leftOut++
+	return false
 }
 
 // tell logs t; l.mu is held.

@@ -66,11 +66,15 @@ func TestLimiter(t *testing.T) {
 		b.Reset()
 	}
 
-	l.Warn("a", "trouble", "n", 1)
+	if !l.Warned("a", "trouble", "n", 1) {
+		t.Error("the first is not said")
+	}
 	expect("first", "level=WARN msg=trouble n=1\n")
 	now = now.Add(limitInterval - 1)
 	l.Warn("a", "trouble", "n", 2)
-	l.Warn("a", "trouble", "n", 3)
+	if l.Warned("a", "trouble", "n", 3) {
+		t.Error("the third is said")
+	}
 	expect("within the second", "")
 	l.Error("b", "other")
 	expect("another key", "level=ERROR msg=other\n")
