@@ -26,6 +26,7 @@ func TestUsageErrors(t *testing.T) {
 		{"vw-push", "--format", "avi", "ws://127.0.0.1:1/"},
 		{"vw-push", "--header", "no colon", "ws://127.0.0.1:1/"},
 		{"vw-push", "ws://127.0.0.1:99999/"},
+		{"vw-push", "--ca", "/dev/null", "wss://127.0.0.1:1/"},
 		{"vw-push", "--dead-after", "1ms", "ws://127.0.0.1:1/"},
 		{"vw-ingest", "leftover"},
 		{"vw-ingest", "--listen", "0.0.0.0:0"},

@@ -77,7 +77,7 @@ func run(c *ucli.Context) error {
 		options.Linger, options.Format = p.Linger, p.Format
 		options.Live, options.Buffer, options.MaxAge = p.Live, p.Buffer, p.MaxAge
 		options.Ledger = p.Ledger
-		options.Log = logger{p.Log, p.Trouble}
+		options.Log = logger{p.Log, p.Trouble, new(sync.Map)}
 		pusher, err := push.New(options)
 		if err != nil {
 			return err
@@ -136,6 +136,11 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		return o, cli.Usagef("--backoff-max is less than --backoff-min")
 	case (o.Credentials.Cert == "") != (o.Credentials.Key == ""):
 		return o, cli.Usagef("--cert and --key go together")
+	}
+	for _, flag := range []string{"ca", "cert", "key"} {
+		if info, err := os.Stat(c.String(flag)); err == nil && !info.Mode().IsRegular() {
+			return o, cli.Usagef("--%s %s is not a regular file, and is to be read at each dial", flag, c.String(flag))
+		}
 	}
 	seen := map[string]bool{}
 	for _, u := range o.URLs {
@@ -196,14 +201,34 @@ func readHeader(lines []string, file string) (http.Header, error) {
 	return header, nil
 }
 
-// logger says what is said often once a second at most, for each destination.
+// logger says what is said often once a second at most, for each destination. That a connection is back it says only when
+// it has said that there was none.
 type logger struct {
 	*slog.Logger
 	trouble *cli.Limiter
+	told    *sync.Map // by destination: whether the last line about it was of trouble
 }
 
 func (l logger) Warn(msg string, args ...any) {
-	l.trouble.Warn(fmt.Sprint(msg, args[:min(2, len(args))]), msg, args...)
+	to := destinationOf(args)
+	if l.trouble.Warned(msg+" "+to, msg, args...) {
+		l.told.Store(to, true)
+	}
+}
+
+func (l logger) Info(msg string, args ...any) {
+	if trouble, known := l.told.Swap(destinationOf(args), false); known && trouble == false && msg == push.Connected {
+		return
+	}
+	l.Logger.Info(msg, args...)
+}
+
+// destinationOf is what is logged of a destination, "" if it is about none.
+func destinationOf(args []any) string {
+	if len(args) < 2 || args[0] != "to" {
+		return ""
+	}
+	return fmt.Sprint(args[1])
 }
 
 // statsLine shows the rate of the input since the last line, and for each destination the rate at which it has confirmed,

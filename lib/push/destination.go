@@ -99,7 +99,7 @@ func (d *destination) connection(ctx context.Context, pause *backoff) error {
 	now := time.Now()
 	d.account.AddConnects()
 	d.connected.Store(true)
-	d.o.Log.Info("connected", "to", d.name, "after", now.Sub(d.down.since).Round(time.Millisecond),
+	d.o.Log.Info(Connected, "to", d.name, "after", now.Sub(d.down.since).Round(time.Millisecond),
 		"dropped", d.account.Counts().Dropped.Sum()-d.down.dropped)
 	err = newSession(d, conn).run(ctx)
 	d.connected.Store(false)

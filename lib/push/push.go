@@ -53,8 +53,11 @@ type Options struct {
 	Log    Log
 }
 
-// Log takes what a user should know. Its methods are those of slog.Logger; a key and value pair "to" names the
-// destination.
+// Connected is what the log is told when a connection has been made.
+const Connected = "connected"
+
+// Log takes what a user should know. Its methods are those of slog.Logger; where it is about a destination, the first key
+// is "to" and has its name.
 type Log interface {
 	Info(msg string, args ...any)
 	Warn(msg string, args ...any)

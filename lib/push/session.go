@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -219,7 +220,7 @@ func (s *session) watch(ctx context.Context) error {
 	defer tick.Stop()
 	var moved uint64
 	var last time.Duration // when something moved, after start
-	dropped := s.d.account.Counts().Dropped.Sum()
+	slow := slowness{log: s.d.o.Log, to: s.d.name}
 	for {
 		select {
 		case <-s.conn.Done():
@@ -228,10 +229,7 @@ func (s *session) watch(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if c := s.d.account.Counts(); c.Dropped.Sum() > dropped {
-			s.d.o.Log.Warn("the link is slower than the stream", "to", s.d.name, "dropped", c.Dropped.Sum()-dropped, "held", c.Held)
-			dropped = c.Dropped.Sum()
-		}
+		slow.look(s.d.account.Counts())
 		now := time.Since(s.start)
 		if m := s.movement(); m != moved {
 			moved, last = m, now
@@ -241,6 +239,23 @@ func (s *session) watch(ctx context.Context) error {
 			return fmt.Errorf("%w: no answer and no acknowledged byte for %v", errDead, limit)
 		}
 	}
+}
+
+// slowness tells when a connection drops what it has no time or room for.
+type slowness struct {
+	log     Log
+	to      string
+	looked  bool
+	dropped int64 // when it looked last
+}
+
+// look is called now and then. What it finds at first is the outage before, which was told of.
+func (s *slowness) look(c stream.Counts) {
+	dropped := c.Dropped.Age + c.Dropped.Full
+	if s.looked && dropped > s.dropped {
+		s.log.Warn("the link is slower than the stream", "to", s.to, "dropped", dropped-s.dropped, "held", c.Held)
+	}
+	s.looked, s.dropped = true, dropped
 }
 
 // movement is a figure that changes when the link moves.
