@@ -25,7 +25,7 @@ func TestSoak(t *testing.T) {
 	f := newFarm(t, random.Uint64(), 800_000)
 	stable := newSink(t, listen(t), nil)
 	perSecond := 90_000 // of the sample: 86 kB/s is its own pace
-	u := liveUplink(t, tool(t, "vw-push"), portions(source, perSecond/50), 20*time.Millisecond, "--log", "json", "--dead-after", "2s",
+	u := liveUplink(t, tool(t, "vw-push"), portions(source, perSecond/50), 20*time.Millisecond, "--log", "json", "--max-age", maxAge.String(), "--dead-after", "4s",
 		"--dial-timeout", "1s", "--backoff-min", "10ms", "--backoff-max", "500ms", f.link.url, stable.url)
 	u.begin(stable, 10_000)
 	f.someBytes()
