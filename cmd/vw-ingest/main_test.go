@@ -82,6 +82,7 @@ func TestWrongUsage(t *testing.T) {
 		{args: "--publishers takeover --once", status: 2, says: "--once"},
 		{args: "--tls-cert x", status: 2, says: "--tls-key"},
 		{args: "--no-auth --token-file x", status: 2, says: "--token-file"},
+		{args: "--token-file=", status: 2, says: "--token-file needs a value"},
 		{args: "--max-body 1x", status: 2, says: "--max-body"},
 		{args: "--idle-timeout -1s", status: 2, says: "--idle-timeout"},
 		{args: "--max-age 1s", status: 2, says: "--live"},

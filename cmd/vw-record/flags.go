@@ -97,16 +97,10 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 	switch {
 	case config.Limits.Align && config.Limits.RotateTime == 0:
 		err = cli.Usagef("--align without --rotate-time")
-	case c.IsSet("manifest") && config.Manifest == "":
-		err = cli.Usagef("--manifest needs the name of a file")
-	case c.IsSet("playlist") && config.Playlist == "":
-		err = cli.Usagef("--playlist needs the name of a file")
 	case config.PlaylistSize < 0:
 		err = cli.Usagef("--playlist-size must not be negative")
 	case c.IsSet("playlist-size") && config.Playlist == "":
 		err = cli.Usagef("--playlist-size without --playlist")
-	case c.IsSet("exec") && config.Exec == "":
-		err = cli.Usagef("--exec needs a command")
 	default:
 		err = checkNames(c, config.Template)
 	}

@@ -75,11 +75,6 @@ func readConfig(c *ucli.Context) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
-	for _, name := range []string{"tls-ca", "token-file", "save", "arrivals", "report", "junit", "announce"} {
-		if c.IsSet(name) && c.String(name) == "" {
-			return config{}, cli.Usagef("--%s needs a name", name)
-		}
-	}
 	listen := c.String("listen")
 	_, port, err := net.SplitHostPort(listen)
 	switch {

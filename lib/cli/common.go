@@ -91,8 +91,6 @@ func ReadCommon(c *ucli.Context) (Common, error) {
 		return Common{}, Usagef("--buffer %s is less than one packet (%d bytes)", FormatSize(common.Buffer), MinBuffer)
 	case c.IsSet("max-age") && !common.Live:
 		return Common{}, WithHint(Usagef("--max-age without --live"), "without --live nothing is dropped for its age")
-	case c.IsSet("ledger") && common.Ledger == "":
-		return Common{}, Usagef("--ledger needs the name of a file")
 	}
 	if !common.Live {
 		common.MaxAge = 0

@@ -76,6 +76,9 @@ func (r *runner) run() int {
 		return r.finish(err)
 	}
 	c := ucli.NewContext(&r.app, set, nil)
+	if err := checkValues(c); err != nil {
+		return r.finish(err)
+	}
 	r.logForm = c.String("log")
 	return r.finish(action(c))
 }
@@ -140,6 +143,17 @@ func (r *runner) checkArguments(rest []string, dashDash bool) error {
 			name, _, _ := strings.Cut(arg, "=")
 			return WithHint(Usagef("flag %s after the first argument", name),
 				"flags stand before the arguments; write -- in front of an argument that begins with a dash")
+		}
+	}
+	return nil
+}
+
+// checkValues refuses a flag with an empty text. It is mostly a variable of the shell that is not set, and the flag must
+// not be taken for one that was not given: --token-file "$TOKEN" would let everybody publish.
+func checkValues(c *ucli.Context) error {
+	for _, f := range c.App.Flags {
+		if f, ok := f.(*ucli.StringFlag); ok && c.IsSet(f.Name) && c.String(f.Name) == "" {
+			return Usagef("flag --%s needs a value", f.Name)
 		}
 	}
 	return nil

@@ -67,6 +67,7 @@ func TestRun(t *testing.T) {
 		{name: "unknown flag's value may be a secret", args: "--tok=secret", status: 2,
 			stderr: "vw-test: error: unknown flag --tok\n" + seeHelp},
 		{name: "no value", args: "--buffer", status: 2, stderr: "vw-test: error: flag --buffer needs a value\n"},
+		{name: "an empty value", args: "--ledger=", status: 2, stderr: "vw-test: error: flag --ledger needs a value\n"},
 		{name: "bad size", args: "--buffer 10M", status: 2,
 			stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)\n"},
 		{name: "bad duration", args: "--linger 10", status: 2,
