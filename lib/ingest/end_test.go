@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +163,56 @@ func TestOutputFails(t *testing.T) {
 	c.expect(503)
 	if d := r.counts().Dropped; d != (stream.Dropped{Lost: 5}) {
 		t.Errorf("dropped %+v", d)
+	}
+}
+
+// crampedOutput takes some bytes of each write and fails, as long as it has cramps left.
+type crampedOutput struct {
+	*sink
+	cramps *atomic.Int32
+}
+
+func (o crampedOutput) Write(p []byte) (int, error) {
+	if o.cramps.Add(-1) < 0 {
+		return o.sink.Write(p)
+	}
+	n, _ := o.sink.Write(p[:min(len(p), 100)])
+	return n, errFull
+}
+
+// With Live a disk that is full for a while costs nothing that the queue can hold, and tears no packet.
+func TestLiveOutlivesOutput(t *testing.T) {
+	t.Parallel()
+	var cramps atomic.Int32
+	cramps.Store(3)
+	r := start(t, Options{Live: true}, func(r *rig) {
+		r.server.o.Output = crampedOutput{r.out, &cramps}
+		r.server.pause = time.Millisecond
+	})
+	if status := r.post("/", chunks(ts(50, 1))); status != 204 {
+		t.Error(status)
+	}
+	r.expectOut(ts(50, 1))
+	r.expectLog("tried again")
+	if c := r.counts(); c.Confirmed != int64(len(ts(50, 1))) {
+		t.Errorf("counted as %+v", c)
+	}
+}
+
+// Without an end to the trouble, a server that is told to stop gives up after Linger.
+func TestLiveOutputNeverMends(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Live: true, Linger: 50 * time.Millisecond}, func(r *rig) {
+		r.server.o.Output = brokenOutput{r.out}
+		r.server.pause = time.Hour
+	})
+	r.begin(chunkedPost + chunk(ts(5, 1)))
+	r.expectLog("tried again")
+	if err := r.stop(); err != nil {
+		t.Errorf("returned %v", err)
+	}
+	if c := r.counts(); c.In == 0 || c.Dropped.Sum() != c.In {
+		t.Errorf("counted as %+v", c)
 	}
 }
 

@@ -67,7 +67,8 @@ type Options struct {
 
 	// Format is how publishers' streams are cut; Auto decides for each.
 	Format stream.Format
-	Live   bool
+	// Live: the publisher is never made to wait, and an Output that fails is tried again, unless it is gone.
+	Live bool
 	// Buffer is how many bytes may wait for the output.
 	Buffer int64
 	// MaxAge is, with Live, how old they may become; 0 is any age.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"log/slog"
 	"net/http"
@@ -33,6 +34,7 @@ type Server struct {
 	http    http.Server
 	conns   connections
 	rate    rate
+	pause   time.Duration // outputPause
 
 	// over ends when nothing must be waited for any more; finish says why.
 	over   context.Context
@@ -48,7 +50,7 @@ type Server struct {
 
 // New returns a server that has not begun.
 func New(o Options) *Server {
-	s := &Server{o: o, guard: newGuard(o.Token), first: make(chan struct{})}
+	s := &Server{o: o, guard: newGuard(o.Token), first: make(chan struct{}), pause: outputPause}
 	s.over, s.finish = context.WithCancelCause(context.Background())
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
@@ -106,7 +108,11 @@ func (s *Server) Run(soft, hard context.Context) error {
 
 // write writes what publishers sent.
 func (s *Server) write() {
-	if err := stream.Copy(s.over, s.queue, s.o.Output); err != nil {
+	var out io.Writer = s.o.Output
+	if s.o.Live {
+		out = &patientOutput{Writer: out, pause: s.pause, over: s.over.Done(), warn: s.o.Warn}
+	}
+	if err := stream.Copy(s.over, s.queue, out); err != nil {
 		s.finish(outputError(err))
 	}
 }
