@@ -55,7 +55,7 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// TestHelp: help and version asked for go to stdout, and the help lists the exit statuses.
+// TestHelp: help, manual page and version asked for go to stdout, and the first two list the exit statuses.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
@@ -63,6 +63,13 @@ func TestHelp(t *testing.T) {
 		p.expect(0)
 		if out := p.stdout.String(); !strings.Contains(out, "Exit status:") || !strings.Contains(out, name) || p.stderr.String() != "" {
 			t.Errorf("%s --help: %q, %q", name, out, p.stderr)
+		}
+		p = start(t, wiring{}, name, "--man")
+		p.expect(0)
+		for _, want := range []string{".SH EXIT STATUS", ".SH SIGNALS", `\-\-quiet`, `vw\-`} {
+			if out := p.stdout.String(); !strings.Contains(out, want) || p.stderr.String() != "" {
+				t.Errorf("%s --man: no %s in %q, %q", name, want, out, p.stderr)
+			}
 		}
 		p = start(t, wiring{}, name, "--version")
 		p.expect(0)

@@ -19,11 +19,7 @@ const (
 func helpText(app *ucli.App, more []int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n", app.Name, app.Usage)
-	usage := app.UsageText
-	if usage == "" {
-		usage = strings.TrimSpace(app.Name + " [flags] " + app.ArgsUsage)
-	}
-	for line := range strings.Lines(usage) {
+	for line := range strings.Lines(synopsis(app)) {
 		b.WriteString("  " + strings.TrimSpace(line) + "\n")
 	}
 	if app.Description != "" {
@@ -41,13 +37,29 @@ func helpText(app *ucli.App, more []int) string {
 			}
 		}
 	}
-	b.WriteString("\nSizes are 188, 64KiB or 10MB; durations are 300ms, 10s or 1h30m.\n\nExit status:\n")
-	for _, status := range []int{ExitOK, ExitFailed, ExitUsage, ExitDropped, ExitExpectation, ExitTimeout} {
-		if status <= ExitDropped || slices.Contains(more, status) {
-			fmt.Fprintf(&b, "  %d  %s\n", status, exitMeaning[status])
-		}
+	b.WriteString("\n" + valueForms + "\n\nExit status:\n")
+	for _, status := range exitStatuses(more) {
+		fmt.Fprintf(&b, "  %d  %s\n", status, exitMeaning[status])
 	}
 	return b.String()
+}
+
+// valueForms says how the values of flags are written.
+const valueForms = "Sizes are 188, 64KiB or 10MB; durations are 300ms, 10s or 1h30m."
+
+// synopsis is how a tool is called: a line for each way.
+func synopsis(app *ucli.App) string {
+	if app.UsageText != "" {
+		return app.UsageText
+	}
+	return strings.TrimSpace(app.Name + " [flags] " + app.ArgsUsage)
+}
+
+// exitStatuses are those that every tool has, and more.
+func exitStatuses(more []int) []int {
+	all := append([]int{ExitOK, ExitFailed, ExitUsage, ExitDropped}, more...)
+	slices.Sort(all)
+	return all
 }
 
 func categories(flags []ucli.Flag) []string {

@@ -28,7 +28,7 @@ func Main(app *ucli.App, more ...int) {
 // Run runs a tool and returns its exit status. args begins with the program's name. The app needs Name, Usage, Flags
 // and Action; it takes arguments if it has an ArgsUsage. Before, After, Commands and required flags are not for it.
 //
-// Help and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
+// Help, the manual page and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
 // unknown flags, bad values, flags after the first argument (but for those after --), arguments where none are taken.
 // They read "vw-push: error: …" and "vw-push: hint: …"; with --log json the Action's errors are log lines instead.
 // Wrong usage is always told in words: it is found before --log is sure.
@@ -50,11 +50,14 @@ func (r *runner) run() int {
 	action := r.app.Action
 	r.app.Flags = append(r.app.Flags[:len(r.app.Flags):len(r.app.Flags)],
 		&ucli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this help"},
+		&ucli.BoolFlag{Name: "man", Usage: "print the manual page, for man -l -"},
 		&ucli.BoolFlag{Name: "version", Usage: "print the version"})
 	asked, dashDash := r.scan()
 	switch asked {
 	case "help":
 		return r.finish(r.print(helpText(&r.app, r.more)))
+	case "man":
+		return r.finish(r.print(manPage(&r.app, r.more)))
 	case "version":
 		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
 	}
@@ -83,7 +86,7 @@ func (r *runner) run() int {
 	return r.finish(action(c))
 }
 
-// scan walks over the flags as package flag does. It returns whether help or the version is asked for, whatever else is
+// scan walks over the flags as package flag does. It returns whether help, the manual page or the version is asked for, whatever else is
 // wrong, and whether "--" ends the flags.
 func (r *runner) scan() (asked string, dashDash bool) {
 	for i := 1; i < len(r.args); i++ {
@@ -98,8 +101,8 @@ func (r *runner) scan() (asked string, dashDash bool) {
 		switch {
 		case name == "help" || name == "h":
 			return "help", false
-		case name == "version":
-			return "version", false
+		case name == "man" || name == "version":
+			return name, false
 		case !valued && takesValue(r.app.Flags, name):
 			i++ // the next one is its value, even if it reads as a flag
 		}
