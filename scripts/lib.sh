@@ -34,6 +34,7 @@ package_of() {
     gcc) echo gcc libc6-dev ;; # go test -race links with cgo
     ip) echo iproute2 ;;
     rotatelogs) echo apache2-utils ;;
+    pkill) echo procps ;;
     tinyproxy) echo tinyproxy-bin ;; # without the service that the package tinyproxy starts
     *) echo "$1" ;; # chromium, curl, jq, shellcheck, npm, git, socat, …
   esac
