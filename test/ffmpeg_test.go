@@ -189,18 +189,25 @@ func TestSampleToTwoServers(t *testing.T) {
 func TestTeeInTheShell(t *testing.T) {
 	t.Parallel()
 	a, b := serve(t, "--conns", "1"), serve(t, "--conns", "1")
-	folder := t.TempDir()
-	script := `vw-ingest --listen 127.0.0.1:0 --once |
-		tee -p >(vw-record --live --rotate-frames 24 "$1/%Y%m%dT%H%M%SZ.ts") >(vw-push --live "$2") | vw-push --live "$3"; wait`
+	folder, ledgers := t.TempDir(), t.TempDir()
+	script := `vw-ingest --listen 127.0.0.1:0 --once --ledger "$4/ingest" |
+		tee -p >(vw-record --live --rotate-frames 24 --ledger "$4/record" "$1/%Y%m%dT%H%M%SZ.ts") \
+			>(vw-push --live --ledger "$4/push 2" "$2") | vw-push --live --ledger "$4/push 3" "$3"`
 	folderOfTools := filepath.Dir(tool(t, "vw-push"))
-	sh := start(t, wiring{}, "env", "PATH="+folderOfTools+":"+os.Getenv("PATH"), "bash", "-c", script, "bash", folder, a.url, b.url)
+	sh := start(t, wiring{}, "env", "PATH="+folderOfTools+":"+os.Getenv("PATH"), "bash", "-c", script, "bash", folder, a.url, b.url, ledgers)
 	url := sh.find(sh.stderr, `msg=listening .*url=(\S+)`)
 	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample("mpeg1.ts"), "-c", "copy", "-f", "mpegts",
 		"-muxdelay", "0.001", url).expect(0)
-	sh.expect(0)
+	sh.expect(0) // and all of its children, which hold its stderr
 	a.expect(0)
 	b.expect(0)
 	same(t, "the servers' files", a.saved(1), b.saved(1))
+	for _, name := range []string{"ingest", "record", "push 2", "push 3"} {
+		s, ok := readLedger(t, filepath.Join(ledgers, name), "vw-"+strings.Fields(name)[0])
+		if want := int64(len(a.saved(1))); !ok || s.Ended == nil || s.In.Bytes != want || s.Out[0].Confirmed != want {
+			t.Errorf("%s does not account for %d bytes: %+v", name, want, s)
+		}
+	}
 	var joined []byte
 	files := recorded(t, folder)
 	for _, file := range files {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,7 +116,9 @@ type wiring struct {
 func start(t testing.TB, w wiring, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
-	if strings.HasPrefix(name, "vw-") && name != "vw-testserver" && !hasFlag(args, "--ledger") {
+	if i := slices.Index(args, "--ledger"); i >= 0 {
+		p.ledger = args[i+1]
+	} else if strings.HasPrefix(name, "vw-") && name != "vw-testserver" {
 		p.ledger = filepath.Join(t.TempDir(), name+".ledger.json")
 		args = append([]string{"--ledger", p.ledger}, args...)
 	}
@@ -149,15 +152,6 @@ func start(t testing.TB, w wiring, name string, args ...string) *process {
 		}
 	})
 	return p
-}
-
-func hasFlag(args []string, flag string) bool {
-	for _, a := range args {
-		if a == flag {
-			return true
-		}
-	}
-	return false
 }
 
 // wait waits for the process to end, and returns its exit status; a signal that killed it makes the status negative.
@@ -227,24 +221,33 @@ func (p *process) account() stream.Snapshot {
 	return s
 }
 
-// checkLedger reads the ledger of a process that has ended, if it has written one, and checks the equation of each
-// entry: always, and when it says that the tool has ended, that nothing is open.
+// checkLedger reads the ledger of a process that has ended, if it has written one, and checks it.
 func (p *process) checkLedger() (s stream.Snapshot, ok bool) {
 	p.t.Helper()
-	b, err := os.ReadFile(p.ledger)
-	if p.ledger == "" || errors.Is(err, os.ErrNotExist) {
+	if p.ledger == "" {
+		return s, false
+	}
+	return readLedger(p.t, p.ledger, p.name)
+}
+
+// readLedger reads a tool's ledger, if there is one, and checks the equation of each entry: always, and when it says that
+// the tool has ended, that nothing is open.
+func readLedger(t testing.TB, file, tool string) (s stream.Snapshot, ok bool) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
 		return s, false
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &s)
 	}
-	if err != nil || s.Tool != p.name {
-		p.t.Errorf("%s: %v in its ledger: %s", p.name, err, b)
+	if err != nil || s.Tool != tool {
+		t.Errorf("%s: %v in its ledger: %s", tool, err, b)
 		return s, false
 	}
 	for _, c := range s.Out {
 		if !c.Balances() || s.Ended != nil && (c.Held != 0 || c.Unconfirmed != 0) {
-			p.t.Errorf("%s: the ledger does not balance: %s", p.name, b)
+			t.Errorf("%s: the ledger does not balance: %s", tool, b)
 		}
 	}
 	return s, true
