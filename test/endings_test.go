@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,17 +26,15 @@ type fullPipeline struct {
 	rec                          string
 }
 
-func startFullPipeline(t testing.TB, live bool, serverArgs ...string) *fullPipeline {
+// startFullPipeline starts all of it, with more flags for all tools, for vw-ingest and for vw-push, and returns when two
+// files have been recorded.
+func startFullPipeline(t testing.TB, all, ingest, push []string) *fullPipeline {
 	t.Helper()
-	var more []string
-	if live {
-		more = []string{"--live"}
-	}
-	f := &fullPipeline{rec: t.TempDir(), server: serve(t, serverArgs...)}
+	f := &fullPipeline{rec: t.TempDir(), server: serve(t, "--conns", "1")}
 	p := pipeline(t, nil,
-		stage{"vw-ingest", append([]string{"--listen", "127.0.0.1:0"}, more...)},
-		stage{"vw-record", append([]string{"--tee", "--rotate-frames", "12"}, append(more, filepath.Join(f.rec, "%Y%m%dT%H%M%SZ.ts"))...)},
-		stage{"vw-push", append(more, f.server.url)})
+		stage{"vw-ingest", slices.Concat([]string{"--listen", "127.0.0.1:0"}, all, ingest)},
+		stage{"vw-record", slices.Concat([]string{"--tee", "--rotate-frames", "12"}, all, []string{filepath.Join(f.rec, "%Y%m%dT%H%M%SZ.ts")})},
+		stage{"vw-push", slices.Concat(all, push, []string{f.server.url})})
 	f.ingest, f.record, f.push = p[0], p[1], p[2]
 	f.ffmpeg = camera(t, ingestURL(f.ingest))
 	f.server.find(f.server.stdout, `"event":"connected"`)
@@ -75,7 +74,7 @@ func (f *fullPipeline) checkFiles(t testing.TB) (joined []byte) {
 func TestEndedBySIGTERM(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		f := startFullPipeline(t, false, "--conns", "1")
+		f := startFullPipeline(t, nil, nil, nil)
 		for _, p := range []*process{f.ffmpeg, f.ingest, f.record, f.push} {
 			p.signal(sig)
 		}
@@ -96,7 +95,7 @@ func TestEndedBySIGTERM(t *testing.T) {
 func TestEndedByPublisher(t *testing.T) {
 	t.Parallel()
 	for _, died := range []bool{false, true} {
-		f := startFullPipeline(t, true, "--conns", "1")
+		f := startFullPipeline(t, []string{"--live"}, []string{"--once"}, nil)
 		if died {
 			f.ffmpeg.signal(os.Kill)
 		} else {
@@ -108,7 +107,6 @@ func TestEndedByPublisher(t *testing.T) {
 		} else {
 			f.ingest.find(f.ingest.stderr, `level=INFO.*publisher.*end`)
 		}
-		f.ingest.signal(syscall.SIGTERM) // the others see the end of their input
 		status := f.ingest.wait()
 		torn := f.ingest.account().Out[0].Dropped.Torn
 		if want := map[bool]int{false: 0, true: 3}[torn > 0]; status != want {
@@ -125,9 +123,36 @@ func TestEndedByPublisher(t *testing.T) {
 	}
 }
 
-// TestEndedByServer: the server goes away for good; with --give-up-after the push ends with 1, and the tools before it
-// notice.
+// TestEndedByServer: the server goes away for good; with --give-up-after the push ends with 1, and the recording goes on
+// without it.
 func TestEndedByServer(t *testing.T) {
+	t.Parallel()
+	f := startFullPipeline(t, nil, nil, []string{"--give-up-after", "300ms"})
+	f.server.signal(os.Kill)
+	f.push.expect(1)
+	f.push.account()
+	f.record.find(f.record.stderr, `(?i)standard output`)
+	before := len(finished(f.rec))
+	deadline := time.Now().Add(patience)
+	for len(finished(f.rec)) < before+2 {
+		if time.Now().After(deadline) {
+			t.Fatal("the recording does not go on")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	f.ffmpeg.signal(syscall.SIGTERM)
+	f.ffmpeg.wait()
+	f.ingest.signal(syscall.SIGTERM)
+	f.ingest.expect(0)
+	f.record.expect(1) // its reader had gone
+	in := f.ingest.account().In.Bytes
+	if r := f.record.account().Out[0]; r.Confirmed != in || int64(len(f.checkFiles(t))) != in {
+		t.Errorf("of %d bytes: %+v", in, r)
+	}
+}
+
+// TestIngestEndedByServer: without a recording between them, vw-ingest ends as soon as vw-push has given up.
+func TestIngestEndedByServer(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	p := pipeline(t, nil,
