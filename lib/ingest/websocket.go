@@ -17,7 +17,11 @@ import (
 // closePatience is how long a close handshake may take.
 const closePatience = 2 * time.Second
 
-var errText = errors.New("the publisher sent a text message")
+var (
+	errText = errors.New("the publisher sent a text message")
+	// errBroken says that what came was no websocket any more.
+	errBroken = errors.New("the websocket broke")
+)
 
 // isWebsocket reports whether the request asks for a websocket (RFC 6455, 4.1).
 func isWebsocket(r *http.Request) bool {
@@ -76,6 +80,8 @@ func closeCode(end error) (code int, reason string) {
 	switch {
 	case end == io.EOF:
 		return 1000, ""
+	case errors.Is(end, errBroken):
+		return 1002, malformed.text
 	case errors.Is(end, errText):
 		return 1003, "send binary messages"
 	case errors.Is(end, errTooLarge):
@@ -194,7 +200,7 @@ func ending(ctx context.Context, err error) error {
 	case errors.Is(context.Cause(ctx), errIdle):
 		return errIdle
 	case !errors.As(err, &closed):
-		return err
+		return fmt.Errorf("%w: %w", errBroken, err)
 	case closed.Code == 1000 || closed.Code == 1001 || closed.Code == 1005:
 		return io.EOF
 	}

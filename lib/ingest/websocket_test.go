@@ -113,24 +113,45 @@ func TestWebsocketRefused(t *testing.T) {
 	}
 }
 
-func TestWebsocketText(t *testing.T) {
+// What comes before a bad frame is delivered, and the publisher is told what was wrong.
+func TestWebsocketBadFrames(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{})
-	key := base64.StdEncoding.EncodeToString(make([]byte, 16))
-	c := r.begin("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n\r\n")
-	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(resp.Status)
+	const binary = "\x82\x82\x00\x00\x00\x00ab" // "ab", masked by zeros
+	for name, c := range map[string]struct {
+		frames string
+		code   int
+	}{
+		"text":               {binary + "\x81\x82\x00\x00\x00\x00cd", 1003},
+		"not masked":         {binary + "\x82\x02cd", 1002},
+		"reserved bit":       {binary + "\xc2\x82\x00\x00\x00\x00cd", 1002},
+		"unknown opcode":     {binary + "\x83\x82\x00\x00\x00\x00cd", 1002},
+		"nothing to go on":   {binary + "\x80\x82\x00\x00\x00\x00cd", 1002},
+		"message in another": {"\x02\x82\x00\x00\x00\x00ab" + binary, 1002},
+		"ping in pieces":     {binary + "\x09\x80\x00\x00\x00\x00", 1002},
+		"close without code": {binary + "\x88\x81\x00\x00\x00\x00x", 1002},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, Options{})
+			key := base64.StdEncoding.EncodeToString(make([]byte, 16))
+			conn := r.begin("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+				"Sec-WebSocket-Key: " + key + "\r\n\r\n")
+			if resp := conn.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(resp.Status)
+			}
+			conn.send(c.frames)
+			frame := make([]byte, 4)
+			if _, err := io.ReadFull(conn.in, frame); err != nil {
+				t.Fatal(err)
+			}
+			if code := int(frame[2])<<8 | int(frame[3]); frame[0] != 0x88 || code != c.code {
+				t.Errorf("frame % x", frame)
+			}
+			r.out.await(t, 2)
+			r.expectOut([]byte("ab"))
+			r.expectLog("publisher died")
+		})
 	}
-	c.send("\x82\x82\x00\x00\x00\x00ab" + "\x81\x82\x00\x00\x00\x00cd") // binary "ab", text "cd", masked by zeros
-	frame := make([]byte, 4)
-	if _, err := io.ReadFull(c.in, frame); err != nil {
-		t.Fatal(err)
-	}
-	if code := int(frame[2])<<8 | int(frame[3]); frame[0] != 0x88 || code != 1003 {
-		t.Errorf("frame % x", frame)
-	}
-	r.out.await(t, 2)
-	r.expectOut([]byte("ab"))
 }
 
 func TestWebsocketMaxBody(t *testing.T) {
