@@ -113,22 +113,25 @@ func TestWebsocketRefused(t *testing.T) {
 	}
 }
 
-// What comes before a bad frame is delivered, and the publisher is told what was wrong.
+// What comes before a bad frame is delivered, and the publisher is told what was wrong; where a frame's header makes no
+// sense at all, the connection may end without a word.
 func TestWebsocketBadFrames(t *testing.T) {
 	t.Parallel()
 	const binary = "\x82\x82\x00\x00\x00\x00ab" // "ab", masked by zeros
 	for name, c := range map[string]struct {
-		frames string
-		code   int
+		frames        string
+		code          int
+		mayBeWordless bool
 	}{
-		"text":               {binary + "\x81\x82\x00\x00\x00\x00cd", 1003},
-		"not masked":         {binary + "\x82\x02cd", 1002},
-		"reserved bit":       {binary + "\xc2\x82\x00\x00\x00\x00cd", 1002},
-		"unknown opcode":     {binary + "\x83\x82\x00\x00\x00\x00cd", 1002},
-		"nothing to go on":   {binary + "\x80\x82\x00\x00\x00\x00cd", 1002},
-		"message in another": {"\x02\x82\x00\x00\x00\x00ab" + binary, 1002},
-		"ping in pieces":     {binary + "\x09\x80\x00\x00\x00\x00", 1002},
-		"close without code": {binary + "\x88\x81\x00\x00\x00\x00x", 1002},
+		"text":               {frames: binary + "\x81\x82\x00\x00\x00\x00cd", code: 1003},
+		"not masked":         {frames: binary + "\x82\x02cd", code: 1002, mayBeWordless: true},
+		"negative length":    {frames: binary + "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", code: 1002, mayBeWordless: true},
+		"reserved bit":       {frames: binary + "\xc2\x82\x00\x00\x00\x00cd", code: 1002},
+		"unknown opcode":     {frames: binary + "\x83\x82\x00\x00\x00\x00cd", code: 1002},
+		"nothing to go on":   {frames: binary + "\x80\x82\x00\x00\x00\x00cd", code: 1002},
+		"message in another": {frames: "\x02\x82\x00\x00\x00\x00ab" + binary, code: 1002},
+		"ping in pieces":     {frames: binary + "\x09\x80\x00\x00\x00\x00", code: 1002},
+		"close without code": {frames: binary + "\x88\x81\x00\x00\x00\x00x", code: 1002},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,11 +144,10 @@ func TestWebsocketBadFrames(t *testing.T) {
 			}
 			conn.send(c.frames)
 			frame := make([]byte, 4)
-			if _, err := io.ReadFull(conn.in, frame); err != nil {
-				t.Fatal(err)
-			}
-			if code := int(frame[2])<<8 | int(frame[3]); frame[0] != 0x88 || code != c.code {
-				t.Errorf("frame % x", frame)
+			_, err := io.ReadFull(conn.in, frame)
+			wordless := err == io.EOF && c.mayBeWordless
+			if code := int(frame[2])<<8 | int(frame[3]); !wordless && (err != nil || frame[0] != 0x88 || code != c.code) {
+				t.Errorf("frame % x, %v", frame, err)
 			}
 			r.out.await(t, 2)
 			r.expectOut([]byte("ab"))
