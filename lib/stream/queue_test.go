@@ -99,53 +99,56 @@ func (b *bench) balance() Counts {
 
 // TestBlockDeliversAll: without live, bytes out are bytes in, whatever they are, at any pace, over any number of
 // connections.
-func TestBlockDeliversAll(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		input := drawStream(t)
-		if rapid.Bool().Draw(t, "garbage") {
-			at := rapid.IntRange(0, len(input)).Draw(t, "at")
-			junk := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "junk")
-			input = append(bytes.Clone(input[:at]), append(junk, input[at:]...)...)
-		}
-		retain := rapid.Bool().Draw(t, "retain")
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		longest := rapid.IntRange(1, 20000).Draw(t, "longest")
-		b := newBench(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, Retain: retain},
-			ReaderOptions{Format: Format(rapid.IntRange(0, 2).Draw(t, "format")), MaxChunk: 4096})
-		defer b.reader.Close()
-		var confirmed, sent []byte // the stream up to the last confirmation, and what was sent since
-		for {
-			switch step := random.IntN(10); {
-			case step < 4 && !b.over:
-				b.put()
-			case step < 7 || b.over && step < 9:
-				n := len(b.connections) - 1
-				before := len(b.connections[n])
-				if b.take() {
-					sent = append(sent, b.connections[n][before:]...)
-				} else if b.over {
-					goto done
-				}
-			case step < 9:
-				b.queue.Confirm(b.last)
-				confirmed, sent = append(confirmed, sent...), nil
-			case retain:
-				b.restart()
-				sent = nil
+func TestBlockDeliversAll(t *testing.T) { rapid.Check(t, blockDeliversAll) }
+
+// FuzzBlock looks for the input and the pace with which that does not hold.
+func FuzzBlock(f *testing.F) { f.Fuzz(rapid.MakeFuzz(blockDeliversAll)) }
+
+func blockDeliversAll(t *rapid.T) {
+	input := drawStream(t)
+	if rapid.Bool().Draw(t, "garbage") {
+		at := rapid.IntRange(0, len(input)).Draw(t, "at")
+		junk := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "junk")
+		input = append(bytes.Clone(input[:at]), append(junk, input[at:]...)...)
+	}
+	retain := rapid.Bool().Draw(t, "retain")
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
+	b := newBench(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, Retain: retain},
+		ReaderOptions{Format: Format(rapid.IntRange(0, 2).Draw(t, "format")), MaxChunk: 4096})
+	defer b.reader.Close()
+	var confirmed, sent []byte // the stream up to the last confirmation, and what was sent since
+	for {
+		switch step := random.IntN(10); {
+		case step < 4 && !b.over:
+			b.put()
+		case step < 7 || b.over && step < 9:
+			n := len(b.connections) - 1
+			before := len(b.connections[n])
+			if b.take() {
+				sent = append(sent, b.connections[n][before:]...)
+			} else if b.over {
+				goto done
 			}
-			b.balance()
+		case step < 9:
+			b.queue.Confirm(b.last)
+			confirmed, sent = append(confirmed, sent...), nil
+		case retain:
+			b.restart()
+			sent = nil
 		}
-	done:
-		b.queue.Confirm(b.last)
-		confirmed = append(confirmed, sent...)
-		if !bytes.Equal(confirmed, input) {
-			t.Fatalf("%d bytes out, %d in, or in another order", len(confirmed), len(input))
-		}
-		c := b.balance()
-		if c.Confirmed != int64(len(input)) || c.In != b.ledger.Snapshot(true).In.Bytes {
-			t.Fatalf("not all is confirmed: %+v", c)
-		}
-	})
+		b.balance()
+	}
+done:
+	b.queue.Confirm(b.last)
+	confirmed = append(confirmed, sent...)
+	if !bytes.Equal(confirmed, input) {
+		t.Fatalf("%d bytes out, %d in, or in another order", len(confirmed), len(input))
+	}
+	c := b.balance()
+	if c.Confirmed != int64(len(input)) || c.In != b.ledger.Snapshot(true).In.Bytes {
+		t.Fatalf("not all is confirmed: %+v", c)
+	}
 }
 
 func drawStream(t *rapid.T) []byte {
@@ -165,49 +168,52 @@ func drawStream(t *rapid.T) []byte {
 // TestLiveKeepsItsPromises: with live, at any pace, with any losses, what arrives on each connection decodes: it begins
 // at a keyframe behind PAT and PMT, has whole groups of pictures but for the last, announces each gap on each PID,
 // resumes each PID at its next start, and the ledger knows where every byte is.
-func TestLiveKeepsItsPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		input := drawStream(t)
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		longest := rapid.IntRange(1, 20000).Draw(t, "longest")
-		buffer := rapid.Int64Range(10_000, 200_000).Draw(t, "buffer")
-		restarts := rapid.Bool().Draw(t, "restarts")
-		b := newBench(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxParcel: 4000},
-			ReaderOptions{Format: TS, MaxChunk: 4000})
-		defer b.reader.Close()
-		hunger := rapid.IntRange(1, 8).Draw(t, "hunger")
-		for {
-			switch step := random.IntN(12); {
-			case step < 5 && !b.over:
-				b.late = time.Duration(random.IntN(20)/19) * 2 * time.Hour
-				b.put()
-			case step < 5+hunger || b.over:
-				if !b.take() && b.over {
-					goto done
-				}
-			case step == 11 && restarts:
-				b.restart()
-			default:
-				b.queue.Confirm(b.last)
+func TestLiveKeepsItsPromises(t *testing.T) { rapid.Check(t, liveKeepsItsPromises) }
+
+// FuzzLive looks for the stream, the pace and the losses with which that does not hold.
+func FuzzLive(f *testing.F) { f.Fuzz(rapid.MakeFuzz(liveKeepsItsPromises)) }
+
+func liveKeepsItsPromises(t *rapid.T) {
+	input := drawStream(t)
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
+	buffer := rapid.Int64Range(10_000, 200_000).Draw(t, "buffer")
+	restarts := rapid.Bool().Draw(t, "restarts")
+	b := newBench(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxParcel: 4000},
+		ReaderOptions{Format: TS, MaxChunk: 4000})
+	defer b.reader.Close()
+	hunger := rapid.IntRange(1, 8).Draw(t, "hunger")
+	for {
+		switch step := random.IntN(12); {
+		case step < 5 && !b.over:
+			b.late = time.Duration(random.IntN(20)/19) * 2 * time.Hour
+			b.put()
+		case step < 5+hunger || b.over:
+			if !b.take() && b.over {
+				goto done
 			}
-			b.balance()
+		case step == 11 && restarts:
+			b.restart()
+		default:
+			b.queue.Confirm(b.last)
 		}
-	done:
-		b.queue.Confirm(b.last)
-		c := b.balance()
-		if c.In != int64(len(input)) || c.Held != 0 || c.Unconfirmed != 0 || c.Written != b.size {
-			t.Fatalf("the ledger at the end: %+v", c)
-		}
-		total := 0
-		announcements := 0
-		for i, connection := range b.connections {
-			total += len(connection)
-			announcements += checkConnection(t, input, connection, i > 0, b.warnings > 0)
-		}
-		if int64(announcements) > c.Injected || int64(total) != c.Written+c.Injected {
-			t.Fatalf("%d bytes of announcements and %d in all, the ledger says %+v", announcements, total, c)
-		}
-	})
+		b.balance()
+	}
+done:
+	b.queue.Confirm(b.last)
+	c := b.balance()
+	if c.In != int64(len(input)) || c.Held != 0 || c.Unconfirmed != 0 || c.Written != b.size {
+		t.Fatalf("the ledger at the end: %+v", c)
+	}
+	total := 0
+	announcements := 0
+	for i, connection := range b.connections {
+		total += len(connection)
+		announcements += checkConnection(t, input, connection, i > 0, b.warnings > 0)
+	}
+	if int64(announcements) > c.Injected || int64(total) != c.Written+c.Injected {
+		t.Fatalf("%d bytes of announcements and %d in all, the ledger says %+v", announcements, total, c)
+	}
 }
 
 // checkConnection checks what one connection got of a source, and returns how many bytes of announced gaps are in it.
