@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
+	"os"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/ingest"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // tokenVariable is the environment variable with the token.
@@ -19,9 +24,10 @@ const tokenVariable = "VW_INGEST_TOKEN"
 func flags() []ucli.Flag {
 	return append([]ucli.Flag{
 		&ucli.StringFlag{Name: "listen", Value: "127.0.0.1:8081", Usage: "take publishers at `ADDRESS`"},
+		&ucli.StringFlag{Name: "pull", Usage: "do not listen: dial `URL`, a websocket server, and write what it sends"},
 		&ucli.StringFlag{Name: "tls-cert", Usage: "speak TLS, with the certificate in `FILE`"},
 		&ucli.StringFlag{Name: "tls-key", Usage: "and its key in `FILE`"},
-		&ucli.StringFlag{Name: "token-file", Usage: "publishers must show the token in `FILE` (or $" + tokenVariable + ")"},
+		&ucli.StringFlag{Name: "token-file", Usage: "publishers must show the token in `FILE` (or $" + tokenVariable + "); with --pull it is shown"},
 		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody publish"},
 		&ucli.StringFlag{Name: "publishers", Value: "one", Usage: "`POLICY` when a second one comes: one refuses it, takeover cuts the first"},
 		&ucli.BoolFlag{Name: "once", Usage: "exit when the first publisher ends"},
@@ -32,6 +38,8 @@ func flags() []ucli.Flag {
 
 // config is what the flags say.
 type config struct {
+	pull        string // "": listen
+	proxy       func(*url.URL) (*url.URL, error)
 	addr        *net.TCPAddr
 	certificate *tls.Certificate // nil: no TLS
 	token       string
@@ -43,9 +51,13 @@ type config struct {
 
 func readConfig(c *ucli.Context) (*config, error) {
 	cfg := &config{
+		pull:        c.String("pull"),
 		once:        c.Bool("once"),
 		idleTimeout: cli.Duration(c, "idle-timeout"),
 		maxBody:     cli.Size(c, "max-body"),
+	}
+	if cfg.pull != "" {
+		return cfg, cfg.readPull(c)
 	}
 	var err error
 	if cfg.publishers, err = ingest.ParsePolicy(c.String("publishers")); err != nil {
@@ -80,6 +92,38 @@ func readConfig(c *ucli.Context) (*config, error) {
 		cfg.certificate = &pair
 	}
 	return cfg, nil
+}
+
+// readPull reads what goes with --pull. The token is for the server there.
+func (cfg *config) readPull(c *ucli.Context) (err error) {
+	for _, name := range []string{"listen", "tls-cert", "tls-key", "no-auth", "publishers"} {
+		if c.IsSet(name) {
+			return cli.Usagef("--pull with --%s: what is pulled has no publishers", name)
+		}
+	}
+	if err := wsconn.CheckURL(cfg.pull); err != nil {
+		return cli.WithHint(cli.Usagef("invalid value for --pull: %w", err), "write it as ws://host/path or wss://host/path")
+	}
+	if cfg.proxy, err = wsconn.ProxyFrom(os.Getenv); err != nil {
+		return cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
+	}
+	cfg.token, err = cli.ReadSecret(c.String("token-file"), tokenVariable)
+	return err
+}
+
+// source is where to pull from.
+func (cfg *config) source() *ingest.Source {
+	header := http.Header{}
+	if cfg.token != "" {
+		header.Set("Authorization", "Bearer "+cfg.token)
+	}
+	return &ingest.Source{
+		Name: wsconn.Redact(cfg.pull),
+		Dial: func(ctx context.Context) (*wsconn.Conn, error) {
+			return wsconn.Dial(ctx, cfg.pull, wsconn.DialOptions{Header: header, Proxy: cfg.proxy})
+		},
+		Pause: 250 * time.Millisecond, MaxPause: 30 * time.Second,
+	}
 }
 
 // resolve finds the address to listen on, once: what is on loopback now must be what is listened on.

@@ -20,7 +20,8 @@ func main() {
 		Usage: "take a stream over HTTP or a websocket and write it to stdout",
 		Description: "A publisher is a POST or PUT on any path, or a websocket client that sends binary messages.\n" +
 			"It shows the token as Authorization: Bearer, as the password of Basic, or as the first element of the path.\n" +
-			"GET /healthz answers 200 while there is a publisher, else 503.",
+			"GET /healthz answers 200 while there is a publisher, else 503.\n\n" +
+			"With --pull it is the one that dials, again when the connection is lost. The idle timeout ends a silent one.",
 		Flags:  flags(),
 		Action: run,
 	})
@@ -36,7 +37,9 @@ func run(c *ucli.Context) error {
 		if err != nil {
 			return err
 		}
-		defer o.Listener.Close()
+		if o.Listener != nil {
+			defer o.Listener.Close()
+		}
 		out, err := cli.OpenStdout()
 		if err != nil {
 			return err
@@ -45,7 +48,11 @@ func run(c *ucli.Context) error {
 		o.Output = out
 		server := ingest.New(o)
 		p.SetStats(server.Stats)
-		p.Log.Info("listening", "addr", o.Listener.Addr(), "url", cfg.url(o.Listener.Addr()))
+		if o.Pull != nil {
+			p.Log.Info("pulling", "from", o.Pull.Name)
+		} else {
+			p.Log.Info("listening", "addr", o.Listener.Addr(), "url", cfg.url(o.Listener.Addr()))
+		}
 		err = server.Run(p.Stop.Soft(), p.Stop.Hard())
 		if errors.Is(err, ingest.ErrOutputGone) {
 			p.Log.Info("the reader of standard output has gone")
@@ -57,17 +64,21 @@ func run(c *ucli.Context) error {
 
 // options opens what has to be opened, and leaves to the caller what the process has only one of.
 func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
-	ln, err := net.ListenTCP("tcp", cfg.addr)
-	if err != nil {
-		return ingest.Options{}, cli.WithHint(err, "choose another address with --listen, or 127.0.0.1:0 for any free port")
-	}
 	o := ingest.Options{
-		Listener: fdio.Listener{Listener: ln},
-		Token:    cfg.token, Publishers: cfg.publishers, Once: cfg.once,
+		Token: cfg.token, Publishers: cfg.publishers, Once: cfg.once,
 		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
 		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
 		Ledger: p.Ledger, Log: p.Log, Warn: p.Trouble.Warner("vw-ingest"),
 	}
+	if cfg.pull != "" {
+		o.Pull = cfg.source()
+		return o, nil
+	}
+	ln, err := net.ListenTCP("tcp", cfg.addr)
+	if err != nil {
+		return ingest.Options{}, cli.WithHint(err, "choose another address with --listen, or 127.0.0.1:0 for any free port")
+	}
+	o.Listener = fdio.Listener{Listener: ln}
 	if cfg.certificate != nil {
 		o.Listener = tls.NewListener(o.Listener, &tls.Config{Certificates: []tls.Certificate{*cfg.certificate}})
 	}

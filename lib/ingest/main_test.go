@@ -156,7 +156,12 @@ func start(t *testing.T, o Options, change ...func(*rig)) *rig {
 		t: t, out: newSink(), ledger: stream.NewLedger("vw-ingest"), log: &logBuffer{},
 		addr: ln.Addr().String(), done: make(chan struct{}),
 	}
-	o.Listener, o.Output, o.Ledger = ln, r.out, r.ledger
+	if o.Pull == nil {
+		o.Listener = ln
+	} else {
+		ln.Close()
+	}
+	o.Output, o.Ledger = r.out, r.ledger
 	o.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	o.Warn = o.Log.Warn
 	if o.Buffer == 0 {

@@ -47,11 +47,13 @@ type Output interface {
 // ErrOutputGone says that the reader of the output has gone.
 var ErrOutputGone = errors.New("the reader of the output has gone")
 
-// Options say what a Server does. Listener, Output, Ledger, Log and Warn must be there.
+// Options say what a Server does. Listener or Pull, and Output, Ledger, Log and Warn must be there.
 type Options struct {
 	// Listener is TCP, or TLS over it. Run closes it.
 	Listener net.Listener
-	Output   Output
+	// Pull is where to fetch the stream instead.
+	Pull   *Source
+	Output Output
 	// Ledger counts what publishers sent, and in an entry "stdout" what became of it.
 	Ledger *stream.Ledger
 

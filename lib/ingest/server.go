@@ -40,6 +40,9 @@ type Server struct {
 	over   context.Context
 	finish context.CancelCauseFunc
 	first  chan struct{} // closed when the first publisher has ended
+	// taking ends, by takeNoMore, when no publisher is taken any more.
+	taking     context.Context
+	takeNoMore context.CancelFunc
 
 	mu         sync.Mutex
 	current    *publisher // nil: nobody publishes
@@ -52,6 +55,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{o: o, guard: newGuard(o.Token), first: make(chan struct{}), pause: outputPause}
 	s.over, s.finish = context.WithCancelCause(context.Background())
+	s.taking, s.takeNoMore = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
 		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Account: s.account,
@@ -87,7 +91,9 @@ func (s *Server) Run(soft, hard context.Context) error {
 	watching.Go(func() { s.watch(soft, hard, ended) })
 	writing.Go(s.write)
 
-	if err := s.http.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
+	if s.o.Pull != nil {
+		s.pull()
+	} else if err := s.http.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
 		s.finish(err)
 	}
 	s.conns.running.Wait()
@@ -158,6 +164,7 @@ func (s *Server) stop(reason error) {
 	s.stopped = true
 	current := s.current
 	s.mu.Unlock()
+	s.takeNoMore()
 	_ = s.http.Close() // those that are publishing are not the server's any more
 	if current != nil {
 		current.cut(reason)

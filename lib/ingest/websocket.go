@@ -63,6 +63,11 @@ func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.conns.leave()
 	defer conn.CloseNow()
+	s.takeWebsocket(p, conn)
+}
+
+// takeWebsocket publishes what comes over a websocket, and closes it.
+func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn) {
 	defer s.release(p, true) // also if something panics
 
 	m := receive(conn, s.o.MaxBody, s.o.IdleTimeout)
