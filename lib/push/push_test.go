@@ -185,6 +185,46 @@ func TestLiveLoses(t *testing.T) {
 	}
 }
 
+// TestRawDropsWholeMessages: of a stream that is no MPEG-TS, what was read at once arrives as a whole or not at all.
+func TestRawDropsWholeMessages(t *testing.T) {
+	const size, count = 10_000, 3000
+	srv := newServer(t)
+	resume := make(chan struct{})
+	srv.handle = func(c *connection) {
+		<-resume
+		c.read(-1)
+	}
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		<-srv.arrived
+		for n := range count {
+			_, _ = w.Write(bytes.Repeat(binary.BigEndian.AppendUint64(nil, uint64(n)), size/8))
+		}
+		close(resume)
+	}()
+	o, _ := options(srv.url())
+	o.Live, o.Format = true, stream.Raw
+	s, err := run(t, o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := s.Out[0]; c.Dropped.Full == 0 || c.Dropped.Full%size != 0 || c.Confirmed+c.Dropped.Full != size*count {
+		t.Errorf("%+v", c)
+	}
+	last := -1
+	for got := srv.all()[0]; len(got) > 0; got = got[size:] {
+		n := int(binary.BigEndian.Uint64(got))
+		if n <= last || len(got) < size || !bytes.Equal(got[:size], bytes.Repeat(got[:8], size/8)) {
+			t.Fatalf("behind piece %d comes a part of one, or piece %d", last, n)
+		}
+		last = n
+	}
+	if last != count-1 {
+		t.Errorf("the last piece is %d", last)
+	}
+}
+
 // TestRecoveryIsPriced: the line that says that a connection is back says what was dropped since it was lost, not what
 // had been before.
 func TestRecoveryIsPriced(t *testing.T) {
