@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -159,7 +161,7 @@ func permanent(err error) bool {
 			return true
 		}
 	}
-	return unverified(err)
+	return unverified(err) || disowned(err)
 }
 
 func unverified(err error) bool {
@@ -167,6 +169,13 @@ func unverified(err error) bool {
 	var authority x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname)
+}
+
+// disowned reports whether the server ended TLS because of the client's certificate, or for want of one. For what a peer
+// says, crypto/tls has words and no type.
+func disowned(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
 }
 
 // retryAfter is the pause that a server asked for, or 0.
@@ -185,6 +194,8 @@ func Hint(err error) string {
 	switch {
 	case unverified(err):
 		return "give the server's certificate authority with --ca"
+	case disowned(err):
+		return "the server wants a client's certificate that it knows: give it with --cert and --key"
 	case errors.As(err, &proxy) && (proxy.Code == http.StatusProxyAuthRequired || proxy.Code == http.StatusUnauthorized):
 		return "put user and password into the proxy's URL, as http://user:password@host:port (only Basic is known)"
 	case errors.As(err, &proxy):
