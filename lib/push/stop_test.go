@@ -1,0 +1,91 @@
+package push
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// TestStopsInTime: whatever the peer does, the end comes Linger and a second after the signal.
+func TestStopsInTime(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		srv := newServer(t)
+		srv.handle = func(c *connection) { <-srv.over.Done() }
+		o, _ := options(srv.url())
+		o.Live = live
+		o.Linger = 300 * time.Millisecond
+		soft, signal := context.WithCancel(context.Background())
+		r, w := io.Pipe()
+		go func() {
+			blob := make([]byte, 100_000)
+			for {
+				if _, err := w.Write(blob); err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			<-srv.arrived
+			signal()
+		}()
+		begun := time.Now()
+		s, err := runUntil(t, soft, soon(t), o, &stoppable{r})
+		r.Close()
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		if d := time.Since(begun); d > o.Linger+time.Second {
+			t.Errorf("live %v: it took %v", live, d)
+		}
+		if s.Dropped() == 0 {
+			t.Errorf("live %v: nothing is dropped, though nothing arrived: %+v", live, s.Out)
+		}
+	}
+}
+
+// TestStopsWhileItSaysGoodbye: a peer that breaks the protocol, and then does not hang up when it is told so, does not keep
+// a pusher from ending.
+func TestStopsWhileItSaysGoodbye(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := options("ws://" + ln.Addr().String())
+	o.Linger, o.BackoffMin, o.BackoffMax = 0, time.Hour, time.Hour
+	soft, stop := context.WithCancel(context.Background())
+	over, served := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(served)
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := ws.Upgrade(conn); err != nil {
+			return
+		}
+		stop()
+		time.Sleep(lastMoments * 3 / 5)         // so that there is less time left than saying goodbye takes
+		_, _ = conn.Write([]byte{0xF2, 1, 'x'}) // RSV bits that mean nothing
+		<-over
+	}()
+	r, w := io.Pipe()
+	go func() {
+		<-soft.Done()
+		_, _ = w.Write([]byte("x"))
+		w.Close()
+	}()
+	begun := make(chan time.Time, 1)
+	context.AfterFunc(soft, func() { begun <- time.Now() })
+	_, err = runUntil(t, soft, soon(t), o, r)
+	if took := time.Since(<-begun); took > o.Linger+time.Second || err != nil {
+		t.Errorf("it took %v, %v", took, err)
+	}
+	close(over)
+	ln.Close()
+	<-served
+}
