@@ -119,7 +119,7 @@ func TestDestinationThatMoved(t *testing.T) {
 	p.find(p.stderr, `level=ERROR msg="the destinations stay as they are"`)
 	replace(s.url + "/here\n")
 	p.find(p.stderr, `msg="destination removed" .*/gone`)
-	s.find(s.stdout, `"event":"connected"`)
+	p.find(p.stderr, `msg=connected .*/here`)
 	if _, err := w.WriteString("after the move"); err != nil {
 		t.Fatal(err)
 	}

@@ -217,7 +217,10 @@ func (l logger) Warn(msg string, args ...any) {
 }
 
 func (l logger) Info(msg string, args ...any) {
-	if trouble, known := l.told.Swap(destinationOf(args), false); known && trouble == false && msg == push.Connected {
+	to := destinationOf(args)
+	if msg != push.Connected {
+		l.told.Delete(to) // a destination that was added, or removed and may be added again
+	} else if trouble, known := l.told.Swap(to, false); known && !trouble.(bool) {
 		return
 	}
 	l.Logger.Info(msg, args...)
