@@ -174,7 +174,7 @@ func TestFileSystemGone(t *testing.T) {
 // says; VW_TEST_POWER_CUTS times.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
-	for round := range atLeast(t, "VW_TEST_POWER_CUTS", 2) {
+	for round := range setting(t, "VW_TEST_POWER_CUTS", 2) {
 		folder, image := mountImage(t)
 		files, manifest := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl")
 		args := []string{"--live", "--rotate-frames", "100", "--sync", "50ms", "--manifest", manifest, filepath.Join(files, "%Y", "%H%M%S.ts")}

@@ -17,20 +17,6 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// atLeast is a number from the environment, for those who have the time, or n.
-func atLeast(t testing.TB, variable string, n int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return n
-	}
-	number, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", variable, err)
-	}
-	return number
-}
-
 // TestKilledAgainAndAgain: a recorder at 20 Mbit/s is killed at random moments, VW_TEST_KILLS times. Finished files are
 // what the manifest says, the open one is kept and decodes, and of what the recorder has read nothing is missing but what
 // was on its way to the open file.
@@ -44,7 +30,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		templated = "%Y/cam.ts"
 	)
 	partials, files := 0, 0
-	for round := range atLeast(t, "VW_TEST_KILLS", 10) {
+	for round := range setting(t, "VW_TEST_KILLS", 10) {
 		folder := t.TempDir()
 		manifest := filepath.Join(folder, "m.jsonl")
 		args := []string{"--rotate-frames", "24", "--manifest", manifest, filepath.Join(folder, templated)}
@@ -127,7 +113,7 @@ func usageOf(t testing.TB, p *process) (u usage) {
 // and descriptors stay as they are, and so do the folder, the manifest, the playlist and the time that a start takes.
 func TestManyRotations(t *testing.T) {
 	t.Parallel()
-	rotations := atLeast(t, "VW_TEST_ROTATIONS", 2000)
+	rotations := setting(t, "VW_TEST_ROTATIONS", 2000)
 	const kept = 20
 	folder := memoryFolder(t)
 	files, manifest, playlist := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "p.m3u8")

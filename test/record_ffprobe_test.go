@@ -67,7 +67,7 @@ func asListed(t testing.TB, folder string, e record.Entry) {
 // each file what the manifest says, and joined they are the stream.
 func TestOddLimits(t *testing.T) {
 	t.Parallel()
-	b := read(t, film(t, atLeast(t, "VW_TEST_SECONDS", 40)))
+	b := read(t, film(t, setting(t, "VW_TEST_SECONDS", 40)))
 	for _, limit := range [][]string{
 		{"--rotate-time", "7301ms"}, {"--rotate-size", "333333"}, {"--rotate-frames", "97"},
 		{"--rotate-time", "11s", "--rotate-size", "700001", "--rotate-frames", "251"},

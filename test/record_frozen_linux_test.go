@@ -91,7 +91,7 @@ func (s spread) String() string {
 func TestFrozenDisk(t *testing.T) {
 	// 16 KiB a frame: more than fits the buffer arrives while the disk hangs, and the kernel cannot write it.
 	options := tsgen.Options{GOP: 5, KeyPackets: 87, FramePackets: 87}
-	longest := time.Duration(atLeast(t, "VW_TEST_FREEZE", 2)) * time.Second
+	longest := time.Duration(setting(t, "VW_TEST_FREEZE", 2)) * time.Second
 	for _, with := range []string{"--tee", "tee -p"} {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
