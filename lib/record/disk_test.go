@@ -103,6 +103,24 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// TestQuota: a quota that is used up costs the oldest files, one for each try, and nothing of the stream; an error that
+// room does not cure costs none.
+func TestQuota(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 100)
+	for err, want := range map[error]int{syscall.EDQUOT: 18, syscall.EIO: 20} {
+		tr := newTrial(t, sized{bytes.NewReader(b), 2000}, Limits{RotateFrames: 5})
+		tr.disk = &faultyDisk{op: "write", first: 24, last: 25, short: 1000, err: err}
+		tr.config.Live, tr.config.Keep.Files = true, 1000
+		if err := tr.run(); err != nil {
+			t.Fatal(err)
+		}
+		files, _ := tr.config.Template.finished()
+		if c := tr.counts(); len(files) != want || (c.Dropped.Sum() > 0) != (err == syscall.EIO) {
+			t.Errorf("%v: %d files, %+v", err, len(files), c)
+		}
+	}
+}
+
 // TestCannotStart: what can never work is an error at the start, with live too.
 func TestCannotStart(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
