@@ -3,6 +3,7 @@ package ingest
 import (
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -17,27 +18,49 @@ type connections struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	open    int
+	waiting []net.Conn // those that have not said yet what they want, in the order in which they came
 }
 
 // changed is the server's ConnState. A connection that was taken over leaves when its handler says so.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if n := c.enter(); n > maxConnections {
+		if tooMany := c.enter(conn); tooMany != nil {
 			c.warn("connection closed: too many are open", "limit", maxConnections)
-			_ = conn.Close() // the server notices, and the state becomes closed
+			_ = tooMany.Close() // the server notices, and the state becomes closed
 		}
+	case http.StateHijacked:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waitsNoMore(conn)
 	case http.StateClosed:
+		c.mu.Lock()
+		c.waitsNoMore(conn)
+		c.mu.Unlock()
 		c.leave()
 	}
 }
 
-func (c *connections) enter() int {
+// enter returns the connection to close because there are too many, or nil. That is the one that has waited longest: a
+// publisher says at once what it wants, and must get in also when somebody holds as many as he can get.
+func (c *connections) enter(conn net.Conn) (tooMany net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running.Add(1)
 	c.open++
-	return c.open
+	c.waiting = append(c.waiting, conn)
+	if c.open > maxConnections {
+		tooMany = c.waiting[0]
+		c.waitsNoMore(tooMany)
+	}
+	return tooMany
+}
+
+// waitsNoMore takes a connection out of those that wait. c.mu is held.
+func (c *connections) waitsNoMore(conn net.Conn) {
+	if i := slices.Index(c.waiting, conn); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+	}
 }
 
 func (c *connections) leave() {

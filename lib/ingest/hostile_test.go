@@ -124,7 +124,8 @@ func TestQuickConnections(t *testing.T) {
 	r.publishes()
 }
 
-// More connections than are allowed: they are closed, and when others go, there is room again.
+// More connections than are allowed: whichever has waited longest is closed, so that somebody who says what he wants is
+// heard, and when others go, there is room again.
 func TestTooManyConnections(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})
@@ -134,9 +135,13 @@ func TestTooManyConnections(t *testing.T) {
 	for range maxConnections - 1 {
 		open = append(open, r.dial())
 	}
-	late := r.dial()
-	if _, err := late.in.ReadByte(); err == nil || errorIsTimeout(err) {
-		t.Errorf("one connection too many: %v", err)
+	late := r.begin(chunkedPost)
+	late.expect(409)
+	for i, c := range open[:2] {
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond << (5 * (1 - i))))
+		if _, err := c.in.ReadByte(); errorIsTimeout(err) != (i > 0) {
+			t.Errorf("connection %d of those that wait: %v", i, err)
+		}
 	}
 	r.expectLog("too many are open")
 	for _, c := range open {
