@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
@@ -34,8 +35,7 @@ func ExpectFile(path, name string) (Expectation, error) {
 type comparer struct {
 	name  string
 	file  *os.File // nil when there is nothing more to compare
-	buf   []byte
-	at    int64 // bytes that are equal so far
+	at    int64    // bytes that are equal so far
 	wrong string
 }
 
@@ -47,25 +47,27 @@ func newComparer(name string) *comparer {
 	return &comparer{name: name, file: f}
 }
 
+// comparisons are buffers for what is read of files; a connection that is silent holds none.
+var comparisons = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
 func (c *comparer) Write(p []byte) {
+	buf := comparisons.Get().(*[16 << 10]byte)
+	defer comparisons.Put(buf)
 	for len(p) > 0 && c.file != nil {
-		if c.buf == nil {
-			c.buf = make([]byte, 16<<10)
-		}
-		part := p[:min(len(p), len(c.buf))]
-		n, err := io.ReadFull(c.file, c.buf[:len(part)])
+		part := p[:min(len(p), len(buf))]
+		n, err := io.ReadFull(c.file, buf[:len(part)])
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			c.end(fmt.Sprintf("the expected file: %v", err))
 			return
 		}
-		if !bytes.Equal(part[:n], c.buf[:n]) {
+		if !bytes.Equal(part[:n], buf[:n]) {
 			i := 0
-			for part[i] == c.buf[i] {
+			for part[i] == buf[i] {
 				i++
 			}
 			at := c.at + int64(i)
 			c.end(fmt.Sprintf("differs from %s at %s: 0x%02x instead of 0x%02x", c.name, place(at, c.packet(at)), part[i],
-				c.buf[i]) + dump(c.buf[:n], i, c.at, part, i, c.at))
+				buf[i]) + dump(buf[:n], i, c.at, part, i, c.at))
 			return
 		}
 		c.at += int64(n)
@@ -104,5 +106,5 @@ func (c *comparer) packet(at int64) []byte {
 
 func (c *comparer) end(wrong string) {
 	c.file.Close()
-	c.file, c.buf, c.wrong = nil, nil, wrong
+	c.file, c.wrong = nil, wrong
 }

@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -81,5 +82,40 @@ func TestSizes(t *testing.T) {
 	}
 	if got.Min != 1 || got.Max != 10_000 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestHistogramMemory: a day of a camera, with a pause, needs little.
+func TestHistogramMemory(t *testing.T) {
+	var h histogram
+	for us := int64(39_000); us < 41_000; us++ {
+		h.add(us)
+	}
+	h.add(maxValue + 1)
+	h.add(-1)
+	used := 0
+	for _, counts := range h.counts {
+		if counts != nil {
+			used++
+		}
+	}
+	if used != 3 {
+		t.Errorf("%d octaves are in use", used)
+	}
+	h.counts[0][0] = math.MaxUint32
+	h.add(0)
+	if h.counts[0][0] != math.MaxUint32 {
+		t.Error("a count has run over")
+	}
+}
+
+// TestHistogram: every value is told within 1 %.
+func TestHistogram(t *testing.T) {
+	for value := int64(0); value <= maxValue; value += 1 + value/50 {
+		var h histogram
+		h.add(value)
+		if got := h.percentiles(maxValue)(50); got < value*99/100 || got > value*101/100 {
+			t.Fatalf("%d is told as %d", value, got)
+		}
 	}
 }

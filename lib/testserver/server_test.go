@@ -443,13 +443,14 @@ func TestManyConnections(t *testing.T) {
 // TestIdleMemory: a connection that has sent something and is silent now needs less than 64 KiB.
 func TestIdleMemory(t *testing.T) {
 	const n = 200
-	s := start(t, Options{Bytes: 2 * n * 188})
+	const messages, length = 30, 7 * 188
+	s := start(t, Options{Bytes: n * messages * length})
 	stream := sample(t, "mpeg1.ts")
 	before := inUse()
 	for range n {
 		c := raw(t, s.URL())
-		for i := range 2 {
-			c.Write(append(frameHeader(188), stream[i*188:(i+1)*188]...))
+		for i := range messages {
+			c.Write(append(frameHeader(length), stream[i*length:(i+1)*length]...))
 		}
 	}
 	<-s.limit
