@@ -68,7 +68,9 @@ func (s *Server) listen(conn net.Conn, r *bufio.Reader, d time.Duration) {
 // acceptRaw answers the handshake of a connection on which something is to go wrong.
 func (s *Server) acceptRaw(w http.ResponseWriter, r *http.Request, path string, p plan) (*connection, error) {
 	key := r.Header.Get("Sec-WebSocket-Key")
-	if r.Method != http.MethodGet || key == "" || r.Header.Get("Sec-WebSocket-Version") != "13" {
+	nonce, err := base64.StdEncoding.DecodeString(key)
+	if r.Method != http.MethodGet || err != nil || len(nonce) != 16 || r.Header.Get("Sec-WebSocket-Version") != "13" ||
+		!hasToken(r, "Connection", "Upgrade") {
 		http.Error(w, "not a handshake of RFC 6455, 4.2.1", http.StatusBadRequest)
 		return nil, fmt.Errorf("not a handshake of RFC 6455")
 	}

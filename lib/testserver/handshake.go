@@ -26,7 +26,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	case !s.authorized(r):
 		s.refuse(w, r, path, http.StatusUnauthorized, "a token is needed: as Authorization: Bearer, or as a Basic password")
 		return
-	case !asksForWebsocket(r):
+	case !hasToken(r, "Upgrade", "websocket"):
 		s.refuse(w, r, path, http.StatusUpgradeRequired, "this is a websocket server: connect to "+s.url+" with a websocket client")
 		return
 	}
@@ -135,10 +135,11 @@ func (s *Server) authorized(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-func asksForWebsocket(r *http.Request) bool {
-	for _, value := range r.Header.Values("Upgrade") {
-		for token := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "websocket") {
+// hasToken reports whether a header, which is a list, has the token.
+func hasToken(r *http.Request, header, token string) bool {
+	for _, value := range r.Header.Values(header) {
+		for one := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(one), token) {
 				return true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -120,4 +121,33 @@ func TestHalfHandshake(t *testing.T) {
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgr")
 	publish(t, s.URL(), []byte("x"))
 	one(t, s)
+}
+
+// TestWrongHandshake: what is no handshake of RFC 6455, 4.2.1, is no connection, with a fault planned or not.
+func TestWrongHandshake(t *testing.T) {
+	const right = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	for _, faults := range [][]Fault{nil, {{Do: NoPong}}} {
+		s := start(t, Options{Faults: faults})
+		for old, changed := range map[string]string{
+			"":                         "", // right
+			"GET":                      "POST",
+			"Upgrade: websocket":       "Upgrade: h2c",
+			"keep-alive, Upgrade":      "keep-alive",
+			"13":                       "8",
+			"AAAAAAAAAAAAAAAAAAAAAA==": "AAAA",
+			"Sec-WebSocket-Key":        "X-Key",
+		} {
+			conn, err := net.Dial("tcp", s.URL()[len("ws://"):])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			io.WriteString(conn, strings.Replace(right, old, changed, 1))
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || (resp.StatusCode == 101) != (old == "") || resp.StatusCode >= 500 {
+				t.Errorf("%q instead of %q, %d faults: %v, %v", changed, old, len(faults), resp, err)
+			}
+		}
+	}
 }
