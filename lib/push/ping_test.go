@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -17,16 +18,8 @@ func TestPingsBeforeAQuarterIsUnconfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	arrived := make(chan struct{})
-	type result struct {
-		pings, longest int
-		err            error
-	}
-	served := make(chan result, 1)
-	go func() {
-		pings, longest, err := servePings(ln, arrived)
-		served <- result{pings, longest, err}
-	}()
+	arrived, served := make(chan struct{}), make(chan pinged, 1)
+	go func() { served <- servePings(ln, arrived) }()
 
 	o, _ := options("ws://" + ln.Addr().String())
 	r, w := io.Pipe()
@@ -42,45 +35,83 @@ func TestPingsBeforeAQuarterIsUnconfirmed(t *testing.T) {
 	if _, err := run(t, o, r); err != nil {
 		t.Fatal(err)
 	}
-	got := <-served
-	if got.err != nil || got.pings == 0 || got.longest >= int(o.Buffer/4) {
-		t.Errorf("%d pings, %d bytes at most between two of them, %v", got.pings, got.longest, got.err)
+	if got := <-served; got.err != nil || got.pings == 0 || got.bytes >= int(o.Buffer/4) {
+		t.Errorf("%+v", got)
 	}
 }
 
-// servePings serves one connection. It tells arrived of each message, and returns how many bytes of messages came between
-// two pings at most.
-func servePings(ln net.Listener, arrived chan<- struct{}) (pings, longest int, err error) {
+// TestPingsEverySecond: while data flows, however thinly.
+func TestPingsEverySecond(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	arrived, served := make(chan struct{}), make(chan pinged, 1)
+	go func() { served <- servePings(ln, arrived) }()
+	o, _ := options("ws://" + ln.Addr().String())
+	o.DeadAfter = time.Hour
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		for range 60 {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+			<-arrived
+			time.Sleep(40 * time.Millisecond) // a camera's pace
+		}
+	}()
+	if _, err := run(t, o, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-served; got.err != nil || got.pause > time.Second {
+		t.Errorf("%+v", got)
+	}
+}
+
+// pinged is what a connection had in the way of pings.
+type pinged struct {
+	pings int
+	bytes int           // of messages between two of them, at most
+	pause time.Duration // the longest, from the first message on
+	err   error
+}
+
+// servePings serves one connection, and tells arrived of each message.
+func servePings(ln net.Listener, arrived chan<- struct{}) (p pinged) {
 	defer close(arrived)
 	conn, err := ln.Accept()
 	if err != nil {
-		return 0, 0, err
+		return pinged{err: err}
 	}
 	defer conn.Close()
 	if _, err := ws.Upgrade(conn); err != nil {
-		return 0, 0, err
+		return pinged{err: err}
 	}
-	since := 0
-	for {
+	bytes, last := 0, time.Now()
+	for p.err == nil {
 		frame, err := ws.ReadFrame(conn)
 		if err != nil {
-			return pings, longest, err
+			p.err = err
+			break
 		}
 		frame = ws.UnmaskFrameInPlace(frame)
 		switch frame.Header.OpCode {
 		case ws.OpBinary:
-			since += len(frame.Payload)
+			bytes += len(frame.Payload)
 			arrived <- struct{}{}
 		case ws.OpPing:
-			pings, longest, since = pings+1, max(longest, since), 0
-			err = ws.WriteFrame(conn, ws.NewPongFrame(frame.Payload))
+			p.pings++
+			p.bytes, p.pause = max(p.bytes, bytes), max(p.pause, time.Since(last))
+			bytes, last = 0, time.Now()
+			p.err = ws.WriteFrame(conn, ws.NewPongFrame(frame.Payload))
 		case ws.OpClose:
-			return pings, longest, ws.WriteFrame(conn, ws.NewCloseFrame(frame.Payload))
+			p.err = ws.WriteFrame(conn, ws.NewCloseFrame(frame.Payload))
+			return p
 		default:
-			err = errors.New("a frame that was not expected")
-		}
-		if err != nil {
-			return pings, longest, err
+			p.err = errors.New("a frame that was not expected")
 		}
 	}
+	return p
 }
