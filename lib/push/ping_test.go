@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/timdrysdale/vw/lib/stream"
 )
 
 // TestPingsBeforeAQuarterIsUnconfirmed: when data comes fast, pings do not wait for their time.
@@ -50,7 +52,7 @@ func TestPingsEverySecond(t *testing.T) {
 	arrived, served := make(chan struct{}), make(chan pinged, 1)
 	go func() { served <- servePings(ln, arrived) }()
 	o, _ := options("ws://" + ln.Addr().String())
-	o.DeadAfter = time.Hour
+	o.DeadAfter, o.Format = time.Hour, stream.Raw
 	r, w := io.Pipe()
 	go func() {
 		defer w.Close()
