@@ -178,27 +178,6 @@ func (f *farm) close() {
 	s.wait()
 }
 
-// setting is a number from the environment.
-func setting(t testing.TB, name string, otherwise int) int {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil {
-		t.Fatalf("%s=%s is no number", name, v)
-	}
-	return n
-}
-
-// seed is what a test draws its faults from; it is said, to have the same again with VW_TEST_SEED.
-func seed(t testing.TB) uint64 {
-	n := setting(t, "VW_TEST_SEED", int(rand.Uint32()))
-	t.Logf("VW_TEST_SEED=%d", n)
-	return uint64(n)
-}
-
 // TestKilledConnections kills connection after connection at random bytes, in all ways. Without --live nothing may be
 // missing; with it, each connection must be whole groups of pictures that decode.
 func TestKilledConnections(t *testing.T) {
