@@ -23,7 +23,9 @@ func helpText(app *ucli.App, more []int) string {
 		b.WriteString("  " + strings.TrimSpace(line) + "\n")
 	}
 	if app.Description != "" {
-		b.WriteString("\n" + strings.TrimSpace(app.Description) + "\n")
+		for paragraph := range strings.SplitSeq(strings.TrimSpace(app.Description), "\n\n") {
+			b.WriteString("\n" + strings.Join(wrap(paragraph, helpWidth), "\n") + "\n")
+		}
 	}
 	for _, category := range categories(app.Flags) {
 		title := category
@@ -39,7 +41,7 @@ func helpText(app *ucli.App, more []int) string {
 	}
 	b.WriteString("\n" + valueForms + "\n\nExit status:\n")
 	for _, status := range exitStatuses(more) {
-		fmt.Fprintf(&b, "  %d  %s\n", status, exitMeaning[status])
+		fmt.Fprintf(&b, "  %d  %s\n", status.code, status.meaning)
 	}
 	return b.String()
 }
@@ -55,10 +57,28 @@ func synopsis(app *ucli.App) string {
 	return strings.TrimSpace(app.Name + " [flags] " + app.ArgsUsage)
 }
 
-// exitStatuses are those that every tool has, and more.
-func exitStatuses(more []int) []int {
-	all := append([]int{ExitOK, ExitFailed, ExitUsage, ExitDropped}, more...)
-	slices.Sort(all)
+// exitStatus is a status with its meaning.
+type exitStatus struct {
+	code    int
+	meaning string
+}
+
+// exitStatuses are those of a tool: the ones that all tools have, and more. One with expectations drops nothing, and
+// promises something else.
+func exitStatuses(more []int) []exitStatus {
+	codes := append([]int{ExitOK, ExitFailed, ExitUsage}, more...)
+	expects := slices.Contains(more, ExitExpectation)
+	if !expects {
+		codes = append(codes, ExitDropped)
+	}
+	slices.Sort(codes)
+	all := make([]exitStatus, len(codes))
+	for i, code := range codes {
+		all[i] = exitStatus{code, exitMeaning[code]}
+		if code == ExitOK && expects {
+			all[i].meaning = "it ended as it was to, and every expectation held"
+		}
+	}
 	return all
 }
 

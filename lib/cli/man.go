@@ -34,7 +34,7 @@ func manPage(app *ucli.App, more []int) string {
 	}
 	b.WriteString(".PP\n" + roff(valueForms) + "\n.SH EXIT STATUS\nThe first that fits, in the order 2, 1, 4, 5, 3, 0.\n")
 	for _, status := range exitStatuses(more) {
-		fmt.Fprintf(&b, ".TP\n\\fB%d\\fR\n%s\n", status, roff(exitMeaning[status]))
+		fmt.Fprintf(&b, ".TP\n\\fB%d\\fR\n%s\n", status.code, roff(status.meaning))
 	}
 	b.WriteString(".SH SIGNALS\n" + roffParagraphs(manSignals))
 	if slices.ContainsFunc(app.Flags, func(f ucli.Flag) bool { return slices.Contains(f.Names(), "ledger") }) {
