@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,9 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -127,10 +128,13 @@ func (p *process) descriptors() int {
 	return len(all)
 }
 
-// goroutines ends a process and counts its goroutines.
+// goroutines ends a process and counts its goroutines, without those of Go's own runtime, of which some come with the first
+// garbage collection.
 func (p *process) goroutines() int {
 	p.t.Helper()
 	p.signal(unix.SIGQUIT)
 	p.wait()
-	return bytes.Count([]byte(p.stderr.String()), []byte("\ngoroutine "))
+	begun := regexp.MustCompile(`(?m)^created by ([\w./]+)`).FindAllStringSubmatch(p.stderr.String(), -1)
+	begun = slices.DeleteFunc(begun, func(m []string) bool { return strings.HasPrefix(m[1], "runtime.") })
+	return 1 + len(begun) // main's, which nobody has created
 }
