@@ -113,8 +113,8 @@ func TestMemoryStaysBounded(t *testing.T) {
 	})
 	peak := u.push.status("VmHWM")
 	t.Logf("%d KiB at the start, %d KiB at the most, with a buffer of %d KiB for three destinations", baseline, peak, buffer<<10)
-	if peak > baseline+(buffer+16)<<10 {
-		t.Errorf("%d KiB, which is %d more than at the start", peak, peak-baseline)
+	if peak > (buffer+16)<<10 {
+		t.Errorf("%d KiB, with all that a process has anyway", peak)
 	}
 	source := u.feed.end()
 	u.push.expect(3)
