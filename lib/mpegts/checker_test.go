@@ -139,6 +139,9 @@ func TestCheckerMutations(t *testing.T) {
 		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
 			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
+		"a PAT's pointer beyond the packet": {on(mpegts.PIDPAT), 1,
+			func(b []byte, at int) []byte { b[at+4] = 200; return b },
+			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"the first PAT removed": {on(mpegts.PIDPAT), 0,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
 			func(f *mpegts.Findings) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
@@ -198,6 +201,43 @@ func TestCheckerPlace(t *testing.T) {
 	const want = "1 continuity errors, the first at byte 564 (packet 3, PID 0x0100): counter 2 instead of 1 [47 01 00 12 "
 	if len(trouble) != 2 || !strings.HasPrefix(trouble[0], want) || trouble[1] != "no PCR" {
 		t.Errorf("got %q, want %q", trouble, want)
+	}
+}
+
+// TestCheckerStreams: the figures of a good stream, and what its PIDs carry.
+func TestCheckerStreams(t *testing.T) {
+	c := mpegts.NewChecker()
+	c.Write(sample(t, "mpeg1.ts"))
+	c.End()
+	if f := c.Findings(); f.PATs != 41 || f.PMTs != 41 || f.PCRs != 60 || f.GOPMin != 12 || f.GOPMax != 12 || f.PCRIntervalMax != 80 {
+		t.Errorf("%+v", f)
+	}
+	got := ""
+	for _, s := range c.Streams() {
+		got += fmt.Sprintf("%#x %s, ", s.PID, s.Codec)
+	}
+	if got != "0x0 PAT, 0x11 SDT, 0x100 MPEG-2 video, 0x101 MPEG-1 audio, 0x1000 PMT, " {
+		t.Errorf("streams %s", got)
+	}
+}
+
+// TestCheckerBehindJunk: a place is counted in all bytes, and a second run of junk is a second error.
+func TestCheckerBehindJunk(t *testing.T) {
+	const size, junk = mpegts.PacketSize, 5000
+	b := sample(t, "mpeg1.ts")
+	n := find(t, b, 20, func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() })
+	lost := find(t, b, 40, func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() && p.Continuity() == 3 })
+	noise := make([]byte, junk)
+	b = bytes.Join([][]byte{b[:n*size], noise, b[n*size : lost*size], b[(lost+1)*size : len(b)-50*size], noise, b[len(b)-50*size:]}, nil)
+	f, trouble := check(b)
+	says := strings.Join(trouble, "\n")
+	for _, want := range []string{
+		fmt.Sprintf("2 sync errors, the first at byte %d [", n*size),
+		fmt.Sprintf("1 continuity errors, the first at byte %d (packet %d, ", lost*size+junk, lost),
+	} {
+		if !strings.Contains(says, want) || f.SyncErrors != 2 {
+			t.Errorf("%q, want %q", says, want)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package testserver
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +48,10 @@ func TestWhichHandshakes(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", f, got, want)
 		}
 	}
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse, Path: "/other"}, Fault{Do: Refuse, First: 9, Last: 9}, Fault{Do: Refuse, Probability: 1e-9},
+		Fault{Do: Refuse, First: 3, Last: 3}); got != "..x.." {
+		t.Errorf("behind faults that are about others: %s", got)
+	}
 	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse, First: 1, Last: 1}, Fault{Do: Refuse, First: 4, Last: 4}); got != "x..x." {
 		t.Errorf("two faults: %s", got)
 	}
@@ -77,10 +83,34 @@ func TestImpossibleFaults(t *testing.T) {
 		{}, {Do: "explode"}, {Do: Refuse, AfterBytes: 1}, {Do: Reset, AfterBytes: 1, AfterTime: 1}, {Do: Reset, Code: 1000},
 		{Do: Reset, First: 3, Last: 2}, {Do: Slow}, {Do: BadFrame, Kind: "x"}, {Do: Reset, Path: "["}, {Do: Reset, Probability: 1.1},
 		{Do: BigPing, Size: 125}, {Do: Refuse, Code: 200}, {Do: Redirect, To: "x\r\ny"}, {Do: Stall, For: -1},
+		{Do: Refuse, RetryAfter: -1}, {Do: Slow, Rate: -1}, {Do: Reset, AfterBytes: -1}, {Do: Reset, AfterMessages: -1}, {Do: Reset, AfterTime: -1},
+		{Do: Reset, Probability: -0.1}, {Do: Reset, Probability: math.NaN()}, {Do: BigPing, Size: 1<<20 + 1}, {Do: Refuse, Code: 600}, {Do: Redirect, Code: 400},
+		{Do: CloseFrame, Reason: strings.Repeat("x", 124)},
 	} {
 		if s, err := New(Options{Faults: []Fault{f}}); err == nil {
 			s.Close()
 			t.Errorf("%+v is taken", f)
+		}
+	}
+}
+
+// TestDefaults: what a fault leaves out.
+func TestDefaults(t *testing.T) {
+	for want, f := range map[Fault]Fault{
+		{Do: Refuse, Code: 503}:                      {Do: Refuse},
+		{Do: Refuse, Code: 599}:                      {Do: Refuse, Code: 599},
+		{Do: Redirect, Code: 302}:                    {Do: Redirect},
+		{Do: CloseFrame, Code: 1001}:                 {Do: CloseFrame},
+		{Do: CloseThenSilent, Code: 1001, For: 10e9}: {Do: CloseThenSilent},
+		{Do: SendFlood, For: 1e9}:                    {Do: SendFlood},
+		{Do: PingFlood, For: 3e9}:                    {Do: PingFlood, For: 3e9},
+		{Do: LatePong, For: 2e9}:                     {Do: LatePong},
+		{Do: Stall}:                                  {Do: Stall},
+		{Do: BigPing, Size: 126}:                     {Do: BigPing},
+		{Do: BigPing, Size: 1 << 20, Probability: 1}: {Do: BigPing, Size: 1 << 20, Probability: 1},
+	} {
+		if err := f.check(); err != nil || f != want {
+			t.Errorf("%+v, %v; want %+v", f, err, want)
 		}
 	}
 }

@@ -143,6 +143,21 @@ func TestExpectations(t *testing.T) {
 	}
 }
 
+// TestImpossibleExpectations: what can never hold is refused at once.
+func TestImpossibleExpectations(t *testing.T) {
+	for _, digits := range []string{"", "1234", strings.Repeat("z", 64), strings.Repeat("0", 66)} {
+		if _, err := ExpectSHA256("", digits); err == nil {
+			t.Errorf("%q is taken for a SHA-256", digits)
+		}
+	}
+	dir := t.TempDir()
+	for _, name := range []string{dir, filepath.Join(dir, "missing")} {
+		if _, err := ExpectFile("", name); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestExpectCleanFails(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
 	s := start(t, Options{Conns: 1, Expectations: []Expectation{ExpectClean("")}})

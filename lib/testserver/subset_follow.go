@@ -22,6 +22,7 @@ type follower struct {
 	pat, pmt bool            // they have come since the last packet that is no table
 	loose    []byte          // the first table since then that was not expected
 	looseAt  int64
+	tables   int // that have been taken for injected since then
 
 	runs     []packetRun
 	injected int64
@@ -65,6 +66,7 @@ func (f *follower) packet(p mpegts.Packet) {
 			f.loose, f.looseAt = bytes.Clone(p), f.offset
 		}
 		f.injected++
+		f.tables++
 		f.sawTable(p)
 	case !p.HasPayload() && p.Discontinuity():
 		f.injected++
@@ -85,7 +87,7 @@ func (f *follower) advance(p mpegts.Packet, isTable bool) {
 	}
 	f.data = f.next
 	f.runs[len(f.runs)-1].to = f.data
-	f.pat, f.pmt, f.loose = false, false, nil
+	f.pat, f.pmt, f.loose, f.tables = false, false, nil, 0
 	if f.free && p.Start() {
 		f.resumed[p.PID()] = true
 	}
@@ -171,6 +173,7 @@ func (f *follower) jump(p mpegts.Packet) {
 	default:
 		f.begin(s.groups[g].first, false)
 		f.next = s.groups[g].access
+		f.injected -= int64(min(f.tables, f.next-s.groups[g].first)) // they were the group's own
 		f.advance(p, false)
 	}
 }
