@@ -66,6 +66,13 @@ func TestReport(t *testing.T) {
 	if got := strings.Join(codecs, ", "); got != "0x0 PAT, 0x11 SDT, 0x100 MPEG-2 video, 0x101 MPEG-1 audio, 0x1000 PMT" {
 		t.Errorf("streams %s", got)
 	}
+	// All came at once, PCRs for 40 and 80 ms each.
+	if j := c.Jitter; j.P50 < 20_000 || j.P50 > j.P99 || j.P99 > j.P999 || j.P999 > j.Max {
+		t.Errorf("jitter %+v", j)
+	}
+	if !r.Started.Equal(s.options.Start) {
+		t.Errorf("started %v, not %v", r.Started, s.options.Start)
+	}
 	if i := c.Intervals; i.P50 > i.P90 || i.P90 > i.P99 || i.P99 > i.P999 || i.P999 > i.Max {
 		t.Errorf("intervals %+v", i)
 	}

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
 const usage = 'usage: node ws-faults.mjs MS URL…\n' +
-  'looks on for MS milliseconds; sends 8 MiB to a URL that ends with /slow, 17 MiB to …/over, and a\n' +
+  'looks on for MS milliseconds; sends 8 MiB to a URL that ends with /slow, 2 MiB to …/over, and a\n' +
   'text to …/say'
 
 const [ms, ...urls] = process.argv.slice(2)
@@ -26,7 +26,7 @@ async function look(url) {
     for (let i = 0; i < 3; i++) socket.send(Buffer.alloc(1000, i), () => {})
     if (url.endsWith('/say')) socket.send('a text', () => {})
     if (url.endsWith('/slow')) socket.send(Buffer.alloc(8 << 20), () => {})
-    if (url.endsWith('/over')) socket.send(Buffer.alloc(17 << 20), () => {})
+    if (url.endsWith('/over')) socket.send(Buffer.alloc(2 << 20), () => {})
     pinged = performance.now()
     socket.ping('hello', true, () => {})
   })

@@ -10,7 +10,7 @@ import time
 import websockets
 
 USAGE = """usage: python3 ws-faults.py MS URL...
-looks on for MS milliseconds; sends 8 MiB to a URL that ends with /slow, 17 MiB to .../over, and a text to .../say"""
+looks on for MS milliseconds; sends 8 MiB to a URL that ends with /slow, 2 MiB to .../over, and a text to .../say"""
 
 
 async def read(socket, saw):
@@ -29,7 +29,7 @@ async def write(socket, url, saw):
     if url.endswith("/slow"):
         await socket.send(bytes(8 << 20))
     if url.endswith("/over"):
-        await socket.send(bytes(17 << 20))
+        await socket.send(bytes(2 << 20))
 
 
 async def look(ms, url):
