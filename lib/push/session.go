@@ -100,9 +100,7 @@ func (s *session) send(ctx context.Context) error {
 			return lossOf(ctx, err)
 		}
 		s.d.account.AddMessages(1)
-		if p.Pos-s.confirmed.Load() >= s.d.o.Buffer/hurryAt {
-			wake(s.hurry)
-		}
+		s.hurryUp()
 	}
 }
 
@@ -173,43 +171,48 @@ func (s *session) confirm(ctx context.Context) {
 		select {
 		case p = <-s.pings:
 		case <-s.hurry:
+			p = s.ping()
 		case <-timer.C:
 			if rest := idle - s.sincePong(); rest > 0 && s.sent.Load() == s.confirmed.Load() {
 				timer.Reset(rest)
 				continue
 			}
+			p = s.ping()
 		case <-ctx.Done():
 			return
 		}
-		if s.await(ctx, p) != nil {
+		if p.pong == nil {
+			continue // one is outstanding, and about to come from send
+		}
+		select {
+		case <-p.pong.Done():
+		case <-ctx.Done():
+			return
+		}
+		if p.pong.Err() != nil {
 			return // watch sees why
 		}
+		s.confirmed.Store(p.pos)
+		s.lastPong.Store(int64(time.Since(s.start)))
+		s.d.roundTrip.Store(int64(time.Since(p.at)))
+		s.d.queue.Confirm(p.pos)
+		wake(s.pong)
+		s.hurryUp()
 		timer.Reset(min(2*confirmEvery, idle))
 	}
 }
 
-// await waits for the pong of a ping, which it sends first if it is the zero ping.
-func (s *session) await(ctx context.Context, p ping) (err error) {
-	if p.pong == nil {
-		p.pos, p.at = s.sent.Load(), time.Now()
-		err = s.conn.Ping(ctx)
-	} else {
-		select {
-		case <-p.pong.Done():
-			err = p.pong.Err()
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+// ping sends a ping by itself. It has no pong when one is outstanding.
+func (s *session) ping() ping {
+	pos, at := s.sent.Load(), time.Now()
+	return ping{s.conn.TryPing(), pos, at}
+}
+
+// hurryUp asks for a ping that does not wait, when there is much that is not confirmed.
+func (s *session) hurryUp() {
+	if s.sent.Load()-s.confirmed.Load() >= s.d.o.Buffer/hurryAt {
+		wake(s.hurry)
 	}
-	if err != nil {
-		return err
-	}
-	s.d.roundTrip.Store(int64(time.Since(p.at)))
-	s.lastPong.Store(int64(time.Since(s.start)))
-	s.d.queue.Confirm(p.pos)
-	s.confirmed.Store(max(p.pos, s.confirmed.Load()))
-	wake(s.pong)
-	return nil
 }
 
 // watch returns why the connection has ended, or errDead when for DeadAfter there was neither a pong nor a byte

@@ -40,6 +40,16 @@ func (c *Conn) Ping(ctx context.Context) error {
 	}
 }
 
+// TryPing sends a ping and returns without waiting for its pong. It returns nil when an earlier one is outstanding.
+func (c *Conn) TryPing() *Pong {
+	select {
+	case c.pingTurn <- struct{}{}:
+		return c.startPing()
+	default:
+		return nil
+	}
+}
+
 // startPing returns when the ping is in the socket's memory. The caller has taken the turn to ping; the pong gives it
 // back. nhooyr ends the connection when a ping's context ends, so its ping gets one that does not.
 func (c *Conn) startPing() *Pong {
