@@ -110,8 +110,8 @@ func (b *bench) toolSuite() error {
 		return err
 	}
 	t := table{title: "One tool alone, as fast as it goes",
-		note: fmt.Sprintf("%d rounds of %d MiB. The first two from a pipe to a file in memory; vw-record also computes SHA-256 and counts frames."+
-			" The others from a file in memory to a server.", b.rounds, n>>20),
+		note: fmt.Sprintf("%d rounds of %d MiB. The first two from a pipe to a file in memory, where vw-record counts packets and frames"+
+			" and syncs. The others from a file in memory to a server.", b.rounds, n>>20),
 		head: []string{"", "throughput", "× the other", "CPU for each GB"}}
 	t.row("vw-record FILE", all[0].throughput().text("%.0f MB/s"), ratio(all[0].throughput(), all[1].throughput()), all[0].cost().text("%.2f s"))
 	t.row("cat >FILE", all[1].throughput().text("%.0f MB/s"), "1.00", all[1].cost().text("%.2f s"))
