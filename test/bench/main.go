@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,8 +38,9 @@ func main() {
 	flag.StringVar(&out, "out", ".", "folder for benchmarks.md and the plots")
 	flag.StringVar(&suites, "suites", strings.Join(allSuites, ","), "which to run")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds of each measurement")
+	flag.DurationVar(&s.seconds, "time", 30*time.Second, "how long one stream is measured at a camera's pace")
 	flag.Parse()
-	s.seconds, s.streams, s.rates = 30*time.Second, []int{1, 10, 50}, []float64{1.3, 20}
+	s.streams, s.rates = []int{1, 10, 50}, []float64{1.3, 20}
 	s.flat, s.starts = 1<<30, 20
 	if *short {
 		s.rounds, s.seconds, s.streams, s.rates = 1, 4*time.Second, []int{1, 10}, []float64{1.3}
@@ -46,11 +48,11 @@ func main() {
 	}
 	s.suites = strings.Split(suites, ",")
 	if s.bin == "" || s.node == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER [-out FOLDER] [-rounds N] [-suites LIST] [-short]")
+		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER [-out FOLDER] [-rounds N] [-time D] [-suites LIST] [-short]")
 		os.Exit(2)
 	}
 	if err := run(s, out); err != nil {
-		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		fmt.Fprintln(os.Stderr, "bench: error: not everything was measured:", err)
 		os.Exit(1)
 	}
 }
@@ -60,7 +62,11 @@ func run(s settings, out string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(s.work)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
 	b := &bench{settings: s}
+	var failed error
 	for _, name := range s.suites {
 		f, ok := suites[name]
 		if !ok {
@@ -68,17 +74,16 @@ func run(s settings, out string) (err error) {
 		}
 		began := time.Now()
 		if err := f(b); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			// What others have measured is not lost for it.
+			err = fmt.Errorf("%s: %w", name, err)
+			fmt.Fprintln(os.Stderr, "bench: error:", err)
+			failed = errors.Join(failed, err)
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", name, time.Since(began).Round(time.Second))
+		if err := errors.Join(b.plot(out), os.WriteFile(filepath.Join(out, "benchmarks.md"), []byte(b.report()), 0o644)); err != nil {
+			return err
+		}
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
-	}
-	if err := b.plot(out); err != nil {
-		return err
-	}
-	text := b.report()
-	fmt.Print(text)
-	return os.WriteFile(filepath.Join(out, "benchmarks.md"), []byte(text), 0o644)
+	fmt.Print(b.report())
+	return failed
 }

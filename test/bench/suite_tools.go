@@ -179,7 +179,7 @@ func (b *bench) fromFile(name string, n int64, push bool) (*sample, error) {
 
 // rotateSuite measures what it costs to record in files of 16 MiB.
 func (b *bench) rotateSuite() error {
-	n := b.flat / 2
+	n := min(b.flat, 256<<20) / 2 // ffmpeg 5.1 has crashed on more, whose timestamps begin again and again
 	programs := []program{
 		{"vw-record --rotate-size 16MiB", func(b *bench, f string) []string {
 			return []string{b.tool("vw-record"), "--quiet", "--rotate-size", "16MiB", filepath.Join(f, "cam-%Y%m%dT%H%M%SZ.ts")}
