@@ -84,10 +84,10 @@ func (t *table) markdown() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "## %s\n\n%s\n\n", t.title, t.note)
 	line := func(cells []string) {
-		for i, c := range cells {
-			cells[i] = strings.ReplaceAll(c, "|", "\\|")
+		for _, c := range cells {
+			s.WriteString("| " + strings.ReplaceAll(c, "|", "\\|") + " ")
 		}
-		fmt.Fprintf(&s, "| %s |\n", strings.Join(cells, " | "))
+		s.WriteString("|\n")
 	}
 	line(t.head)
 	fmt.Fprintf(&s, "| --- |%s\n", strings.Repeat(" --: |", len(t.head)-1))
