@@ -24,7 +24,7 @@ type process struct {
 // The files are closed here when the program has them.
 func (b *bench) spawn(stdin, stdout *os.File, more []*os.File, name string, args ...string) (*process, error) {
 	cmd := exec.Command(name, args...)
-	// The caller's GOMAXPROCS is not for the contestants.
+	// For the copy of the relay that records, which lies elsewhere.
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(b.node, "node_modules"))
 	cmd.Dir = b.work
 	if stdin != nil {
