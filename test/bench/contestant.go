@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 )
@@ -43,6 +44,7 @@ func (l *line) complain(err error) error {
 var (
 	vwPipeline  = contestant{"vw-ingest | vw-push", startVW(nil)}
 	vwPush      = contestant{"pipe into vw-push", startPush}
+	floorPair   = contestant{"the least in C", startFloor}
 	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false)}
 	socatPair   = contestant{"socat | socat", startSocat(nil)}
 	vwTee       = contestant{"vw-ingest | tee -p >(vw-record) | vw-push", startVW(teeRecord)}
@@ -150,6 +152,44 @@ func startPush(b *bench, _ string) (*line, error) {
 	}
 	l.publisher = &plainPublisher{w}
 	return l, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url))
+}
+
+func startFloor(b *bench, _ string) (*line, error) {
+	l := &line{receiver: newReceiver(), byItself: true}
+	target, stop, err := l.receiver.serveWebsocket(nil)
+	if err != nil {
+		return l, err
+	}
+	l.stops = append(l.stops, stop)
+	u, err := url.Parse(target)
+	if err != nil {
+		return l, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return l, err
+	}
+	if err := l.add(b.spawn(r, nil, nil, b.floor, "push", u.Port())); err != nil {
+		return l, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return l, err
+	}
+	if err := l.add(b.spawn(nil, w, nil, b.floor, "ingest", port)); err != nil {
+		return l, err
+	}
+	l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
+	return l, err
+}
+
+// from is a contestant with the tools of another folder.
+func (c contestant) from(folder string) contestant {
+	return contestant{c.name + ", " + folder, func(b *bench, recordings string) (*line, error) {
+		other := *b
+		other.bin = folder
+		return c.start(&other, recordings)
+	}}
 }
 
 func startRelay(record bool) func(*bench, string) (*line, error) {

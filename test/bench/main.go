@@ -18,6 +18,8 @@ import (
 // settings say how long and how often to measure.
 type settings struct {
 	bin     string // the folder of vw's tools
+	against string // the folder of those that they are to be compared with; "" for none
+	floor   string // the program of floor/floor.c
 	node    string // the folder with node_modules
 	work    string // a folder for what is needed while it runs
 	rounds  int
@@ -34,6 +36,8 @@ func main() {
 	var out, suites string
 	short := flag.Bool("short", false, "a minute instead of half an hour: for information only")
 	flag.StringVar(&s.bin, "bin", "", "folder of the built tools")
+	flag.StringVar(&s.against, "against", "", "folder of other tools: compare with them and write no page")
+	flag.StringVar(&s.floor, "floor", "", "program made from floor/floor.c")
 	flag.StringVar(&s.node, "node", "", "folder with node_modules")
 	flag.StringVar(&out, "out", ".", "folder for benchmarks.md and the plots")
 	flag.StringVar(&suites, "suites", strings.Join(allSuites, ","), "which to run")
@@ -47,8 +51,9 @@ func main() {
 		s.flat, s.starts = 256<<20, 5
 	}
 	s.suites = strings.Split(suites, ",")
-	if s.bin == "" || s.node == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER [-out FOLDER] [-rounds N] [-time D] [-suites LIST] [-short]")
+	if s.bin == "" || s.node == "" || s.floor == "" || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER -floor PROGRAM [-against FOLDER] [-out FOLDER] [-rounds N]"+
+			" [-time D] [-suites LIST] [-short]")
 		os.Exit(2)
 	}
 	if err := run(s, out); err != nil {
@@ -62,10 +67,15 @@ func run(s settings, out string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(s.work)
+	b := &bench{settings: s}
+	if s.against != "" {
+		err := b.againstSuite()
+		fmt.Print(b.report())
+		return err
+	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	b := &bench{settings: s}
 	var failed error
 	for _, name := range s.suites {
 		f, ok := suites[name]

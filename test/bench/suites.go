@@ -37,7 +37,7 @@ func (b *bench) duration(n int) time.Duration {
 }
 
 func (b *bench) pacedSuite() error {
-	contestants := []contestant{vwPipeline, vwPush, nodeRelay, socatPair}
+	contestants := []contestant{vwPipeline, vwPush, floorPair, nodeRelay, socatPair}
 	usage := make([]curve, len(contestants))
 	for _, rate := range b.rates {
 		for _, n := range b.streams {
@@ -51,13 +51,15 @@ func (b *bench) pacedSuite() error {
 				title: fmt.Sprintf("%s of %.1f Mbit/s", plural(n, "stream"), newPicture(rate).rate()/1e6),
 				note: fmt.Sprintf("%d rounds of %v. CPU in per cent of one core, per stream. Latency from the publisher's write to the"+
 					" receiver's read, over all frames of all streams.", b.rounds, b.duration(n)),
-				head: []string{"", "CPU", "× node", "× socat", "median", "× socat", "99 %", "× node", "memory", "× node"},
+				head: []string{"", "CPU", "× node", "× socat", "× least", "median", "× socat", "× least", "99 %", "× node",
+					"memory", "× node"},
 			}
-			node, socat := all[2], all[3]
+			least, node, socat := all[2], all[3], all[4]
 			for i, c := range contestants {
 				r := all[i]
 				t.row(c.name, r.cpu().text("%.2f %%"), ratio(r.cpu(), node.cpu()), ratio(r.cpu(), socat.cpu()),
-					r.latency(0.5).text("%.0f µs"), ratio(r.latency(0.5), socat.latency(0.5)),
+					ratio(r.cpu(), least.cpu()),
+					r.latency(0.5).text("%.0f µs"), ratio(r.latency(0.5), socat.latency(0.5)), ratio(r.latency(0.5), least.latency(0.5)),
 					r.latency(0.99).text("%.0f µs"), ratio(r.latency(0.99), node.latency(0.99)),
 					r.memory().text("%.1f MiB"), ratio(r.memory(), node.memory()))
 				if rate == b.rates[0] {
@@ -78,7 +80,7 @@ func (b *bench) pacedSuite() error {
 }
 
 func (b *bench) flatSuite() error {
-	contestants := []contestant{vwPipeline, vwPush, nodeRelay, socatPair}
+	contestants := []contestant{vwPipeline, vwPush, floorPair, nodeRelay, socatPair}
 	all, err := b.turns(contestants, func(c contestant) (*sample, error) { return b.flatOut(c, b.flat) })
 	if err != nil {
 		return err
@@ -86,13 +88,45 @@ func (b *bench) flatSuite() error {
 	t := table{
 		title: "As fast as it goes",
 		note:  fmt.Sprintf("%d rounds of %d MiB, to the last byte at the receiver. CPU in per cent of one core.", b.rounds, b.flat>>20),
-		head:  []string{"", "throughput", "× node", "× socat", "CPU", "memory"},
+		head:  []string{"", "throughput", "× node", "× socat", "× least", "CPU", "memory"},
 	}
-	node, socat := all[2], all[3]
+	least, node, socat := all[2], all[3], all[4]
 	for i, c := range contestants {
 		r := all[i]
 		t.row(c.name, r.throughput().text("%.0f MB/s"), ratio(r.throughput(), node.throughput()),
-			ratio(r.throughput(), socat.throughput()), r.cpu().text("%.0f %%"), r.memory().text("%.1f MiB"))
+			ratio(r.throughput(), socat.throughput()), ratio(r.throughput(), least.throughput()),
+			r.cpu().text("%.0f %%"), r.memory().text("%.1f MiB"))
+	}
+	b.tables = append(b.tables, t)
+	return nil
+}
+
+// againstSuite compares the tools with those of another folder: ten streams at a camera's pace, and flat out.
+func (b *bench) againstSuite() error {
+	contestants := []contestant{vwPipeline.from(b.against), vwPipeline, vwPush.from(b.against), vwPush}
+	const n = 10
+	paced, err := b.turns(contestants, func(c contestant) (*sample, error) {
+		return b.paced(c, b.rates[0], n, b.duration(n), "", nil)
+	})
+	if err != nil {
+		return err
+	}
+	flat, err := b.turns(contestants, func(c contestant) (*sample, error) { return b.flatOut(c, b.flat) })
+	if err != nil {
+		return err
+	}
+	t := table{
+		title: "Before and after",
+		note: fmt.Sprintf("%d rounds of %v with %d streams of %.1f Mbit/s, and of %d MiB as fast as it goes. Each second line is"+
+			" compared with the one above it.", b.rounds, b.duration(n), n, newPicture(b.rates[0]).rate()/1e6, b.flat>>20),
+		head: []string{"", "CPU", "×", "median", "×", "99 %", "×", "memory", "×", "throughput", "×"},
+	}
+	for i, c := range contestants {
+		p, f, before, flatBefore := paced[i], flat[i], paced[i&^1], flat[i&^1]
+		t.row(c.name, p.cpu().text("%.2f %%"), ratio(p.cpu(), before.cpu()), p.latency(0.5).text("%.0f µs"),
+			ratio(p.latency(0.5), before.latency(0.5)), p.latency(0.99).text("%.0f µs"), ratio(p.latency(0.99), before.latency(0.99)),
+			p.memory().text("%.1f MiB"), ratio(p.memory(), before.memory()),
+			f.throughput().text("%.0f MB/s"), ratio(f.throughput(), flatBefore.throughput()))
 	}
 	b.tables = append(b.tables, t)
 	return nil
