@@ -21,6 +21,10 @@ const (
 	// hurryAt is the part of the buffer that may be unconfirmed before a ping does not wait for its time: half of the
 	// quarter by which there must have been one, since the bytes of a message are there all at once.
 	hurryAt = 8
+	// yieldFor is how long send waits, once for each ping, for the pong to be read when a quarter of the buffer is
+	// unconfirmed. On a fast link the pong is there by then; but as long as neither end of the way ever makes send wait,
+	// no other goroutine gets to look for it.
+	yieldFor = time.Millisecond
 	// closeTimeout is how long the close handshake may take once all is confirmed: nothing depends on it any more.
 	closeTimeout = 2 * time.Second
 	// farewell is how long it may take when there is no time.
@@ -51,6 +55,8 @@ type session struct {
 	pings chan ping     // what send has sent with a message
 	hurry chan struct{} // holds a token when the next ping is not to wait
 	pong  chan struct{} // holds a token when a pong came
+
+	yielded int64 // what was confirmed when send yielded last; for send
 }
 
 // ping is one that has been sent.
@@ -62,7 +68,7 @@ type ping struct {
 
 func newSession(d *destination, conn *wsconn.Conn) *session {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), hurry: token(), pong: token()}
+	return &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), hurry: token(), pong: token(), yielded: -1}
 }
 
 // run returns nil when the queue is at its end and all is confirmed, else why the connection is lost. It closes the
@@ -100,13 +106,13 @@ func (s *session) send(ctx context.Context) error {
 			return lossOf(ctx, err)
 		}
 		s.d.account.AddMessages(1)
-		s.hurryUp()
+		s.yield(ctx)
 	}
 }
 
-// write sends a message that ends at pos, with a ping if it is time for one.
+// write sends a message that ends at pos, with a ping if it is time for one, or if there is much that is not confirmed.
 func (s *session) write(ctx context.Context, message []byte, pos int64) error {
-	if s.sincePong() < confirmEvery {
+	if s.sincePong() < confirmEvery && !s.much(pos) {
 		err := s.conn.Write(ctx, message)
 		if err == nil {
 			s.sent.Store(pos)
@@ -127,6 +133,26 @@ func (s *session) write(ctx context.Context, message []byte, pos int64) error {
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// yield lets a pong be read, when a quarter of the buffer is unconfirmed, before there is more.
+func (s *session) yield(ctx context.Context) {
+	confirmed := s.confirmed.Load()
+	if s.sent.Load()-confirmed < 2*s.d.o.Buffer/hurryAt || confirmed == s.yielded {
+		return
+	}
+	s.yielded = confirmed
+	late := time.NewTimer(yieldFor)
+	defer late.Stop()
+	for s.confirmed.Load() == confirmed {
+		select {
+		case <-s.pong:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // sincePong is how long ago the last pong came; very long before the first.
@@ -210,10 +236,13 @@ func (s *session) ping() ping {
 
 // hurryUp asks for a ping that does not wait, when there is much that is not confirmed.
 func (s *session) hurryUp() {
-	if s.sent.Load()-s.confirmed.Load() >= s.d.o.Buffer/hurryAt {
+	if s.much(s.sent.Load()) {
 		wake(s.hurry)
 	}
 }
+
+// much reports whether there is much that is not confirmed when everything up to pos has been sent.
+func (s *session) much(pos int64) bool { return pos-s.confirmed.Load() >= s.d.o.Buffer/hurryAt }
 
 // watch returns why the connection has ended, or errDead when for DeadAfter there was neither a pong nor a byte
 // acknowledged by the peer's TCP. A link that moves is not dead, however slow: a write that has returned proves nothing.

@@ -123,35 +123,41 @@ func (c *Conn) write(ctx context.Context, p []byte, ping bool) (*Pong, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("write message: %w", context.Cause(ctx))
 	}
-	select {
-	case c.writeTurn <- struct{}{}:
-	case <-c.dead:
-		return nil, c.Err()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("write message: %w", context.Cause(ctx))
+	if err := c.takeWrite(ctx); err != nil {
+		return nil, err
 	}
 	defer func() { <-c.writeTurn }()
 
-	if err := c.sock.hold(len(p)); err != nil {
+	// Not nhooyr's Write: that passes each message through a buffer of 4 KiB and through another goroutine, twice, for
+	// deadlines that there are none of here.
+	if err := c.sock.hold(p, c.client); err != nil {
 		return nil, c.writeFailed(ctx, err)
 	}
-	err := c.ws.Write(context.Background(), websocket.MessageBinary, p)
 	var pong *Pong
-	if err == nil && ping {
-		select {
-		case c.pingTurn <- struct{}{}:
-			pong = c.startPing()
-		default:
-		}
+	if ping {
+		pong = c.TryPing()
 	}
-	// flush comes also after an error: it ends hold.
-	if ferr := c.sock.flush(ctx); err == nil {
-		err = ferr
-	}
-	if err != nil {
+	if err := c.sock.flush(ctx); err != nil {
 		return nil, c.writeFailed(ctx, err)
 	}
 	return pong, nil
+}
+
+// takeWrite waits for the turn to write.
+func (c *Conn) takeWrite(ctx context.Context) error {
+	select {
+	case c.writeTurn <- struct{}{}:
+		return nil
+	default: // somebody else's: wait, at the price of looking at three things
+	}
+	select {
+	case c.writeTurn <- struct{}{}:
+		return nil
+	case <-c.dead:
+		return c.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("write message: %w", context.Cause(ctx))
+	}
 }
 
 // writeFailed ends the connection and returns the best reason there is. When the peer has closed the connection, its

@@ -2,15 +2,19 @@ package wsconn
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/binary"
+	"math"
+	"slices"
 	"unicode/utf8"
 )
 
 // Opcodes of RFC 6455, 5.2, as far as the socket has to tell them apart.
 const (
-	opClose = 0x8
-	opPing  = 0x9
-	opPong  = 0xA
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xA
 )
 
 const (
@@ -49,6 +53,43 @@ func headerSize(p []byte) int {
 		n += 4
 	}
 	return n
+}
+
+// maskRun is how many bytes are masked at once. A multiple of four, so that each run begins with the key's first byte.
+const maskRun = 1 << 10
+
+// appendMessage appends p as a binary message of one frame, masked when a client sends it (RFC 6455, 5.3).
+func appendMessage(dst, p []byte, masked bool) []byte {
+	var mask byte
+	if masked {
+		mask = 0x80
+	}
+	dst = append(dst, 0x80|opBinary)
+	switch n := len(p); {
+	case n < 126:
+		dst = append(dst, mask|byte(n))
+	case n <= math.MaxUint16:
+		dst = binary.BigEndian.AppendUint16(append(dst, mask|126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, mask|127), uint64(n))
+	}
+	if !masked {
+		return append(dst, p...)
+	}
+	var key [maskRun]byte
+	rand.Read(key[:4])
+	dst = append(dst, key[:4]...)
+	for have := 4; have < min(len(p), maskRun); have *= 2 {
+		copy(key[have:], key[:have])
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, len(p))[:at+len(p)]
+	for ; len(p) > 0; at += maskRun {
+		n := min(len(p), maskRun)
+		subtle.XORBytes(dst[at:], p[:n], key[:])
+		p = p[n:]
+	}
+	return dst
 }
 
 // closeFrame returns a close frame, masked when a client sends it (RFC 6455, 5.3). A reason that is too long for a

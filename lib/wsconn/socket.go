@@ -42,13 +42,11 @@ type socket struct {
 
 	mu        sync.Mutex
 	idle      *sync.Cond // broadcast when flushing or held becomes false
-	out       []byte     // frames in order; whole ones unless held
+	out       []byte     // frames in order
 	spare     []byte     // a second buffer, for what comes while the first is written
 	pong      []byte     // the latest pong, to be sent after out
-	frameLeft int64      // bytes of the current frame that nhooyr has not written yet
-	dropping  bool       // the current frame is thrown away
 	closeSent bool       // a close frame has been taken: nothing may follow it (RFC 6455, 5.5.1)
-	held      bool       // a message is being put in: only flush may write
+	held      bool       // a message is there, and what is to go with it may follow: only flush may write
 	flushing  bool       // one goroutine is writing; it picks up whatever is added meanwhile
 	waiting   bool       // flush is at work, and its context may cut it short
 	ended     bool       // no goroutine may be started any more
@@ -87,8 +85,8 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is nhooyr's, and never waits for the network. nhooyr flushes its buffer at the end of each frame, so a frame
-// starts where a Write starts, and its header is whole.
+// Write is nhooyr's, and never waits for the network. nhooyr sends control frames only, and each is one Write: its
+// buffer is longer than any, and it flushes that behind each.
 func (s *socket) Write(p []byte) (int, error) {
 	if !s.absorbing.Load() {
 		return s.Conn.Write(p)
@@ -99,19 +97,10 @@ func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.frameLeft > 0 {
-		if !s.dropping {
-			s.out = append(s.out, p...)
-		}
-		s.frameLeft -= int64(len(p))
-		return len(p), nil
-	}
-	op, size := frameSize(p)
-	s.frameLeft = size - int64(len(p))
-	// After a write error the peer's close frame may still be there to be read: let nhooyr's reader go on.
-	s.dropping = s.closeSent || s.err != nil
+	op, _ := frameSize(p)
 	switch {
-	case s.dropping:
+	case s.closeSent || s.err != nil:
+		// After a write error the peer's close frame may still be there to be read: let nhooyr's reader go on.
 	case op == opPong:
 		s.pong = append(s.pong[:0], p...)
 	case op == opClose:
@@ -160,18 +149,21 @@ func (s *socket) Close() error {
 	return s.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// hold makes room for a message of n bytes, which stays in memory until flush.
-func (s *socket) hold(n int) error {
+// hold takes p as a binary message, masked or not, which stays in memory until flush.
+func (s *socket) hold(p []byte, masked bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	switch {
+	case s.err != nil:
 		return s.err
-	}
-	if s.closeSent {
+	case s.closed.Load():
+		return net.ErrClosed
+	case s.closeSent:
 		return errClosing
 	}
 	s.held = true
-	s.out = slices.Grow(s.out, maxHeader+n+2*maxControl) // a ping and a pong may come behind
+	s.out = slices.Grow(s.out, maxHeader+len(p)+2*maxControl) // a ping and a pong may come behind
+	s.out = appendMessage(s.out, p, masked)
 	return nil
 }
 
