@@ -100,6 +100,9 @@ func closeCode(end error) (code int, reason string) {
 	}
 }
 
+// receiveBuffer is how much of a message is read at once, in bytes.
+const receiveBuffer = 128 << 10
+
 // messages is what a websocket publisher sends, as a source. A goroutine of its own receives, because a read of a
 // websocket that is cut short would be the end of it.
 type messages struct {
@@ -158,7 +161,7 @@ func (m *messages) receive(ctx context.Context) error {
 			waiting.Reset(m.idle)
 		}
 	}
-	buf := make([]byte, bodyBuffer)
+	buf := make([]byte, receiveBuffer)
 	for {
 		wait()
 		isText, r, err := m.conn.NextMessage(ctx)

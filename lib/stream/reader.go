@@ -126,8 +126,10 @@ func (r *Reader) read() int {
 		r.err = io.EOF
 		return 0
 	}
+	room := len(r.block.buf) - r.end
 	n, err := r.src.Read(r.block.buf[r.end:])
-	if r.end+n == len(r.block.buf) && r.size < maxBlock {
+	// A source that takes out what is not the stream's does not fill the room to the last byte.
+	if n >= room-room/16 && r.size < maxBlock {
 		r.size *= 2
 	}
 	r.end += n
