@@ -151,6 +151,15 @@ func openOutput(fd int) (*Output, error) {
 // Write writes all of p, or returns an error: one that is syscall.EPIPE when the reader has gone.
 func (out *Output) Write(p []byte) (int, error) { return out.file.Write(p) }
 
+// TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error, which
+// Write tells, and nothing to what could make it wait.
+func (out *Output) TryWrite(p []byte) int {
+	if f, ok := out.file.(*fdio.File); ok {
+		return f.TryWrite(p)
+	}
+	return 0
+}
+
 // SetWriteDeadline ends a Write that waits at t, or at once if t is past, with os.ErrDeadlineExceeded; it tells how
 // much was written. A Write to a regular file or a device cannot be ended, and Close waits for it.
 func (out *Output) SetWriteDeadline(t time.Time) error { return out.file.SetWriteDeadline(t) }

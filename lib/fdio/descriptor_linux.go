@@ -18,7 +18,8 @@ var busy atomic.Uint32
 // descriptor is what is in the poller, for any number of readers and writers, one of each at a time. Its errors are
 // io.EOF, a syscall.Errno, os.ErrDeadlineExceeded and os.ErrClosed.
 type descriptor struct {
-	in, out transfer
+	in, out         transfer
+	once, all, part func(fd uintptr) bool // of in or out; made once, so that a call allocates nothing
 }
 
 // newDescriptor leaves closing and deadlines to f.
@@ -30,13 +31,13 @@ func newDescriptor(f syscall.Conn) (*descriptor, error) {
 	d := &descriptor{}
 	d.in = transfer{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
 	d.out = transfer{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
-	d.in.step, d.out.step = d.in.once, d.out.all
+	d.once, d.all, d.part = d.in.once, d.out.all, d.out.part
 	return d, nil
 }
 
 // read waits until there is something, and reads that.
 func (d *descriptor) read(p []byte) (int, error) {
-	n, err := d.in.do(p)
+	n, err := d.in.do(p, d.once)
 	if n == 0 && err == nil && len(p) > 0 {
 		err = io.EOF
 	}
@@ -44,14 +45,19 @@ func (d *descriptor) read(p []byte) (int, error) {
 }
 
 // write writes all of p, or returns how much it wrote and why not more.
-func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p) }
+func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p, d.all) }
+
+// tryWrite writes as much of p as is taken without waiting, and returns how much that is.
+func (d *descriptor) tryWrite(p []byte) int {
+	n, _ := d.out.do(p, d.part)
+	return n
+}
 
 // transfer is one direction of a descriptor.
 type transfer struct {
 	call     uintptr // SYS_READ or SYS_WRITE
 	ordinary func(fd int, p []byte) (int, error)
 	poll     func(step func(fd uintptr) bool) error // waits and calls step again until that answers true
-	step     func(fd uintptr) bool                  // once or all; made once, so that a call allocates nothing
 
 	mu  sync.Mutex // held by a call from first to last; protects the rest
 	p   []byte
@@ -59,14 +65,14 @@ type transfer struct {
 	err error
 }
 
-func (t *transfer) do(p []byte) (int, error) {
+func (t *transfer) do(p []byte, step func(fd uintptr) bool) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.p, t.n, t.err = p, 0, nil
-	err := t.poll(t.step)
+	err := t.poll(step)
 	t.p = nil
 	switch {
 	case t.err != nil:
@@ -102,6 +108,12 @@ func (t *transfer) all(fd uintptr) (done bool) {
 		}
 		t.n += n
 	}
+	return true
+}
+
+// part writes what is taken now.
+func (t *transfer) part(fd uintptr) (done bool) {
+	t.all(fd)
 	return true
 }
 

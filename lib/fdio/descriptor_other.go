@@ -14,3 +14,5 @@ func newDescriptor(syscall.Conn) (*descriptor, error) { return nil, errors.ErrUn
 
 func (*descriptor) read([]byte) (int, error)  { return 0, errors.ErrUnsupported }
 func (*descriptor) write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func (*descriptor) tryWrite([]byte) int { return 0 }

@@ -42,6 +42,15 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, f.explain("write", err)
 }
 
+// TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error, and
+// nothing to what is not in the poller.
+func (f *File) TryWrite(p []byte) int {
+	if f.d == nil {
+		return 0
+	}
+	return f.d.tryWrite(p)
+}
+
 // explain makes err one as package os has them.
 func (f *File) explain(op string, err error) error {
 	if err == nil || err == io.EOF {

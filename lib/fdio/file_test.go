@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +57,27 @@ func TestWriteTellsHowMuchItWroteBeforeItsDeadline(t *testing.T) {
 	_ = w.Close()
 	if got, err := io.Copy(io.Discard, r); got != int64(n) || err != nil {
 		t.Fatalf("%d came, %v; %d were written", got, err, n)
+	}
+}
+
+func TestTryWriteTakesWhatHasRoom(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is Linux that can")
+	}
+	r, w := nonblockingPipe(t)
+	n := w.TryWrite(make([]byte, 1<<20))
+	if n <= 0 || n >= 1<<20 {
+		t.Fatalf("%d of 1 MiB went into a pipe", n)
+	}
+	if more := w.TryWrite([]byte("x")); more != 0 {
+		t.Fatalf("%d bytes went into a full pipe", more)
+	}
+	_ = w.Close()
+	if got, err := io.Copy(io.Discard, r); got != int64(n) || err != nil {
+		t.Fatalf("%d came, %v; %d were written", got, err, n)
+	}
+	if n := w.TryWrite([]byte("x")); n != 0 {
+		t.Fatalf("%d bytes went into a closed pipe", n)
 	}
 }
 

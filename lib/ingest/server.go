@@ -58,7 +58,7 @@ func New(o Options) *Server {
 	s.taking, s.takeNoMore = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
-		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Account: s.account,
+		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Direct: stream.Direct(o.Output), Account: s.account,
 		Warn: func(message, hint string) { o.Warn(message, "hint", hint) },
 	})
 	s.conns.warn = o.Warn

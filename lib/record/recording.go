@@ -104,9 +104,9 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	}
 	r := &Recording{config: c, reader: stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format})}
 	account := c.Ledger.Open(c.Template.String())
-	r.queue = r.newQueue(account)
+	r.queue = r.newQueue(account, nil)
 	if c.Out != nil {
-		r.copies = r.newQueue(c.Ledger.Open("stdout"))
+		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.Direct(c.Out))
 	}
 	if c.Exec != "" {
 		r.hook = &hook{command: c.Exec, output: c.ExecOutput, trouble: c.Trouble}
@@ -151,9 +151,9 @@ func begin(c Config, d disk) (s start) {
 	return s
 }
 
-func (r *Recording) newQueue(a *stream.Account) *stream.Queue {
+func (r *Recording) newQueue(a *stream.Account, direct func([]byte) int) *stream.Queue {
 	return stream.NewQueue(stream.QueueOptions{
-		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Account: a,
+		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Direct: direct, Account: a,
 		Warn: func(message, hint string) { r.config.Log.Warn(message, "hint", hint) },
 	})
 }

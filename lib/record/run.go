@@ -116,7 +116,7 @@ func (r *Recording) read(ctx context.Context) error {
 	for {
 		batch, err := r.reader.Next()
 		r.config.Ledger.AddIn(batch.N)
-		for _, q := range []*stream.Queue{r.queue, r.copies} {
+		for _, q := range []*stream.Queue{r.copies, r.queue} { // the copy is what somebody waits for
 			if q != nil {
 				_ = q.Put(ctx, batch) // an error is that of ctx, and what did not get in will be abandoned
 			}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,10 @@ type QueueOptions struct {
 	Retain bool
 	// MaxParcel is the longest parcel in bytes that a rewritten chunk may make; 0 for any.
 	MaxParcel int
+	// Direct, if it is not nil, writes at once what can be written without waiting, and returns how many bytes that was. Put
+	// calls it in place of a consumer that is idle: Copy, to the same output. Waking another goroutine for each frame of a
+	// camera costs more than the frame. Not with Retain.
+	Direct func(p []byte) int
 	// Account is the ledger entry of the consumer.
 	Account *Account
 	// Warn is told, once, what the user should know of; nil if nobody is.
@@ -50,9 +55,13 @@ type Queue struct {
 	frontNumber uint64 // of that chunk
 	// takenPos and confirmedPos count the bytes of the stream that were taken, and confirmed or lost.
 	takenPos, confirmedPos int64
-	ended, abandoned       bool
-	fate                   Reason // of what comes in after Abandon
-	waiters                []*waiter
+	// idle: the consumer waits in Take, so nothing is in its hands. rest is what Direct has left of a parcel for it.
+	idle             bool
+	rest             Parcel
+	ended, abandoned bool
+	fate             Reason // of what comes in after Abandon
+	waiters          []*waiter
+	watched          <-chan struct{} // of the context whose end wakes the consumer
 
 	// What follows is only used with Live.
 
@@ -93,6 +102,14 @@ func (g *gap) join(next gap) {
 	g.bytes += next.bytes
 }
 
+// Direct returns what QueueOptions.Direct asks for, if w can do that, or nil.
+func Direct(w io.Writer) func(p []byte) int {
+	if t, ok := w.(interface{ TryWrite(p []byte) int }); ok {
+		return t.TryWrite
+	}
+	return nil
+}
+
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
 	return &Queue{o: o, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
@@ -125,16 +142,46 @@ func (q *Queue) Put(ctx context.Context, b Batch) error {
 			return nil // and with it the rest of the batch was counted
 		}
 		q.push(&c)
-		wake(q.ready)
 	}
-	wake(q.ready)
+	q.deliver()
 	q.settle()
 	return nil
 }
 
+// deliver hands what waits to the output, if the consumer is idle and the output takes it at once, or else leaves it to
+// the consumer.
+func (q *Queue) deliver() {
+	if q.o.Direct == nil || !q.idle || q.rest.Data != nil {
+		wake(q.ready)
+		return
+	}
+	for {
+		p, ok := q.next()
+		if !ok {
+			return
+		}
+		n := q.o.Direct(p.Data)
+		if p.begun = n > 0; p.begun {
+			q.o.Account.AddWritten(&p)
+		}
+		if n < len(p.Data) {
+			p.Data = p.Data[n:]
+			q.rest = p
+			wake(q.ready)
+			return
+		}
+		p.Release()
+		q.confirm(p.Pos)
+	}
+}
+
 // waitForRoom waits, with the lock given up meanwhile, until n more bytes may wait, or nothing matters any more.
 func (q *Queue) waitForRoom(ctx context.Context, n int64) error {
-	for q.size > 0 && q.size+n > q.o.Buffer && !q.abandoned {
+	full := func() bool { return q.size > 0 && q.size+n > q.o.Buffer && !q.abandoned }
+	if full() {
+		q.deliver()
+	}
+	for full() {
 		q.mu.Unlock()
 		var err error
 		select {
@@ -193,6 +240,8 @@ func (q *Queue) Abandon(reason Reason) {
 	defer q.mu.Unlock()
 	q.abandoned, q.fate = true, reason
 	q.front = nil
+	q.rest.Release()
+	q.rest = Parcel{}
 	for i := q.head; i < len(q.entries); i++ {
 		q.entries[i].Release()
 	}

@@ -28,6 +28,7 @@ type Parcel struct {
 	Resent bool
 
 	block *block // that Data is in; nil when it is the parcel's own
+	begun bool   // Data is what is left of a parcel that has been counted as written
 }
 
 // Injected is how many bytes of Data are not the stream's.
@@ -46,9 +47,16 @@ func (p *Parcel) Release() {
 func (q *Queue) Take(ctx context.Context) (Parcel, error) {
 	for {
 		q.mu.Lock()
-		p, ok := q.next()
+		p, ok := q.takeRest()
+		if !ok {
+			p, ok = q.next()
+		}
 		over := !ok && (q.abandoned || q.ended)
 		q.settle()
+		q.idle = !ok && !over
+		if q.idle {
+			q.watch(ctx)
+		}
 		q.mu.Unlock()
 		if ok {
 			wake(q.room)
@@ -57,12 +65,33 @@ func (q *Queue) Take(ctx context.Context) (Parcel, error) {
 		if over {
 			return Parcel{}, io.EOF
 		}
-		select {
-		case <-q.ready:
-		case <-ctx.Done():
-			return Parcel{}, ctx.Err()
+		if err := ctx.Err(); err != nil {
+			q.leave()
+			return Parcel{}, err
 		}
+		<-q.ready
 	}
+}
+
+// leave says that nobody waits in Take.
+func (q *Queue) leave() {
+	q.mu.Lock()
+	q.idle = false
+	q.mu.Unlock()
+}
+
+// watch makes the end of ctx wake the consumer. It is watched across calls, so that a call waits for one thing only.
+func (q *Queue) watch(ctx context.Context) {
+	if done := ctx.Done(); done != q.watched {
+		q.watched = done
+		context.AfterFunc(ctx, func() { wake(q.ready) })
+	}
+}
+
+func (q *Queue) takeRest() (Parcel, bool) {
+	p := q.rest
+	q.rest = Parcel{}
+	return p, p.Data != nil
 }
 
 // next takes the next parcel, if there is one.
@@ -152,6 +181,10 @@ func (q *Queue) pop() {
 func (q *Queue) Confirm(pos int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.confirm(pos)
+}
+
+func (q *Queue) confirm(pos int64) {
 	n := min(pos, q.takenPos) - q.confirmedPos
 	if n <= 0 {
 		return
@@ -205,7 +238,9 @@ func Copy(ctx context.Context, q *Queue, w io.Writer) error {
 			return err
 		}
 		_, err = w.Write(p.Data)
-		q.o.Account.AddWritten(&p)
+		if !p.begun {
+			q.o.Account.AddWritten(&p)
+		}
 		p.Release()
 		if err != nil {
 			return err
