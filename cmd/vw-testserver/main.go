@@ -91,8 +91,13 @@ func run(config config) error {
 		defer ticker.Stop()
 		stats = ticker.C
 	}
+	quiet := time.NewTicker(restAfter)
+	defer quiet.Stop()
+	rest := newRest()
 	for {
 		select {
+		case <-quiet.C:
+			rest.tick(server.Stats())
 		case <-stats:
 			now := server.Stats()
 			config.statsLog.Info("stats", "open", now.Open, "connections", now.Connections, "bytes", now.Bytes)

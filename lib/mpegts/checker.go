@@ -64,7 +64,7 @@ const (
 // Checker checks a stream that comes in pieces of any size: packets may be torn across them. It is an io.Writer that
 // never fails. Unlike Scanner, which cuts a stream that it believes, it believes nothing.
 //
-// NewChecker makes one. It holds about 12 KiB, and 32 bytes for each PID of the stream.
+// NewChecker makes one. It holds about 3 KiB, and 32 bytes for each PID of the stream.
 type Checker struct {
 	// MaxPCRInterval is the longest time between two PCRs; DefaultPCRInterval unless it is set before the first Write.
 	// (What ffmpeg writes with a variable bit rate has one PCR for each frame: too few below 10 frames a second.)
@@ -243,8 +243,8 @@ func (c *Checker) lose(n int) {
 
 // resync goes on with what is held, which begins with a packet.
 func (c *Checker) resync() {
-	found := slices.Clone(c.held)
-	c.held = c.held[:0]
+	found := c.held
+	c.held = nil // a torn packet needs less
 	c.synced, c.junk = true, false
 	c.Write(found)
 }
@@ -385,10 +385,10 @@ func (c *Checker) start(pid uint16, p Packet, mark Mark) {
 		return
 	}
 	tables, _ := c.scan.Tables()
-	switch class := c.scan.class[pid]; {
+	switch {
 	case tables == nil:
 		c.started = true
-	case class == classVideo || class == classLead:
+	case pid == c.scan.lead:
 		c.started, c.f.StartsAtKeyframe = true, mark&Access != 0
 	}
 }

@@ -24,12 +24,15 @@ const (
 // random_access_indicator on every audio packet; a program without video is marked at its first stream's PES packets.
 // While no PMT has come, the video PID is learned from the PES headers.
 //
-// The zero value is ready. It holds 8 KiB.
+// The zero value is ready. It holds 1 KiB.
 type Scanner struct {
-	class [PIDs]class
-	pat   assembler
-	maps  []*programMap
-	video StreamType
+	pmts pidSet // those of maps
+	pat  assembler
+	maps []*programMap
+
+	lead       uint16 // the PID that is followed, never one of pmts; 0: none
+	leadsVideo bool   // it carries video; else it is the first stream of a program without
+	video      StreamType
 
 	tables  *Tables
 	next    Counters // expected of the next table; most streams begin with 0
@@ -39,14 +42,12 @@ type Scanner struct {
 // maxPrograms is how many programs are followed at once.
 const maxPrograms = 64
 
-type class uint8
+// pidSet has one bit for each PID: a connection or a file has a Scanner of its own, and is to be small.
+type pidSet [PIDs / 64]uint64
 
-const (
-	classOther class = iota
-	classPMT
-	classVideo
-	classLead // the first stream of a program without video
-)
+func (s *pidSet) has(pid uint16) bool { return s[pid/64]>>(pid%64)&1 != 0 }
+func (s *pidSet) add(pid uint16)      { s[pid/64] |= 1 << (pid % 64) }
+func (s *pidSet) remove(pid uint16)   { s[pid/64] &^= 1 << (pid % 64) }
 
 type programMap struct {
 	assembler
@@ -62,31 +63,26 @@ func (s *Scanner) Tables() (*Tables, Counters) {
 // Packet takes the next packet of the stream.
 func (s *Scanner) Packet(p Packet) Mark {
 	pid := p.PID()
-	switch s.class[pid] {
-	case classVideo:
-		if !p.Start() {
+	if pid == s.lead && pid != PIDPAT {
+		switch {
+		case !p.Start():
 			return 0
-		}
-		if p.RandomAccess() || beginsWithKeyframe(s.video, p.elementary()) {
+		case !s.leadsVideo:
+			return Access
+		case p.RandomAccess() || beginsWithKeyframe(s.video, p.elementary()):
 			return Access | Frame
 		}
 		return Frame
-	case classLead:
-		if p.Start() {
-			return Access
-		}
-		return 0
-	case classPMT:
-		return s.addPMT(pid, p)
 	}
 	switch {
+	case s.pmts.has(pid):
+		return s.addPMT(pid, p)
 	case pid == PIDPAT:
 		return s.addPAT(p)
 	case pid < pidFirstFree || pid == PIDNull:
 		return Table
 	case s.video == streamUnknown && !s.learned && p.isVideoPES():
-		s.learned = true
-		s.class[pid] = classVideo
+		s.lead, s.leadsVideo, s.learned = pid, true, true
 		return s.Packet(p)
 	}
 	return 0
@@ -119,15 +115,18 @@ func (s *Scanner) list(named []uint16) {
 		if i := slices.IndexFunc(s.maps, func(m *programMap) bool { return m.pid == pid }); i >= 0 {
 			maps = append(maps, s.maps[i])
 			s.maps = slices.Delete(s.maps, i, i+1)
-		} else if s.class[pid] != classPMT {
-			s.class[pid] = classPMT
+		} else if !s.pmts.has(pid) {
+			s.pmts.add(pid)
+			if pid == s.lead {
+				s.lead = 0
+			}
 			maps = append(maps, &programMap{pid: pid})
 		}
 	}
 	s.maps = append(maps, s.maps...)
 	for len(s.maps) > maxPrograms {
 		last := len(s.maps) - 1
-		s.class[s.maps[last].pid] = classOther
+		s.pmts.remove(s.maps[last].pid)
 		s.maps = s.maps[:last]
 	}
 }
@@ -183,16 +182,11 @@ func (s *Scanner) settle() {
 	if chosen == nil || len(s.pat.packets) == 0 {
 		return
 	}
-	for pid, c := range s.class {
-		if c == classVideo || c == classLead {
-			s.class[pid] = classOther
-		}
-	}
-	s.video, s.learned = streamUnknown, true
-	if s.class[lead.PID] == classOther && lead.PID >= pidFirstFree {
-		s.class[lead.PID] = classLead
-		if lead.Type.IsVideo() {
-			s.class[lead.PID], s.video = classVideo, lead.Type
+	s.lead, s.leadsVideo, s.video, s.learned = 0, false, streamUnknown, true
+	if lead.PID >= pidFirstFree && !s.pmts.has(lead.PID) {
+		s.lead = lead.PID
+		if s.leadsVideo = lead.Type.IsVideo(); s.leadsVideo {
+			s.video = lead.Type
 		}
 	}
 	s.tables = &Tables{

@@ -33,20 +33,21 @@ type piece struct {
 func (b *block) isFull() bool { return blockSize-b.write < minRoom || b.last == maxPieces }
 
 // backlog is what a connection has received and its sinks have not taken yet: bytes in order, with the time of each
-// read, in at most maxBlocks blocks. One goroutine puts bytes in (reserve, commit, end), another one takes them out
-// (next, done).
+// read, in at most maxBlocks blocks. One goroutine puts bytes in (reserve, commit), another one takes them out (next,
+// done) until there are none: it is started for them, since a stack that waits is much of what a silent connection
+// costs.
 type backlog struct {
 	mu         sync.Mutex
-	changed    sync.Cond
+	room       sync.Cond // signalled when a block has been given back
 	head, tail *block
 	count      int  // blocks held
 	reserved   bool // the free end of tail is being written to
-	ended      bool
+	taken      bool // there is a goroutine that takes them out
 }
 
 func newBacklog() *backlog {
 	b := new(backlog)
-	b.changed.L = &b.mu
+	b.room.L = &b.mu
 	return b
 }
 
@@ -56,7 +57,7 @@ func (b *backlog) reserve() []byte {
 	defer b.mu.Unlock()
 	if b.tail == nil || b.tail.isFull() {
 		for b.count == maxBlocks {
-			b.changed.Wait()
+			b.room.Wait()
 		}
 		fresh := blocks.Get().(*block)
 		if b.tail == nil {
@@ -71,8 +72,9 @@ func (b *backlog) reserve() []byte {
 	return b.tail.data[b.tail.write:]
 }
 
-// commit adds the first n bytes of the reserved room, which were read at that time.
-func (b *backlog) commit(n int, at time.Time) {
+// commit adds the first n bytes of the reserved room, which were read at that time. When it answers true, nobody is
+// there to take them out: the caller has to start somebody.
+func (b *backlog) commit(n int, at time.Time) (start bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reserved = false
@@ -82,28 +84,21 @@ func (b *backlog) commit(n int, at time.Time) {
 		t.last++
 	}
 	b.trim()
-	b.changed.Signal()
+	start = !b.taken && b.head != nil && b.head.read < b.head.write
+	b.taken = b.taken || start
+	return start
 }
 
-// end says that nothing more will come.
-func (b *backlog) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ended = true
-	b.changed.Signal()
-}
-
-// next waits for bytes and returns some that came together, and when; done must follow. It answers nil at the end.
+// next returns bytes that came together, and when; done must follow. When there are none it answers nil, and whoever
+// asked is no longer there to take them out.
 func (b *backlog) next() ([]byte, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.head == nil || b.head.read == b.head.write {
-		if b.ended {
-			return nil, time.Time{}
-		}
-		b.changed.Wait()
-	}
 	h := b.head
+	if h == nil || h.read == h.write {
+		b.taken = false
+		return nil, time.Time{}
+	}
 	return h.data[h.read:h.pieces[h.first].end], h.pieces[h.first].at
 }
 
@@ -117,7 +112,7 @@ func (b *backlog) done(n int) {
 		h.first++
 	}
 	b.trim()
-	b.changed.Signal()
+	b.room.Signal()
 }
 
 // trim gives empty blocks back, but not the one that is being written to. b.mu is held.

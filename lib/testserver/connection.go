@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -33,13 +34,16 @@ const (
 	textReason    = "only binary messages are taken"
 )
 
-// connection is one publisher. It has two goroutines: one that receives, and one that feeds the sinks.
+// connection is one publisher. It has a goroutine that receives, and while there is something for the sinks another one
+// that feeds them.
 type connection struct {
 	server *Server
 	ws     peer
 	result Connection // what is known; complete when run has returned
 
 	backlog *backlog
+	feeding sync.WaitGroup
+	feeder  func()      // feed, made a func once: for each message it would be garbage
 	told    atomic.Bool // the server has sent close code 1001
 
 	// Of the receiving goroutine.
@@ -47,7 +51,7 @@ type connection struct {
 	sizes     sizes
 
 	// Of the goroutine that feeds the sinks, while it runs.
-	hash    hash.Hash
+	hash    hash.Hash // nil: the sinks have not been opened
 	check   *mpegts.Checker
 	jitter  jitter
 	file    *savedFile  // nil: not saved
@@ -62,16 +66,11 @@ type watching struct {
 
 // run receives until the connection has ended and all that came is with the sinks.
 func (c *connection) run() {
-	fed := make(chan struct{})
-	go func() {
-		defer close(fed)
-		c.feed()
-	}()
 	end := c.receive()
 	c.result.Ended = time.Now().UTC()
-	c.backlog.end()
 	c.ws.CloseNow()
-	<-fed
+	c.feeding.Wait()
+	c.endSinks()
 	c.result.Close = end
 	c.result.Intervals, c.result.Sizes = c.intervals.result(), c.sizes.result()
 	c.result.Jitter = c.jitter.result()
@@ -114,7 +113,10 @@ func (c *connection) message(r io.Reader) error {
 		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
 			n = 0 // the part of a frame that a broken connection left is still masked
 		}
-		c.backlog.commit(n, at)
+		if c.backlog.commit(n, at) {
+			c.feeding.Add(1)
+			go c.feeder()
+		}
 		size += int64(n)
 		c.result.Bytes += int64(n)
 		c.server.received(int64(n))
@@ -165,11 +167,10 @@ func (c *connection) goAway(ctx context.Context) {
 	_ = c.ws.Close(ctx, codeGoingAway, endedReason) // receive says how it ended
 }
 
-// feed hands all that comes to the sinks.
+// feed hands what has come to the sinks.
 func (c *connection) feed() {
-	if err := c.open(); err != nil {
-		c.server.fail(err)
-	}
+	defer c.feeding.Done()
+	c.openSinks()
 	for p, at := c.backlog.next(); p != nil; p, at = c.backlog.next() {
 		c.hash.Write(p)
 		c.jitter.now = at
@@ -186,6 +187,11 @@ func (c *connection) feed() {
 		}
 		c.backlog.done(len(p))
 	}
+}
+
+// endSinks tells the sinks that nothing more will come.
+func (c *connection) endSinks() {
+	c.openSinks()
 	c.check.End()
 	for _, w := range c.watches {
 		w.watcher.End()
@@ -197,7 +203,10 @@ func (c *connection) feed() {
 	}
 }
 
-func (c *connection) open() error {
+func (c *connection) openSinks() {
+	if c.hash != nil {
+		return
+	}
 	c.hash = sha256.New()
 	c.check = mpegts.NewChecker()
 	c.check.OnPCR = c.jitter.pcr
@@ -210,9 +219,10 @@ func (c *connection) open() error {
 		}
 	}
 	if c.server.saved == nil {
-		return nil
+		return
 	}
 	var err error
-	c.file, err = c.server.saved.create(c.result.ID, c.result.Path)
-	return err
+	if c.file, err = c.server.saved.create(c.result.ID, c.result.Path); err != nil {
+		c.server.fail(err)
+	}
 }

@@ -40,6 +40,10 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, err
 	return c, nil
 }
 
+// passOn is how much, in bytes, nhooyr's own buffers hold: any control frame. What there is to be read waits in inbound,
+// and what there is to be sent in the socket.
+const passOn = 256
+
 // hijacker puts a socket under the connection that nhooyr takes over.
 type hijacker struct {
 	http.ResponseWriter
@@ -53,8 +57,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.sock = newSocket(conn)
 	tune(h.sock.raw)
-	early, _ := rw.Peek(rw.Reader.Buffered())
-	h.sock.begin(early)
-	rw.Reader.Reset(h.sock)
-	return h.sock, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(h.sock)), nil
+	h.sock.begin(rw.Reader)
+	return h.sock, bufio.NewReadWriter(bufio.NewReaderSize(h.sock, passOn), bufio.NewWriterSize(h.sock, passOn)), nil
 }

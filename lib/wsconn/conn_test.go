@@ -230,7 +230,7 @@ func TestPingFloodCostsNoMemory(t *testing.T) {
 	near, far := net.Pipe() // takes nothing unless far reads
 	defer far.Close()
 	s := newSocket(near)
-	s.begin(nil)
+	s.begin(bufio.NewReader(near))
 	defer s.end()
 	pong := append([]byte{0x80 | opPong, 100}, make([]byte, 100)...)
 	for range 1000 {

@@ -3,8 +3,12 @@ package wsconn
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"io"
 )
+
+// ofRecord is how much, in bytes, is taken at once of what TLS has in memory anyway, a record.
+const ofRecord = 512
 
 // inbound gives nhooyr a control frame only when all of it is there: nhooyr allows 5 s from its header to its end, and
 // ends the connection of a peer whose link stalls in between. Everything else passes as it comes, never more than one
@@ -14,12 +18,17 @@ type inbound struct {
 	left int64 // bytes of the current frame that have not been given yet
 }
 
-// newInbound reads what was received early, then conn.
-func newInbound(early []byte, conn io.Reader) *inbound {
-	if len(early) > 0 {
-		conn = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
+// newInbound reads what r has received early, then conn, and goes on to use r's buffer.
+func newInbound(r *bufio.Reader, conn io.Reader) *inbound {
+	source := conn
+	if early, _ := r.Peek(r.Buffered()); len(early) > 0 {
+		source = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
-	return &inbound{r: bufio.NewReader(conn)}
+	if _, ok := conn.(*tls.Conn); ok {
+		return &inbound{r: bufio.NewReaderSize(source, ofRecord)}
+	}
+	r.Reset(source)
+	return &inbound{r: bufio.NewReaderSize(r, maxControl)} // r itself, unless it is smaller
 }
 
 func (in *inbound) Read(p []byte) (int, error) {

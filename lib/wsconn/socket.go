@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -63,9 +64,9 @@ func newSocket(conn net.Conn) *socket {
 	return s
 }
 
-// begin ends the handshake: from now on there are frames both ways. early is what has been received of them.
-func (s *socket) begin(early []byte) {
-	s.in = newInbound(early, s.Conn)
+// begin ends the handshake, which was read by r: from now on there are frames both ways, and what r holds are the first.
+func (s *socket) begin(r *bufio.Reader) {
+	s.in = newInbound(r, s.Conn)
 	s.absorbing.Store(true)
 }
 

@@ -41,8 +41,7 @@ func (u upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		switch {
 		case resp.StatusCode == http.StatusSwitchingProtocols:
-			early, _ := br.Peek(br.Buffered())
-			u.sock.begin(early)
+			u.sock.begin(br)
 			resp.Body = u.sock
 		case resp.StatusCode < 200: // RFC 9110, 15.2: another one follows
 			continue
