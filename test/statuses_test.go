@@ -211,16 +211,23 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestClosedStdout: a stream that has nowhere to go is an error, not a delivery.
+// TestClosedStdout: a stream, or a report, that has nowhere to go is an error, not a delivery.
 func TestClosedStdout(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		tool(t, "vw-ingest") + " --listen 127.0.0.1:0 >&-",
 		tool(t, "vw-record") + " --tee " + filepath.Join(t.TempDir(), "x.ts") + " < " + sample("mpeg1.ts") + " >&-",
+		tool(t, "vw-testserver") + " --timeout 1ms >&-",
 	} {
 		p := start(t, wiring{}, "bash", "-c", command)
 		p.expect(1)
 		p.find(p.stderr, "error: standard output is closed")
+	}
+	// A report in a file is enough.
+	report := filepath.Join(t.TempDir(), "report.json")
+	start(t, wiring{}, "bash", "-c", tool(t, "vw-testserver")+" --timeout 1ms --report "+report+" >&-").expect(0)
+	if !bytes.Contains(read(t, report), []byte(`"passed":true`)) {
+		t.Errorf("report: %s", read(t, report))
 	}
 }
 

@@ -43,6 +43,11 @@ func main() {
 }
 
 func run(config config) error {
+	if config.report == "" && config.junit == "" {
+		if err := cli.CheckStdout("the report goes there: redirect it to a file, or give --report FILE"); err != nil {
+			return err
+		}
+	}
 	stop := cli.NotifyStop(nil)
 	defer stop.Close()
 	out := newLines(os.Stdout)

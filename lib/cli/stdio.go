@@ -108,21 +108,37 @@ func OpenStdout() (*Output, error) {
 	return out, nil
 }
 
+// CheckStdout refuses a standard output that is closed, for a tool that writes text there: Go's runtime opens /dev/null
+// in its place, which would take everything. (A parent that opens /dev/null for reading and writing looks the same.)
+func CheckStdout(hint string) error {
+	_, access, err := inspect(unix.Stdout)
+	return checkOutput(unix.Stdout, access, err, hint)
+}
+
+// checkOutput judges what inspect has returned.
+func checkOutput(fd, access int, err error, hint string) error {
+	switch {
+	case errors.Is(err, unix.EBADF) || err == nil && access == unix.O_RDWR && isNull(fd):
+		// As with standard input: what the runtime opened would swallow the stream, and all would count as delivered.
+		return WithHint(errors.New("standard output is closed"), hint)
+	case err != nil:
+		return fmt.Errorf("examine standard output: %w", err)
+	case access == unix.O_RDONLY:
+		return WithHint(errors.New("standard output is not open for writing"), hint)
+	}
+	return nil
+}
+
 const outputHint = "pipe it into vw-push or vw-record, or redirect it to a file"
 
 func openOutput(fd int) (*Output, error) {
 	const name = "standard output"
 	mode, access, err := inspect(fd)
-	switch {
-	case errors.Is(err, unix.EBADF) || err == nil && access == unix.O_RDWR && isNull(fd):
-		// As with standard input: what the runtime opened would swallow the stream, and all would count as delivered.
-		return nil, WithHint(errors.New("standard output is closed"), outputHint)
-	case err != nil:
-		return nil, fmt.Errorf("examine %s: %w", name, err)
-	case isTerminal(fd):
+	if err := checkOutput(fd, access, err, outputHint); err != nil {
+		return nil, err
+	}
+	if isTerminal(fd) {
 		return nil, WithHint(errors.New("standard output is a terminal, and a stream is binary"), outputHint)
-	case access == unix.O_RDONLY:
-		return nil, WithHint(errors.New("standard output is not open for writing"), outputHint)
 	}
 	out := &Output{gone: make(chan struct{}), stopWatch: func() {}}
 	if mode&unix.S_IFMT == unix.S_IFIFO {

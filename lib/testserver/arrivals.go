@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,9 +18,6 @@ type arrival struct {
 	bytes      int64
 }
 
-// maxArrivals is how many arrivals wait for the disk, of all connections; 2.5 MiB. Then receiving waits.
-const maxArrivals = 64 << 10
-
 // arrivals writes the arrival of messages to a CSV file, in the order in which they were put, in a goroutine of its
 // own.
 type arrivals struct {
@@ -27,11 +25,16 @@ type arrivals struct {
 	start time.Time
 	fail  func(error)
 	done  chan struct{}
+	moved atomic.Int64 // batches that are in the file
+
+	most     int           // what may be waiting
+	patience time.Duration // with a disk that takes nothing, in the end
 
 	mu      sync.Mutex
-	changed sync.Cond // broadcast when waiting or ended changes
+	changed sync.Cond // signalled when waiting or ended changes
 	waiting []arrival
 	ended   bool
+	lost    bool // more was waiting than may
 }
 
 func openArrivals(name string, start time.Time, fail func(error)) (*arrivals, error) {
@@ -43,30 +46,42 @@ func openArrivals(name string, start time.Time, fail func(error)) (*arrivals, er
 		f.Close()
 		return nil, fmt.Errorf("arrivals: %w", err)
 	}
-	a := &arrivals{file: f, start: start, fail: fail, done: make(chan struct{})}
+	a := &arrivals{file: f, start: start, fail: fail, done: make(chan struct{}),
+		most: maxArrivals, patience: diskPatience}
 	a.changed.L = &a.mu
 	go a.run()
 	return a, nil
 }
 
-// put adds an arrival.
+// put adds an arrival, without waiting for the disk.
 func (a *arrivals) put(m arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.waiting) >= maxArrivals {
-		a.changed.Wait()
+	switch {
+	case a.lost:
+		return
+	case len(a.waiting) == a.most:
+		a.lost = true
+		a.fail(fmt.Errorf("arrivals: the disk is too slow: %d arrivals wait for it", a.most))
+		return
 	}
 	a.waiting = append(a.waiting, m)
-	a.changed.Broadcast()
+	a.changed.Signal()
 }
 
-// close returns when everything is in the file.
+// close returns when everything is in the file, or when there is no sense in waiting.
 func (a *arrivals) close() {
 	a.mu.Lock()
 	a.ended = true
-	a.changed.Broadcast()
+	lost := a.lost
+	a.changed.Signal()
 	a.mu.Unlock()
-	<-a.done
+	if lost {
+		return
+	}
+	if err := awaitDisk(a.done, a.moved.Load, a.patience); err != nil {
+		a.fail(fmt.Errorf("arrivals: %w", err))
+	}
 }
 
 func (a *arrivals) run() {
@@ -95,6 +110,7 @@ func (a *arrivals) run() {
 			check(err)
 		}
 		check(w.Flush())
+		a.moved.Add(1)
 	}
 	check(a.file.Close())
 }
@@ -108,6 +124,5 @@ func (a *arrivals) take(empty []arrival) []arrival {
 	}
 	full := a.waiting
 	a.waiting = empty
-	a.changed.Broadcast()
 	return full
 }

@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -8,7 +9,8 @@ import (
 const (
 	blockSize = 64 << 10 // bytes
 	maxBlocks = 64       // of one connection: 4 MiB
-	maxPieces = 512      // of one block
+	unlimited = math.MaxInt
+	maxPieces = 512 // of one block
 	// minRoom is how many bytes must be free in a block for another read.
 	minRoom = 4 << 10
 )
@@ -33,20 +35,20 @@ type piece struct {
 func (b *block) isFull() bool { return blockSize-b.write < minRoom || b.last == maxPieces }
 
 // backlog is what a connection has received and its sinks have not taken yet: bytes in order, with the time of each
-// read, in at most maxBlocks blocks. One goroutine puts bytes in (reserve, commit), another one takes them out (next,
+// read, in a limited number of blocks. One goroutine puts bytes in (reserve, commit), another one takes them out (next,
 // done) until there are none: it is started for them, since a stack that waits is much of what a silent connection
 // costs.
 type backlog struct {
 	mu         sync.Mutex
 	room       sync.Cond // signalled when a block has been given back
 	head, tail *block
-	count      int  // blocks held
+	max, count int  // blocks that may be held, and are
 	reserved   bool // the free end of tail is being written to
 	taken      bool // there is a goroutine that takes them out
 }
 
-func newBacklog() *backlog {
-	b := new(backlog)
+func newBacklog(max int) *backlog {
+	b := &backlog{max: max}
 	b.room.L = &b.mu
 	return b
 }
@@ -56,7 +58,7 @@ func (b *backlog) reserve() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.tail == nil || b.tail.isFull() {
-		for b.count == maxBlocks {
+		for b.count == b.max {
 			b.room.Wait()
 		}
 		fresh := blocks.Get().(*block)
@@ -80,12 +82,24 @@ func (b *backlog) commit(n int, at time.Time) (start bool) {
 	b.reserved = false
 	if t := b.tail; n > 0 {
 		t.write += n
-		t.pieces[t.last] = piece{t.write, at}
-		t.last++
+		if t.last == t.first || t.pieces[t.last-1].at != at {
+			t.last++
+		}
+		t.pieces[t.last-1] = piece{t.write, at}
 	}
 	b.trim()
 	start = !b.taken && b.head != nil && b.head.read < b.head.write
 	b.taken = b.taken || start
+	return start
+}
+
+// put adds bytes whose time does not matter, and answers as commit does.
+func (b *backlog) put(p []byte) (start bool) {
+	for len(p) > 0 {
+		n := copy(b.reserve(), p)
+		start = b.commit(n, time.Time{}) || start
+		p = p[n:]
+	}
 	return start
 }
 

@@ -12,7 +12,7 @@ import (
 func TestBacklog(t *testing.T) {
 	data := make([]byte, 20<<20)
 	rand.Read(data)
-	b := newBacklog()
+	b := newBacklog(maxBlocks)
 	origin := time.Now()
 	var got []byte
 	var last time.Time
@@ -55,7 +55,7 @@ func TestBacklog(t *testing.T) {
 
 // TestBacklogIsBounded: a writer gets no more than maxBlocks ahead.
 func TestBacklogIsBounded(t *testing.T) {
-	b := newBacklog()
+	b := newBacklog(maxBlocks)
 	for range maxBlocks {
 		b.commit(len(b.reserve()), time.Time{})
 	}
@@ -80,11 +80,11 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // TestBacklogOfSmallMessages: a block takes no more pieces than it has room for.
 func TestBacklogOfSmallMessages(t *testing.T) {
-	b := newBacklog()
+	b := newBacklog(maxBlocks)
 	const n = 3*maxPieces + 1
-	for range n {
+	for i := range n {
 		b.reserve()[0] = 'x'
-		b.commit(1, time.Now())
+		b.commit(1, time.Unix(int64(i), 0))
 	}
 	if b.count != 4 {
 		t.Errorf("%d blocks", b.count)

@@ -179,11 +179,7 @@ func (c *connection) feed() {
 			w.watcher.Write(p)
 		}
 		if c.file != nil {
-			if err := c.file.write(p); err != nil {
-				c.server.fail(err)
-				c.file.abandon()
-				c.file = nil
-			}
+			c.file.put(p)
 		}
 		c.backlog.done(len(p))
 	}
@@ -197,9 +193,7 @@ func (c *connection) endSinks() {
 		w.watcher.End()
 	}
 	if c.file != nil {
-		if err := c.file.close(); err != nil {
-			c.server.fail(err)
-		}
+		c.file.close()
 	}
 }
 
@@ -218,11 +212,7 @@ func (c *connection) openSinks() {
 			c.watches = append(c.watches, &watching{i, w})
 		}
 	}
-	if c.server.saved == nil {
-		return
-	}
-	var err error
-	if c.file, err = c.server.saved.create(c.result.ID, c.result.Path); err != nil {
-		c.server.fail(err)
+	if c.server.saved != nil {
+		c.file = c.server.saved.create(c.result.ID, c.result.Path)
 	}
 }

@@ -157,7 +157,7 @@ func requestPath(r *http.Request) string {
 
 // begin takes a new connection in.
 func (s *Server) begin(ws peer, path string, r *http.Request) *connection {
-	c := &connection{server: s, ws: ws, backlog: newBacklog()}
+	c := &connection{server: s, ws: ws, backlog: newBacklog(maxBlocks)}
 	c.feeder = c.feed
 	c.result.header = r.Header
 	c.result.header.Set("Host", r.Host) // net/http keeps it apart

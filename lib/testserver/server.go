@@ -131,7 +131,7 @@ func (s *Server) start() (err error) {
 		s.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	}
 	if s.options.Save != "" {
-		if s.saved, err = openSaved(s.options.Save); err != nil {
+		if s.saved, err = openSaved(s.options.Save, s.fail); err != nil {
 			return err
 		}
 	}
