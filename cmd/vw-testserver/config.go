@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
@@ -91,6 +92,9 @@ func readConfig(c *ucli.Context) (config, error) {
 	case c.IsSet("tls-ca") && !c.Bool("tls"):
 		return config{}, cli.Usagef("--tls-ca without --tls")
 	}
+	if err := checkFiles(c); err != nil {
+		return config{}, err
+	}
 	expectations, err := readExpectations(c)
 	if err != nil {
 		return config{}, err
@@ -127,4 +131,23 @@ func readConfig(c *ucli.Context) (config, error) {
 		junit:     c.String("junit"),
 		announce:  c.String("announce"),
 	}, nil
+}
+
+// checkFiles refuses to write two things to one file: one of them would be lost.
+func checkFiles(c *ucli.Context) error {
+	flags := map[string]string{}
+	for _, flag := range []string{"report", "junit", "announce", "tls-ca", "arrivals"} {
+		if c.String(flag) == "" {
+			continue
+		}
+		path, err := filepath.Abs(c.String(flag))
+		if err != nil {
+			return err
+		}
+		if other := flags[path]; other != "" {
+			return cli.Usagef("--%s and --%s name the same file", other, flag)
+		}
+		flags[path] = flag
+	}
+	return nil
 }

@@ -85,9 +85,10 @@ func run(config config) error {
 		return err
 	}
 
-	ended := make(chan error, 1)
+	over, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		report, err := server.Wait(stop.Soft())
+		over <- struct{}{} // nothing is printed behind the report
 		ended <- conclude(config, report, err, out)
 	}()
 	var stats <-chan time.Time
@@ -106,6 +107,8 @@ func run(config config) error {
 		case <-stats:
 			now := server.Stats()
 			config.statsLog.Info("stats", "open", now.Open, "connections", now.Connections, "bytes", now.Bytes)
+		case <-over:
+			stats = nil
 		case err := <-ended:
 			return err
 		case <-out.failed:

@@ -256,3 +256,20 @@ func TestFault(t *testing.T) {
 	}
 	tl.end(0)
 }
+
+// TestNothingBehindTheReport: not on standard error either, whatever is printed there again and again.
+func TestNothingBehindTheReport(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		cmd := exec.CommandContext(testContext(t), self, "--timeout", "20ms", "--stats", "1us")
+		cmd.Env = append(os.Environ(), asTool+"=1")
+		out, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if last := lines[len(lines)-1]; err != nil || !strings.Contains(last, `"event":"report"`) || len(lines) < 3 {
+			t.Fatalf("%v, the last of %d lines: %s", err, len(lines), last)
+		}
+	}
+}

@@ -122,3 +122,18 @@ func TestSlowArrivals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSaveReadOnly: a folder that takes nothing is noticed before anybody is told that the server listens.
+func TestSaveReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("SKIPPED: no file system of its own: %v", err)
+	}
+	defer syscall.Unmount(dir, 0)
+	if s, err := New(Options{Save: dir}); err == nil || !strings.Contains(err.Error(), "read-only") {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("New: %v", err)
+	}
+}

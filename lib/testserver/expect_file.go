@@ -13,10 +13,7 @@ import (
 // ExpectFile expects each connection with the path ("": any) to carry the bytes of the file. It is compared while they
 // come, so that the verdict can say where they part.
 func ExpectFile(path, name string) (Expectation, error) {
-	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", name)
-	}
+	err := checkRegular(name)
 	if err == nil {
 		var f *os.File
 		if f, err = os.Open(name); err == nil {
@@ -29,6 +26,15 @@ func ExpectFile(path, name string) (Expectation, error) {
 	return &each{"file", path, func() Watcher { return newComparer(name) }, func(s Seen) string {
 		return s.Watcher.(*comparer).wrong
 	}}, nil
+}
+
+// checkRegular refuses what is no file, and may have no end.
+func checkRegular(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", name)
+	}
+	return err
 }
 
 // comparer compares what comes with a file.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // savedFolder is where connections are saved. A file cannot get outside of it, whatever a path is.
@@ -25,6 +27,9 @@ type savedFolder struct {
 func openSaved(name string, fail func(error)) (*savedFolder, error) {
 	if err := os.MkdirAll(name, 0o755); err != nil {
 		return nil, fmt.Errorf("save: %w", err)
+	}
+	if err := unix.Access(name, unix.W_OK|unix.X_OK); err != nil {
+		return nil, fmt.Errorf("save to %s: %w", name, err)
 	}
 	root, err := os.OpenRoot(name)
 	if err != nil {

@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 )
 
 // ofRecord is how much, in bytes, is taken at once of what TLS has in memory anyway, a record.
 const ofRecord = 512
+
+// errLength: RFC 6455, 5.2.
+var errLength = errors.New("a frame's length has its most significant bit set")
 
 // inbound gives nhooyr a control frame only when all of it is there: nhooyr allows 5 s from its header to its end, and
 // ends the connection of a peer whose link stalls in between. Everything else passes as it comes, never more than one
@@ -56,8 +60,7 @@ func (in *inbound) next() error {
 	}
 	op, size := frameSize(head)
 	if size < int64(len(head)) {
-		// A length beyond 63 bits. nhooyr sees it in the header, and refuses it.
-		size = int64(len(head))
+		return errLength // nhooyr would refuse it without telling the peer
 	}
 	in.left = size
 	if op >= opClose && size <= maxControl {

@@ -81,6 +81,9 @@ func (c *Conn) readFailed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return c.fail(fmt.Errorf("read message: %w", context.Cause(ctx)))
 	}
+	if errors.Is(err, errLength) {
+		c.sock.sendClose(closeFrame(1002, errLength.Error(), c.client))
+	}
 	return c.fail(readError(err))
 }
 
