@@ -68,7 +68,7 @@ func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
 		Token: cfg.token, Publishers: cfg.publishers, Once: cfg.once,
 		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
 		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
-		Ledger: p.Ledger, Log: p.Log, Warn: p.Trouble.Warner("vw-ingest"),
+		Ledger: p.Ledger, Log: p.Trouble.By("vw-ingest"),
 	}
 	if cfg.pull != "" {
 		o.Pull = cfg.source()

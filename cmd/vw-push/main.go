@@ -76,8 +76,7 @@ func run(c *ucli.Context) error {
 		}
 		options.Linger, options.Format = p.Linger, p.Format
 		options.Live, options.Buffer, options.MaxAge = p.Live, p.Buffer, p.MaxAge
-		options.Ledger = p.Ledger
-		options.Log = logger{p.Log, p.Trouble, new(sync.Map)}
+		options.Ledger, options.Log = p.Ledger, p.Trouble
 		pusher, err := push.New(options)
 		if err != nil {
 			return err
@@ -199,39 +198,6 @@ func readHeader(lines []string, file string) (http.Header, error) {
 		}
 	}
 	return header, nil
-}
-
-// logger says what is said often once a second at most, for each destination. That a connection is back it says only when
-// it has said that there was none.
-type logger struct {
-	*slog.Logger
-	trouble *cli.Limiter
-	told    *sync.Map // by destination: whether the last line about it was of trouble
-}
-
-func (l logger) Warn(msg string, args ...any) {
-	to := destinationOf(args)
-	if l.trouble.Warned(msg+" "+to, msg, args...) {
-		l.told.Store(to, true)
-	}
-}
-
-func (l logger) Info(msg string, args ...any) {
-	to := destinationOf(args)
-	if msg != push.Connected {
-		l.told.Delete(to) // a destination that was added, or removed and may be added again
-	} else if trouble, known := l.told.Swap(to, false); known && !trouble.(bool) {
-		return
-	}
-	l.Logger.Info(msg, args...)
-}
-
-// destinationOf is what is logged of a destination, "" if it is about none.
-func destinationOf(args []any) string {
-	if len(args) < 2 || args[0] != "to" {
-		return ""
-	}
-	return fmt.Sprint(args[1])
 }
 
 // statsLine shows the rate of the input since the last line, and for each destination the rate at which it has confirmed,

@@ -15,7 +15,7 @@ import (
 type Pipe struct {
 	Common
 	Log     *slog.Logger
-	Trouble *Limiter // for what may be said very often
+	Trouble *Limiter // for what may happen very often
 	Ledger  *stream.Ledger
 	Stop    *Stop
 
@@ -38,7 +38,6 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	}
 	defer p.Stop.Close()
 	p.Trouble = NewLimiter(p.Log)
-	defer p.Trouble.Flush()
 	keeper, err := Keep(KeepOptions{
 		Ledger: p.Ledger, File: common.Ledger,
 		Stats: common.Stats, StatsLine: p.statsLine,
@@ -50,6 +49,7 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	defer func() {
 		// A disk that hangs must not keep the tool from ending.
 		err = errors.Join(err, keeper.Close(max(common.Linger, time.Second)))
+		p.Trouble.Flush()
 		if n := p.Ledger.Snapshot(true).Dropped(); n > 0 {
 			p.Log.Warn("not everything was delivered", "dropped", n)
 			err = errors.Join(err, WithStatus(nil, ExitDropped))

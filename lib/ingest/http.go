@@ -39,7 +39,7 @@ func (s *Server) servePublisher(w http.ResponseWriter, r *http.Request) {
 	refusal := s.check(r)
 	conn, already, err := hijack(w)
 	if err != nil {
-		s.o.Warn("connection not taken over", "remote", r.RemoteAddr, "err", err)
+		s.o.Log.Warn("connection not taken over", "remote", r.RemoteAddr, "err", err)
 		http.Error(w, unsupportedProto.text, unsupportedProto.status)
 		return
 	}
@@ -88,7 +88,7 @@ func (s *Server) refuse(conn net.Conn, r *http.Request, a answer) {
 	if a.status == http.StatusUnauthorized {
 		path = "…" // it may be a token with a slip in it
 	}
-	s.o.Warn("refused", "remote", r.RemoteAddr, "path", path, "status", a.status, "reason", a.text)
+	s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", path, "status", a.status, "reason", a.text)
 	cut(conn, a, s.over.Done())
 }
 

@@ -163,7 +163,6 @@ func start(t *testing.T, o Options, change ...func(*rig)) *rig {
 	}
 	o.Output, o.Ledger = r.out, r.ledger
 	o.Log = slog.New(slog.NewTextHandler(r.log, nil))
-	o.Warn = o.Log.Warn
 	if o.Buffer == 0 {
 		o.Buffer = 1 << 20
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"time"
 
@@ -47,7 +46,7 @@ type Output interface {
 // ErrOutputGone says that the reader of the output has gone.
 var ErrOutputGone = errors.New("the reader of the output has gone")
 
-// Options say what a Server does. Listener or Pull, and Output, Ledger, Log and Warn must be there.
+// Options say what a Server does. Listener or Pull, and Output, Ledger and Log must be there.
 type Options struct {
 	// Listener is TCP, or TLS over it. Run closes it.
 	Listener net.Listener
@@ -78,7 +77,13 @@ type Options struct {
 	// Linger is how long delivering may take at the end.
 	Linger time.Duration
 
-	Log *slog.Logger
-	// Warn tells of trouble that strangers can cause as often as they like. It may leave out what it has said before.
-	Warn func(msg string, args ...any)
+	Log Log
+}
+
+// Log takes what a user should know. Publishers and strangers can cause it as often as they like: of lines with the
+// same message it may leave out all but the last. Its methods are those of slog.Logger.
+type Log interface {
+	Info(msg string, args ...any)
+	Warn(msg string, args ...any)
+	Error(msg string, args ...any)
 }

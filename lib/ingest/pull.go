@@ -43,7 +43,7 @@ func (s *Server) pull() {
 		wait := pause/2 + rand.N(pause/2+1) // many that lost the same server do not come back all at once
 		pause = min(2*pause, src.MaxPause)
 		if err != nil {
-			s.o.Warn("no connection", "to", src.Name, "err", err, "again_in", wait.Round(time.Millisecond))
+			s.o.Log.Warn("no connection", "to", src.Name, "err", err, "again_in", wait.Round(time.Millisecond))
 		}
 		select {
 		case <-time.After(wait):

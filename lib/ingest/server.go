@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -59,9 +58,9 @@ func New(o Options) *Server {
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
 		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Direct: stream.Direct(o.Output), Account: s.account,
-		Warn: func(message, hint string) { o.Warn(message, "hint", hint) },
+		Warn: func(message, hint string) { o.Log.Warn(message, "hint", hint) },
 	})
-	s.conns.warn = o.Warn
+	s.conns.warn = o.Log.Warn
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true) // a connection of HTTP/2 cannot be taken over
 	s.http = http.Server{
@@ -116,7 +115,7 @@ func (s *Server) Run(soft, hard context.Context) error {
 func (s *Server) write() {
 	var out io.Writer = s.o.Output
 	if s.o.Live {
-		out = &patientOutput{Writer: out, pause: s.pause, over: s.over.Done(), warn: s.o.Warn}
+		out = &patientOutput{Writer: out, pause: s.pause, over: s.over.Done(), warn: s.o.Log.Warn}
 	}
 	if err := stream.Copy(s.over, s.queue, out); err != nil {
 		s.finish(outputError(err))
@@ -183,9 +182,9 @@ type httpLog struct{ s *Server }
 func (l httpLog) Write(p []byte) (int, error) {
 	text := strings.TrimSpace(string(p))
 	if strings.HasPrefix(text, "http: panic") {
-		l.s.o.Log.LogAttrs(context.Background(), slog.LevelError, "a request was ended by a fault in this program", slog.String("err", text))
+		l.s.o.Log.Error("a request was ended by a fault in this program", "err", text)
 	} else {
-		l.s.o.Warn("connection failed", "err", text)
+		l.s.o.Log.Warn("connection failed", "err", text)
 	}
 	return len(p), nil
 }

@@ -58,7 +58,7 @@ func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	conn, err := wsconn.Accept(w, r, wsconn.AcceptOptions{})
 	if err != nil {
 		s.release(p, false)
-		s.o.Warn("refused", "remote", r.RemoteAddr, "path", p.path, "reason", err)
+		s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", p.path, "reason", err)
 		return
 	}
 	defer s.conns.leave()

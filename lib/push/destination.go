@@ -30,6 +30,7 @@ type destination struct {
 	cancel  context.CancelCauseFunc
 
 	down outage // for the goroutine that runs
+	news news
 
 	connected atomic.Bool
 	roundTrip atomic.Int64 // of the last ping, in ns
@@ -38,6 +39,7 @@ type destination struct {
 func newDestination(url string, o *Options) *destination {
 	d := &destination{url: url, name: wsconn.Redact(url), o: o}
 	d.account = o.Ledger.Open(d.name)
+	d.news.to, d.news.key, d.news.log = d.name, url, o.Log
 	d.queue = stream.NewQueue(stream.QueueOptions{
 		Live:      o.Live,
 		Buffer:    o.Buffer,
@@ -45,7 +47,7 @@ func newDestination(url string, o *Options) *destination {
 		Retain:    !o.Live,
 		MaxParcel: o.MaxMessage,
 		Account:   d.account,
-		Warn:      func(message, hint string) { o.Log.Warn(message, "to", d.name, "hint", hint) },
+		Warn:      func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
 	})
 	return d
 }
@@ -77,7 +79,7 @@ func (d *destination) run(ctx context.Context) error {
 		if !again {
 			return fmt.Errorf("%w after %v: %w", ErrGaveUp, d.o.GiveUpAfter, err)
 		}
-		d.say(err, wait)
+		d.news.lost(err, wait)
 		sleep(ctx, wait)
 	}
 	return nil
@@ -101,8 +103,7 @@ func (d *destination) connection(ctx context.Context, pause *backoff) error {
 	now := time.Now()
 	d.account.AddConnects()
 	d.connected.Store(true)
-	d.o.Log.Info(Connected, "to", d.name, "after", now.Sub(d.down.since).Round(time.Millisecond),
-		"dropped", d.account.Counts().Dropped.Sum()-d.down.dropped)
+	d.news.connected(now.Sub(d.down.since), d.account.Counts().Dropped.Sum()-d.down.dropped)
 	err = newSession(d, conn).run(ctx)
 	d.connected.Store(false)
 	if err != nil {
@@ -129,20 +130,6 @@ func (d *destination) dial(ctx context.Context) (*wsconn.Conn, error) {
 		Proxy:       d.o.Proxy,
 		Timeout:     d.o.DialTimeout,
 	})
-}
-
-// say tells why there is no connection, and what can be done.
-func (d *destination) say(err error, wait time.Duration) {
-	msg := "connection lost"
-	var dial *dialError
-	if errors.As(err, &dial) {
-		msg = "no connection"
-	}
-	args := []any{"to", d.name, "err", err, "again_in", wait.Round(time.Millisecond)}
-	if h := Hint(err); h != "" {
-		args = append(args, "hint", h)
-	}
-	d.o.Log.Warn(msg, args...)
 }
 
 // permanent reports whether trying again soon is of no use. It is still tried again: tokens and relays get repaired.

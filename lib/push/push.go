@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -53,15 +54,13 @@ type Options struct {
 	Log    Log
 }
 
-// Connected is what the log is told when a connection has been made.
-const Connected = "connected"
-
-// Log takes what a user should know. Its methods are those of slog.Logger; where it is about a destination, the first key
-// is "to" and has its name.
+// Log takes what a user should know. Of lines with one key it may leave out all but the last. Keys may have secrets in
+// them, and are not shown.
 type Log interface {
-	Info(msg string, args ...any)
-	Warn(msg string, args ...any)
-	Error(msg string, args ...any)
+	Info(key, msg string, args ...any)
+	Warn(key, msg string, args ...any)
+	// Tell calls line when it can be told, now or later; once, however often Tell was called with the key meanwhile.
+	Tell(key string, line func() (level slog.Level, msg string, args []any))
 }
 
 // ErrGaveUp says that a destination was out of reach for too long.
@@ -118,7 +117,7 @@ func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	case hard.Err() != nil:
 		return context.Cause(hard)
 	case err == nil && context.Cause(ctx) == errEnough:
-		p.o.Log.Warn("no time left to deliver all that was read", "linger", p.o.Linger)
+		p.o.Log.Warn("end", "no time left to deliver all that was read", "linger", p.o.Linger)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -170,9 +171,12 @@ func (l *logs) add(msg string, args []any) {
 	l.mu.Unlock()
 }
 
-func (l *logs) Info(msg string, args ...any)  { l.add(msg, args) }
-func (l *logs) Warn(msg string, args ...any)  { l.add(msg, args) }
-func (l *logs) Error(msg string, args ...any) { l.add(msg, args) }
+func (l *logs) Info(_, msg string, args ...any) { l.add(msg, args) }
+func (l *logs) Warn(_, msg string, args ...any) { l.add(msg, args) }
+func (l *logs) Tell(_ string, line func() (slog.Level, string, []any)) {
+	_, msg, args := line()
+	l.add(msg, args)
+}
 
 // values returns what the lines of one kind have for a key.
 func (l *logs) values(msg, key string) (all []any) {

@@ -252,7 +252,7 @@ func (s *session) watch(ctx context.Context) error {
 	defer tick.Stop()
 	var moved uint64
 	var last time.Duration // when something moved, after start
-	slow := slowness{log: s.d.o.Log, to: s.d.name}
+	slow := slowness{tell: s.d.news.slow}
 	for {
 		select {
 		case <-s.conn.Done():
@@ -275,8 +275,7 @@ func (s *session) watch(ctx context.Context) error {
 
 // slowness tells when a connection drops what it has no time or room for.
 type slowness struct {
-	log     Log
-	to      string
+	tell    func(dropped, held int64)
 	looked  bool
 	dropped int64 // when it looked last
 }
@@ -285,7 +284,7 @@ type slowness struct {
 func (s *slowness) look(c stream.Counts) {
 	dropped := c.Dropped.Age + c.Dropped.Full
 	if s.looked && dropped > s.dropped {
-		s.log.Warn("the link is slower than the stream", "to", s.to, "dropped", dropped-s.dropped, "held", c.Held)
+		s.tell(dropped-s.dropped, c.Held)
 	}
 	s.looked, s.dropped = true, dropped
 }
@@ -305,7 +304,8 @@ func (s *session) end(parent context.Context, err error) {
 		ctx, cancel := context.WithTimeout(parent, closeTimeout)
 		defer cancel()
 		if err := s.conn.Close(ctx, closeNormal, ""); err != nil {
-			s.d.o.Log.Warn("all was confirmed, but the connection did not close in order", "to", s.d.name, "err", err)
+			s.d.o.Log.Warn("close "+s.d.url, "all was confirmed, but the connection did not close in order",
+				"to", s.d.name, "err", err)
 		}
 	case parent.Err() != nil:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), farewell)

@@ -9,8 +9,8 @@ import (
 
 // TestSlowness: a link is called slow for what it had no time for, not for what a lost connection has cost.
 func TestSlowness(t *testing.T) {
-	l := new(logs)
-	s := slowness{log: l, to: "x"}
+	var told []int64
+	s := slowness{tell: func(dropped, _ int64) { told = append(told, dropped) }}
 	for _, d := range []stream.Dropped{
 		{Age: 100},                                   // of the outage before
 		{Age: 100, Resync: 10, Lost: 10},             // of the reconnection
@@ -20,7 +20,7 @@ func TestSlowness(t *testing.T) {
 	} {
 		s.look(stream.Counts{Dropped: d})
 	}
-	if got := fmt.Sprint(l.values("the link is slower than the stream", "dropped")); got != "[31 2]" {
+	if got := fmt.Sprint(told); got != "[31 2]" {
 		t.Errorf("what was told is %s", got)
 	}
 }

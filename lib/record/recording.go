@@ -57,7 +57,7 @@ type Output interface {
 	Gone() <-chan struct{}
 }
 
-// Trouble logs what may happen again and again, at most once a second for each key.
+// Trouble logs what may happen again and again. Of lines with one key it may leave out all but the last.
 type Trouble interface {
 	Warn(key, msg string, args ...any)
 }

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// limitInterval is the least time between two lines of a Limiter.
+const limitInterval = time.Second
+
+// Limiter logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in all, so that
+// a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held until its turn,
+// the last line for each key: the latest state of everything is told in the end. Such a line says how many others it
+// stands for ("left_out"), and how old it is ("ago"). Keys are few: kinds of trouble, or those for each destination. A
+// Limiter is safe for concurrent use.
+type Limiter struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	free  time.Time   // when the next line may be told
+	held  []*heldLine // what waits for that, in the order in which it is told; one for each key
+	timer *time.Timer // tells it; nil when nothing is held
+}
+
+// heldLine is the last line for a key, and stands for those before it.
+type heldLine struct {
+	key     string
+	line    Line
+	at      time.Time
+	leftOut int
+}
+
+// Line is a line of a log, made when it is told. It must not call the Limiter.
+type Line = func() (level slog.Level, msg string, args []any)
+
+// NewLimiter limits what is logged to log.
+func NewLimiter(log *slog.Logger) *Limiter { return &Limiter{log: log} }
+
+// Info says how things are.
+func (l *Limiter) Info(key, msg string, args ...any) {
+	l.Tell(key, plainLine(slog.LevelInfo, msg, args))
+}
+
+// Warn says what is wrong.
+func (l *Limiter) Warn(key, msg string, args ...any) {
+	l.Tell(key, plainLine(slog.LevelWarn, msg, args))
+}
+
+// Error says what failed.
+func (l *Limiter) Error(key, msg string, args ...any) {
+	l.Tell(key, plainLine(slog.LevelError, msg, args))
+}
+
+func plainLine(level slog.Level, msg string, args []any) Line {
+	return func() (slog.Level, string, []any) { return level, msg, args }
+}
+
+// Tell logs the line now or later. It takes the place, and the turn, of one that waits with the same key.
+func (l *Limiter) Tell(key string, line Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if i := slices.IndexFunc(l.held, func(h *heldLine) bool { return h.key == key }); i >= 0 {
+		h := l.held[i]
+		h.line, h.at = line, now
+		h.leftOut++
+		return
+	}
+	h := &heldLine{key: key, line: line, at: now}
+	if len(l.held) == 0 && !now.Before(l.free) {
+		l.tell(h)
+		return
+	}
+	l.held = append(l.held, h)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(l.free.Sub(now), l.next)
+	}
+}
+
+// next tells the line whose turn it is.
+func (l *Limiter) next() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.held) > 0 && !time.Now().Before(l.free) {
+		h := l.held[0]
+		l.held = l.held[1:]
+		l.tell(h)
+	}
+	l.timer = nil
+	if len(l.held) > 0 {
+		l.timer = time.AfterFunc(time.Until(l.free), l.next)
+	}
+}
+
+// tell logs h; l.mu is held. What the logger does not let through takes no other line's place.
+func (l *Limiter) tell(h *heldLine) {
+	level, msg, args := h.line()
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	args = slices.Clip(args)
+	if h.leftOut > 0 {
+		args = append(args, "left_out", h.leftOut)
+	}
+	if ago := time.Since(h.at).Round(10 * time.Millisecond); ago > 0 {
+		args = append(args, "ago", ago)
+	}
+	l.log.Log(context.Background(), level, msg, args...)
+	l.free = time.Now().Add(limitInterval)
+}
+
+// Flush tells all that is held, at once. Call it at the end.
+func (l *Limiter) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.held {
+		l.tell(h)
+	}
+	l.held = nil
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+// By is the Limiter as a log: the key of a line is its message, with the source.
+func (l *Limiter) By(source string) Source { return Source{l, source} }
+
+// Source is what has lines for a Limiter; see By.
+type Source struct {
+	limiter *Limiter
+	name    string
+}
+
+// Info says how things are.
+func (s Source) Info(msg string, args ...any) { s.limiter.Info(s.key(msg), msg, args...) }
+
+// Warn says what is wrong.
+func (s Source) Warn(msg string, args ...any) { s.limiter.Warn(s.key(msg), msg, args...) }
+
+// Error says what failed.
+func (s Source) Error(msg string, args ...any) { s.limiter.Error(s.key(msg), msg, args...) }
+
+func (s Source) key(msg string) string { return s.name + "\x00" + msg }

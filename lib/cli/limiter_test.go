@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// plainLogger logs level, message and attributes only.
+func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told then.
+func limited(t *testing.T, level slog.Level, test func(l *Limiter, expect func(after time.Duration, want string))) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		l := NewLimiter(plainLogger(&b, level))
+		test(l, func(after time.Duration, want string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if b.String() != want {
+				t.Errorf("told:\n%swant:\n%s", b.String(), want)
+			}
+			b.Reset()
+		})
+	})
+}
+
+func TestLimiter(t *testing.T) {
+	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+		l.Warn("a", "trouble", "n", 1)
+		expect(0, "level=WARN msg=trouble n=1\n")
+		l.Warn("a", "trouble", "n", 2)
+		expect(limitInterval/2, "")
+		l.Info("a", "no trouble", "n", 3)
+		l.Error("b", "other")
+		expect(limitInterval/2-1, "")
+		expect(1, "level=INFO msg=\"no trouble\" n=3 left_out=1 ago=500ms\n")
+		l.Warn("a", "trouble", "n", 4) // behind b, which waits
+		expect(limitInterval, "level=ERROR msg=other ago=1.5s\n")
+		expect(limitInterval, "level=WARN msg=trouble n=4 ago=2s\n")
+		expect(10*limitInterval, "")
+		l.Warn("a", "trouble", "n", 5)
+		expect(0, "level=WARN msg=trouble n=5\n")
+	})
+}
+
+// TestLimiterUnderStress: however many lines there are of however many things, one a second is told, each thing has its
+// turn, and none of them is lost count of.
+func TestLimiterUnderStress(t *testing.T) {
+	const things, each = 20, 500
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		l := NewLimiter(plainLogger(&b, slog.LevelInfo))
+		began := time.Now()
+		for range each {
+			for n := range things {
+				l.Warn(fmt.Sprint(n), "trouble", "with", n)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		l.mu.Lock()
+		if lines, most := strings.Count(b.String(), "\n"), 1+int(time.Since(began)/limitInterval); lines > most {
+			t.Errorf("%d lines in %v", lines, time.Since(began))
+		}
+		l.mu.Unlock()
+		time.Sleep(things * limitInterval)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		told := make(map[int]int)
+		for line := range strings.Lines(b.String()) {
+			var with, more int
+			if n, _ := fmt.Sscanf(line, "level=WARN msg=trouble with=%d left_out=%d", &with, &more); n == 0 {
+				t.Fatal(line)
+			}
+			told[with] += 1 + more
+		}
+		for n := range things {
+			if told[n] != each {
+				t.Errorf("of %d, %d of %d lines are accounted for", n, told[n], each)
+			}
+		}
+	})
+}
+
+// TestLimiterMakesLinesWhenTheyAreTold, not before: what a line sums up may have grown while it waited.
+func TestLimiterMakesLinesWhenTheyAreTold(t *testing.T) {
+	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+		sum := 0
+		line := func() (slog.Level, string, []any) { return slog.LevelInfo, "so far", []any{"sum", sum} }
+		l.Tell("a", line)
+		expect(0, "level=INFO msg=\"so far\" sum=0\n")
+		for range 3 {
+			sum++
+			l.Tell("a", line)
+		}
+		expect(limitInterval, "level=INFO msg=\"so far\" sum=3 left_out=2 ago=1s\n")
+	})
+}
+
+// TestQuietLimiter: what is not logged does not keep what is from being told.
+func TestQuietLimiter(t *testing.T) {
+	limited(t, slog.LevelError, func(l *Limiter, expect func(time.Duration, string)) {
+		l.Warn("a", "trouble")
+		l.Error("b", "failure")
+		l.Warn("a", "trouble")
+		l.Error("c", "another")
+		expect(0, "level=ERROR msg=failure\n")
+		expect(limitInterval, "level=ERROR msg=another ago=1s\n")
+	})
+}
+
+func TestLimiterFlush(t *testing.T) {
+	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+		for n := range 3 {
+			l.Warn("a", "trouble", "n", n)
+			l.Warn("b", "other", "n", n)
+		}
+		expect(0, "level=WARN msg=trouble n=0\n")
+		l.Flush()
+		expect(0, "level=WARN msg=other n=2 left_out=2\nlevel=WARN msg=trouble n=2 left_out=1\n")
+		l.Flush()
+		expect(2*limitInterval, "")
+	})
+}
+
+// TestLimiterBy: lines are told apart by their source and their message.
+func TestLimiterBy(t *testing.T) {
+	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+		x, y := l.By("x"), l.By("y")
+		x.Warn("late", "n", 1)
+		x.Warn("late", "n", 2)
+		y.Info("late", "n", 3)
+		x.Error("early", "n", 4)
+		x.Warn("late", "n", 5)
+		l.Flush()
+		expect(0, "level=WARN msg=late n=1\nlevel=WARN msg=late n=5 left_out=1\nlevel=INFO msg=late n=3\nlevel=ERROR msg=early n=4\n")
+	})
+}
