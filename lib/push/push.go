@@ -104,7 +104,11 @@ func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	defer stop(nil)
 	defer context.AfterFunc(ctx, reader.Stop)()
 
-	last := newLastCall(p.o.Linger, reader.Stop, func() { stop(errEnough) })
+	var dropped int64 // when the time was over
+	last := newLastCall(p.o.Linger, reader.Stop, func() {
+		dropped = p.o.Ledger.Snapshot(false).Dropped()
+		stop(errEnough)
+	})
 	defer last.cancel()
 	defer context.AfterFunc(soft, last.begin)()
 
@@ -116,7 +120,7 @@ func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	switch err = errors.Join(p.all.finish(), err); {
 	case hard.Err() != nil:
 		return context.Cause(hard)
-	case err == nil && context.Cause(ctx) == errEnough:
+	case err == nil && context.Cause(ctx) == errEnough && p.o.Ledger.Snapshot(false).Dropped() > dropped:
 		p.o.Log.Warn("end", "no time left to deliver all that was read", "linger", p.o.Linger)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +88,46 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 	}
 	close(over)
 	ln.Close()
+	<-served
+}
+
+// TestEndInTime: when all has been confirmed, and only the peer's goodbye does not come in time, nothing is said of what
+// could not be delivered.
+func TestEndInTime(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := ws.Upgrade(conn); err != nil {
+			return
+		}
+		for {
+			frame, err := ws.ReadFrame(conn)
+			if err != nil {
+				return
+			}
+			if frame.Header.OpCode == ws.OpPing {
+				_ = ws.WriteFrame(conn, ws.NewPongFrame(ws.UnmaskFrameInPlace(frame).Payload))
+			}
+		}
+	}()
+	o, l := options("ws://" + ln.Addr().String())
+	o.Live, o.Linger = true, 100*time.Millisecond
+	s, err := run(t, o, strings.NewReader("all of it"))
+	if err != nil || s.Out[0].Confirmed != 9 {
+		t.Errorf("%+v, %v", s.Out[0], err)
+	}
+	if n := l.count("no time left to deliver all that was read"); n != 0 {
+		t.Errorf("%q", l.lines)
+	}
 	<-served
 }
