@@ -1,0 +1,43 @@
+package wsconn
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// A message of any length is one frame that another library reads, behind whatever is in memory before it.
+func TestAppendMessage(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{1})
+	for _, n := range []int{0, 1, 125, 126, maskRun - 1, maskRun, maskRun + 1, 65535, 65536, 200_003} {
+		want := make([]byte, n)
+		_, _ = random.Read(want)
+		for _, masked := range []bool{false, true} {
+			sent := bytes.Clone(want)
+			b := appendMessage([]byte("before"), sent, masked)
+			if !bytes.HasPrefix(b, []byte("before")) || !bytes.Equal(sent, want) {
+				t.Fatalf("%d bytes: what is not the frame's was changed", n)
+			}
+			r := bytes.NewReader(b[len("before"):])
+			frame, err := ws.ReadFrame(r)
+			if err != nil {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+			h := frame.Header
+			if h.Masked != masked || !h.Fin || h.Rsv != 0 || h.OpCode != ws.OpBinary || r.Len() > 0 {
+				t.Errorf("%d bytes: %+v, and %d bytes behind it", n, h, r.Len())
+			}
+			if masked {
+				if n > 8 && bytes.Equal(frame.Payload, want) {
+					t.Errorf("%d bytes: not masked", n)
+				}
+				ws.Cipher(frame.Payload, h.Mask, 0)
+			}
+			if !bytes.Equal(frame.Payload, want) {
+				t.Errorf("%d bytes, masked %v: not what was sent", n, masked)
+			}
+		}
+	}
+}
