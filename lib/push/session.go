@@ -24,7 +24,7 @@ const (
 	// yieldFor is how long send waits, once for each ping, for the pong to be read when a quarter of the buffer is
 	// unconfirmed. On a fast link the pong is there by then; but as long as neither end of the way ever makes send wait,
 	// no other goroutine gets to look for it.
-	yieldFor = time.Millisecond
+	yieldFor = 10 * time.Millisecond
 	// foretaste is how many bytes a connection gets before it has answered a ping; then what waits follows at once. A
 	// connection that dies young would cost as much as has been waiting, each time, and TCP begins no faster.
 	foretaste = 48 << 10
@@ -109,6 +109,7 @@ func (s *session) send(ctx context.Context) error {
 		if err != nil {
 			return context.Cause(ctx)
 		}
+		s.yield(ctx, p.Pos)
 		s.d.account.AddWritten(&p)
 		err = s.write(ctx, p.Data, p.Pos)
 		p.Release()
@@ -117,7 +118,6 @@ func (s *session) send(ctx context.Context) error {
 		}
 		left -= len(p.Data)
 		s.d.account.AddMessages(1)
-		s.yield(ctx)
 	}
 }
 
@@ -146,10 +146,10 @@ func (s *session) write(ctx context.Context, message []byte, pos int64) error {
 	return nil
 }
 
-// yield lets a pong be read, when a quarter of the buffer is unconfirmed, before there is more.
-func (s *session) yield(ctx context.Context) {
+// yield lets a pong be read, when a quarter of the buffer would be unconfirmed up to pos, before there is more.
+func (s *session) yield(ctx context.Context, pos int64) {
 	confirmed := s.confirmed.Load()
-	if s.sent.Load()-confirmed < 2*s.d.o.Buffer/hurryAt || confirmed == s.yielded {
+	if s.sent.Load() == 0 || pos-confirmed < 2*s.d.o.Buffer/hurryAt || confirmed == s.yielded {
 		return
 	}
 	s.yielded = confirmed
