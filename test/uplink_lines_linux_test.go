@@ -1,3 +1,5 @@
+//go:build linux
+
 package test
 
 import (
@@ -56,8 +58,8 @@ func oneASecond(t testing.TB, lines []logLine) {
 	}
 }
 
-// TestLinesUnderStress: while five servers end every connection at once, in five ways, there is a line a second at most in
-// all, and each connection is accounted for in one. When four of them are mended, the log says so of each.
+// TestLinesUnderStress: while five servers end every connection at once, in five ways, there is a line a second at most
+// in all, and each connection is accounted for in one. When four of them are mended, the log says so of each.
 func TestLinesUnderStress(t *testing.T) {
 	t.Parallel()
 	servers := []struct {

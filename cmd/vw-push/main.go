@@ -59,9 +59,7 @@ func flags() []ucli.Flag {
 }
 
 func run(c *ucli.Context) error {
-	file := &urlFile{name: c.String("to-file"), log: func() *slog.Logger {
-		return cli.NewLogger(cli.Stderr, c.App.Name, c.String("log"), c.Bool("quiet"))
-	}}
+	file := &urlFile{name: c.String("to-file")}
 	options, err := readOptions(c, file)
 	if err != nil {
 		return err
@@ -87,6 +85,7 @@ func run(c *ucli.Context) error {
 		}
 		defer in.Close()
 		p.SetStats(statsLine(p, pusher))
+		file.trouble = p.Trouble
 		file.pusher.Store(pusher)
 		err = pusher.Run(p.Stop.Soft(), p.Stop.Hard(), in)
 		if hint := push.Hint(err); hint != "" {

@@ -3,21 +3,21 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/push"
 )
 
 // urlFile is the file of --to-file. It is read at the start, on SIGHUP, and before each dial: a destination that cannot
 // be reached may be one that has moved.
 type urlFile struct {
-	name   string
-	log    func() *slog.Logger
-	pusher atomic.Pointer[push.Pusher]
+	name    string
+	trouble *cli.Limiter                // is told of a bad file; set before pusher
+	pusher  atomic.Pointer[push.Pusher] // nil before it runs
 
 	mu   sync.Mutex
 	last string // what was in it, and has been taken or refused
@@ -43,6 +43,10 @@ func (f *urlFile) dialling() { f.reload(false) }
 
 // reload changes the destinations to those that the file has now. A bad file changes nothing.
 func (f *urlFile) reload(asked bool) {
+	pusher := f.pusher.Load()
+	if pusher == nil {
+		return // the first dial reads the file again
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	text, err := f.readAgain()
@@ -51,12 +55,10 @@ func (f *urlFile) reload(asked bool) {
 	}
 	if err == nil {
 		f.last = text
-		if pusher := f.pusher.Load(); pusher != nil {
-			err = pusher.SetURLs(splitURLs(text))
-		}
+		err = pusher.SetURLs(splitURLs(text))
 	}
 	if err != nil {
-		f.log().Error("the destinations stay as they are", "file", f.name, "err", err)
+		f.trouble.Error("to-file", "the destinations stay as they are", "file", f.name, "err", err)
 	}
 }
 

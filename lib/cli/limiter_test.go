@@ -23,7 +23,8 @@ func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
 	}))
 }
 
-// limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told then.
+// limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told by
+// then.
 func limited(t *testing.T, level slog.Level, test func(l *Limiter, expect func(after time.Duration, want string))) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
@@ -151,6 +152,7 @@ func TestLimiterBy(t *testing.T) {
 		x.Error("early", "n", 4)
 		x.Warn("late", "n", 5)
 		l.Flush()
-		expect(0, "level=WARN msg=late n=1\nlevel=WARN msg=late n=5 left_out=1\nlevel=INFO msg=late n=3\nlevel=ERROR msg=early n=4\n")
+		expect(0, "level=WARN msg=late n=1\nlevel=WARN msg=late n=5 left_out=1\n"+
+			"level=INFO msg=late n=3\nlevel=ERROR msg=early n=4\n")
 	})
 }

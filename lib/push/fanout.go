@@ -166,7 +166,7 @@ func (p *Pusher) SetURLs(urls []string) error {
 	f.destinations = slices.Clone(f.destinations)
 	for _, d := range f.destinations {
 		if !slices.Contains(urls, d.url) && d.leaving.CompareAndSwap(false, true) {
-			p.o.Log.Info("set "+d.url, "destination removed", "to", d.name)
+			d.news.removed()
 			time.AfterFunc(p.o.Linger, func() { d.cancel(errEnough) })
 		}
 	}
@@ -175,7 +175,7 @@ func (p *Pusher) SetURLs(urls []string) error {
 			continue
 		}
 		d := newDestination(url, &p.o)
-		p.o.Log.Info("set "+d.url, "destination added", "to", d.name)
+		d.news.added()
 		f.destinations = append(f.destinations, d)
 		f.run(d)
 	}

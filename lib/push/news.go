@@ -16,10 +16,10 @@ type news struct {
 	log Log
 
 	mu     sync.Mutex
-	up     bool
+	state  state
 	err    error         // why there was no connection when there was none last
 	untold bool          // no line has told err
-	wait   time.Duration // before the next dial, unless up
+	wait   time.Duration // before the next dial, in the state down
 	// Of the outages that are over, and that no line has told of: how many, how long in all, and the bytes they cost.
 	outages int
 	without time.Duration
@@ -28,23 +28,48 @@ type news struct {
 	tooSlow, held int64
 }
 
+// state is how things are.
+type state int
+
+const (
+	added state = iota // nothing has been tried yet
+	up
+	down
+	removed // the last: what happens then is nobody's concern any more
+)
+
+// added says that the destination is new.
+func (n *news) added() { n.log.Tell(n.key, n.line) }
+
+// removed says that the destination is to have no more than its current group of pictures.
+func (n *news) removed() { n.change(func() { n.state = removed }) }
+
+// change makes a change, and tells of it.
+func (n *news) change(f func()) {
+	n.mu.Lock()
+	over := n.state == removed
+	if !over {
+		f()
+	}
+	n.mu.Unlock()
+	if !over {
+		n.log.Tell(n.key, n.line)
+	}
+}
+
 // connected says that there is a connection, without how long there was none, and how many bytes that cost.
 func (n *news) connected(without time.Duration, dropped int64) {
-	n.mu.Lock()
-	n.up = true
-	n.outages++
-	n.without += without
-	n.dropped += dropped
-	n.mu.Unlock()
-	n.log.Tell("connection "+n.key, n.line)
+	n.change(func() {
+		n.state = up
+		n.outages++
+		n.without += without
+		n.dropped += dropped
+	})
 }
 
 // lost says that there is no connection, why, and when the next one will be tried.
 func (n *news) lost(err error, wait time.Duration) {
-	n.mu.Lock()
-	n.up, n.err, n.untold, n.wait = false, err, true, wait
-	n.mu.Unlock()
-	n.log.Tell("connection "+n.key, n.line)
+	n.change(func() { n.state, n.err, n.untold, n.wait = down, err, true, wait })
 }
 
 // slow says that a connection had no time or room for some bytes.
@@ -56,26 +81,32 @@ func (n *news) slow(dropped, held int64) {
 	n.log.Tell("slow "+n.key, n.slowLine)
 }
 
-// line tells whether there is a connection.
+// line tells how things are.
 func (n *news) line() (level slog.Level, msg string, args []any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var dial *dialError
-	switch {
-	case n.up:
-		level, msg, args = slog.LevelInfo, "connected", []any{"to", n.to}
-	case errors.As(n.err, &dial):
-		level, msg, args = slog.LevelWarn, "no connection", n.loss()
-	default:
+	level, args = slog.LevelInfo, []any{"to", n.to}
+	switch n.state {
+	case added:
+		msg = "destination added"
+	case up:
+		msg = "connected"
+	case down:
 		level, msg, args = slog.LevelWarn, "connection lost", n.loss()
+		var dial *dialError
+		if errors.As(n.err, &dial) {
+			msg = "no connection"
+		}
+	case removed:
+		msg = "destination removed"
 	}
-	if n.up || n.outages > 0 {
+	if n.state == up || n.outages > 0 {
 		args = append(args, "after", n.without.Round(time.Millisecond), "dropped", n.dropped)
 	}
-	if n.outages > 1 || !n.up && n.outages > 0 {
+	if n.outages > 1 || n.state != up && n.outages > 0 {
 		args = append(args, "outages", n.outages)
 	}
-	if n.up && n.untold {
+	if n.state != down && n.untold {
 		args = append(args, "last_err", n.err)
 	}
 	n.untold = false

@@ -36,6 +36,7 @@ func TestNewsIsSummedUp(t *testing.T) {
 		happens func()
 		want    string
 	}{
+		{n.added, "INFO destination added to x\n"},
 		{func() { n.lost(refused, time.Second) }, "WARN no connection to x err refused again_in 1s\n"},
 		{func() { n.connected(time.Minute, 7) }, "INFO connected to x after 1m0s dropped 7\n"},
 		{func() { n.lost(reset, time.Second) }, "WARN connection lost to x err reset again_in 1s\n"},
@@ -57,6 +58,13 @@ func TestNewsIsSummedUp(t *testing.T) {
 		{func() { n.connected(time.Second, 0) }, "INFO connected to x after 1s dropped 0\n"},
 		{func() { n.slow(5, 3); n.slow(6, 2) }, "WARN the link is slower than the stream to x dropped 11 held 2\n"},
 		{func() { n.slow(1, 0) }, "WARN the link is slower than the stream to x dropped 1 held 0\n"},
+		{func() {
+			n.lost(reset, time.Second)
+			n.connected(time.Second, 1)
+			n.removed()
+			n.lost(reset, time.Second)
+		}, "INFO destination removed to x after 1s dropped 1 outages 1 last_err reset\n"},
+		{func() { n.lost(reset, time.Second) }, ""},
 	} {
 		step.happens()
 		if got := l.room(); got != step.want {

@@ -91,8 +91,8 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 	<-served
 }
 
-// TestEndInTime: when all has been confirmed, and only the peer's goodbye does not come in time, nothing is said of what
-// could not be delivered.
+// TestEndInTime: when all has been confirmed, and only the peer's goodbye does not come in time, nothing is said of
+// what could not be delivered.
 func TestEndInTime(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
