@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,11 @@ func TestSIGTERMEndsInTime(t *testing.T) {
 			r.Close()
 			newFeeder(t, w, 20*time.Millisecond, camera1300(2).Frame)
 			all.Go(func() {
+				for begun := time.Now(); time.Since(begun) < patience; time.Sleep(10 * time.Millisecond) {
+					if _, err := os.Stat(push.ledger); err == nil {
+						break // before that, a signal finds nobody who listens
+					}
+				}
 				time.Sleep(2500 * time.Millisecond) // with all of them at work
 				at := time.Now()
 				_ = push.cmd.Process.Signal(syscall.SIGTERM)

@@ -94,17 +94,27 @@ type pinged struct {
 	err   error
 }
 
+// acceptOne takes a connection and answers its handshake.
+func acceptOne(ln net.Listener) (net.Conn, error) {
+	conn, err := ln.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ws.Upgrade(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // servePings serves one connection, and tells arrived of each message.
 func servePings(ln net.Listener, arrived chan<- struct{}) (p pinged) {
 	defer close(arrived)
-	conn, err := ln.Accept()
+	conn, err := acceptOne(ln)
 	if err != nil {
 		return pinged{err: err}
 	}
 	defer conn.Close()
-	if _, err := ws.Upgrade(conn); err != nil {
-		return pinged{err: err}
-	}
 	bytes, last := 0, time.Now()
 	for p.err == nil {
 		frame, err := ws.ReadFrame(conn)

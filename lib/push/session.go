@@ -73,7 +73,11 @@ type ping struct {
 
 func newSession(d *destination, conn *wsconn.Conn) *session {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), hurry: token(), pong: token(), yielded: -1}
+	s := &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), hurry: token(), pong: token(), yielded: -1}
+	at := d.queue.Position()
+	s.sent.Store(at)
+	s.confirmed.Store(at)
+	return s
 }
 
 // run returns nil when the queue is at its end and all is confirmed, else why the connection is lost. It closes the
@@ -98,8 +102,8 @@ func (s *session) run(parent context.Context) error {
 func (s *session) send(ctx context.Context) error {
 	left := foretaste
 	for {
-		if left <= 0 && s.lastPong.Load() == 0 {
-			s.awaitPong(ctx, 0, tasting)
+		if confirmed := s.confirmed.Load(); left <= 0 && s.lastPong.Load() == 0 {
+			s.awaitPong(ctx, confirmed, tasting)
 			left = math.MaxInt
 		}
 		p, err := s.d.queue.Take(ctx)
@@ -146,10 +150,10 @@ func (s *session) write(ctx context.Context, message []byte, pos int64) error {
 	return nil
 }
 
-// yield lets a pong be read, when a quarter of the buffer would be unconfirmed up to pos, before there is more.
+// yield lets a pong be read that is on its way, before a quarter of the buffer is unconfirmed up to pos.
 func (s *session) yield(ctx context.Context, pos int64) {
 	confirmed := s.confirmed.Load()
-	if s.sent.Load() == 0 || pos-confirmed < 2*s.d.o.Buffer/hurryAt || confirmed == s.yielded {
+	if s.sent.Load() == confirmed || pos-confirmed < 2*s.d.o.Buffer/hurryAt || confirmed == s.yielded {
 		return
 	}
 	s.yielded = confirmed
@@ -240,8 +244,8 @@ func (s *session) confirm(ctx context.Context) {
 		if p.pong.Err() != nil {
 			return // watch sees why
 		}
+		s.lastPong.Store(int64(time.Since(s.start))) // before confirmed, for send
 		s.confirmed.Store(p.pos)
-		s.lastPong.Store(int64(time.Since(s.start)))
 		s.d.roundTrip.Store(int64(time.Since(p.at)))
 		s.d.queue.Confirm(p.pos)
 		wake(s.pong)

@@ -61,14 +61,11 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 	over, served := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(served)
-		conn, err := ln.Accept()
+		conn, err := acceptOne(ln)
 		if err != nil {
 			return
 		}
 		defer conn.Close()
-		if _, err := ws.Upgrade(conn); err != nil {
-			return
-		}
 		stop()
 		time.Sleep(lastMoments * 3 / 5)         // so that there is less time left than saying goodbye takes
 		_, _ = conn.Write([]byte{0xF2, 1, 'x'}) // RSV bits that mean nothing
@@ -102,14 +99,11 @@ func TestEndInTime(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		conn, err := ln.Accept()
+		conn, err := acceptOne(ln)
 		if err != nil {
 			return
 		}
 		defer conn.Close()
-		if _, err := ws.Upgrade(conn); err != nil {
-			return
-		}
 		for {
 			frame, err := ws.ReadFrame(conn)
 			if err != nil {

@@ -161,7 +161,7 @@ func (q *Queue) deliver() {
 			return
 		}
 		n := q.o.Direct(p.Data)
-		if p.begun = n > 0; p.begun {
+		if p.counted = n > 0; p.counted {
 			q.o.Account.AddWritten(&p)
 		}
 		if n < len(p.Data) {

@@ -28,7 +28,8 @@ type Parcel struct {
 	Resent bool
 
 	block *block // that Data is in; nil when it is the parcel's own
-	begun bool   // Data is what is left of a parcel that has been counted as written
+	// counted says that Data is what Direct has left of a parcel that has been counted as written.
+	counted bool
 }
 
 // Injected is how many bytes of Data are not the stream's.
@@ -177,6 +178,13 @@ func (q *Queue) pop() {
 	}
 }
 
+// Position is the Pos of what was taken last.
+func (q *Queue) Position() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.takenPos
+}
+
 // Confirm says that everything up to a taken parcel's Pos has arrived.
 func (q *Queue) Confirm(pos int64) {
 	q.mu.Lock()
@@ -238,7 +246,7 @@ func Copy(ctx context.Context, q *Queue, w io.Writer) error {
 			return err
 		}
 		_, err = w.Write(p.Data)
-		if !p.begun {
+		if !p.counted {
 			q.o.Account.AddWritten(&p)
 		}
 		p.Release()

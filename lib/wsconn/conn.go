@@ -123,7 +123,7 @@ func (c *Conn) write(ctx context.Context, p []byte, ping bool) (*Pong, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("write message: %w", context.Cause(ctx))
 	}
-	if err := c.takeWrite(ctx); err != nil {
+	if err := c.take(ctx, c.writeTurn, "write"); err != nil {
 		return nil, err
 	}
 	defer func() { <-c.writeTurn }()
@@ -143,20 +143,20 @@ func (c *Conn) write(ctx context.Context, p []byte, ping bool) (*Pong, error) {
 	return pong, nil
 }
 
-// takeWrite waits for the turn to write.
-func (c *Conn) takeWrite(ctx context.Context) error {
+// take waits for a turn to read or write a message.
+func (c *Conn) take(ctx context.Context, turn chan<- struct{}, what string) error {
 	select {
-	case c.writeTurn <- struct{}{}:
+	case turn <- struct{}{}:
 		return nil
 	default: // somebody else's: wait, at the price of looking at three things
 	}
 	select {
-	case c.writeTurn <- struct{}{}:
+	case turn <- struct{}{}:
 		return nil
 	case <-c.dead:
 		return c.Err()
 	case <-ctx.Done():
-		return fmt.Errorf("write message: %w", context.Cause(ctx))
+		return fmt.Errorf("%s message: %w", what, context.Cause(ctx))
 	}
 }
 

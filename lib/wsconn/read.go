@@ -64,16 +64,7 @@ func (c *Conn) NextMessage(ctx context.Context) (isText bool, r io.Reader, err e
 	return typ == websocket.MessageText, &c.message, nil
 }
 
-func (c *Conn) takeRead(ctx context.Context) error {
-	select {
-	case c.readTurn <- struct{}{}:
-		return nil
-	case <-c.dead:
-		return c.Err()
-	case <-ctx.Done():
-		return fmt.Errorf("read message: %w", context.Cause(ctx))
-	}
-}
+func (c *Conn) takeRead(ctx context.Context) error { return c.take(ctx, c.readTurn, "read") }
 
 func (c *Conn) giveRead() { <-c.readTurn }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"os"
@@ -95,6 +96,16 @@ func (l *line) add(p *process, err error) error {
 	return err
 }
 
+// newPush is a line that ends at a websocket server, with TLS if there is a configuration for it, and the server's URL.
+func newPush(config *tls.Config) (l *line, url string, err error) {
+	l = &line{receiver: newReceiver(), byItself: true}
+	url, stop, err := l.receiver.serveWebsocket(config)
+	if err == nil {
+		l.stops = append(l.stops, stop)
+	}
+	return l, url, err
+}
+
 // between starts the middle, if there is one, and returns the pipe's end to write to and the one to read from.
 func (b *bench) between(l *line, m middle, folder string) (r, w *os.File, err error) {
 	if r, w, err = os.Pipe(); err != nil || m == nil {
@@ -109,12 +120,10 @@ func (b *bench) between(l *line, m middle, folder string) (r, w *os.File, err er
 
 func startVW(m middle) func(*bench, string) (*line, error) {
 	return func(b *bench, folder string) (*line, error) {
-		l := &line{receiver: newReceiver(), byItself: true}
-		url, stop, err := l.receiver.serveWebsocket(nil)
+		l, url, err := newPush(nil)
 		if err != nil {
 			return l, err
 		}
-		l.stops = append(l.stops, stop)
 		r, w, err := b.between(l, m, folder)
 		if err != nil {
 			return l, err
@@ -140,12 +149,10 @@ func (b *bench) ingest(l *line, w *os.File) error {
 }
 
 func startPush(b *bench, _ string) (*line, error) {
-	l := &line{receiver: newReceiver(), byItself: true}
-	url, stop, err := l.receiver.serveWebsocket(nil)
+	l, url, err := newPush(nil)
 	if err != nil {
 		return l, err
 	}
-	l.stops = append(l.stops, stop)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return l, err
@@ -155,12 +162,10 @@ func startPush(b *bench, _ string) (*line, error) {
 }
 
 func startFloor(b *bench, _ string) (*line, error) {
-	l := &line{receiver: newReceiver(), byItself: true}
-	target, stop, err := l.receiver.serveWebsocket(nil)
+	l, target, err := newPush(nil)
 	if err != nil {
 		return l, err
 	}
-	l.stops = append(l.stops, stop)
 	u, err := url.Parse(target)
 	if err != nil {
 		return l, err
@@ -250,16 +255,15 @@ func startSocat(m middle) func(*bench, string) (*line, error) {
 // startTLS starts a way from a POST to a wss server.
 func startTLS(node bool) func(*bench, string) (*line, error) {
 	return func(b *bench, _ string) (*line, error) {
-		l := &line{receiver: newReceiver(), byItself: !node}
 		config, ca, err := b.certificate()
 		if err != nil {
-			return l, err
+			return &line{}, err
 		}
-		url, stop, err := l.receiver.serveWebsocket(config)
+		l, url, err := newPush(config)
 		if err != nil {
 			return l, err
 		}
-		l.stops = append(l.stops, stop)
+		l.byItself = !node
 		if node {
 			port, err := freePort()
 			if err != nil {
