@@ -212,6 +212,8 @@ func TestNginxComesAndGoes(t *testing.T) {
 			}
 			p := r.camera.start(wiring{stdin: in}, nil, "vw-push", append(args, "wss://10.82.1.2/in/cam1")...)
 			in.Close()
+			// Before that, nobody has made room in the pipe for more than it holds by default.
+			eventually(t, "a connection", func() bool { return r.connects() > 0 })
 			feed := newFeeder(t, out, 10*time.Millisecond, portions(source, 9_001))
 			disturbances := []func(){
 				func() { r.nginx.signal(syscall.SIGHUP) },

@@ -66,10 +66,10 @@ func TestLinesUnderStress(t *testing.T) {
 		fault       string
 		connections int // the last of which stays; 0 if none does
 	}{
-		{"conn=1-200,do=accept-then-close", 201},
+		{"conn=1-60,do=accept-then-close", 61},
 		{"do=reset", 0},
-		{"conn=1-200,do=close,code=1001", 201},
-		{"conn=1-200,do=refuse,code=503", 1},
+		{"conn=1-60,do=close,code=1001", 61},
+		{"conn=1-60,do=refuse,code=503", 1},
 		{"conn=1-20,do=reset,after=10KiB", 21},
 	}
 	var args, urls []string
