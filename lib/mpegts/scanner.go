@@ -2,6 +2,7 @@ package mpegts
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 )
 
@@ -86,6 +87,24 @@ func (s *Scanner) Packet(p Packet) Mark {
 		return s.Packet(p)
 	}
 	return 0
+}
+
+// Plain returns how many bytes at the beginning of b, which is where a packet should begin, are whole packets that carry
+// nothing but the middle of a PES packet of the PID that is followed. Most are such, there is nothing to know of them,
+// and they need not be passed to Packet.
+func (s *Scanner) Plain(b []byte) (n int) {
+	if s.lead == PIDPAT {
+		return 0
+	}
+	const (
+		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, start, PID, adaptation field and payload
+		none   = SyncByte<<24 | 0x10
+	)
+	header := none | uint32(s.lead)<<8
+	for n+PacketSize <= len(b) && binary.BigEndian.Uint32(b[n:])&fields == header {
+		n += PacketSize
+	}
+	return n
 }
 
 func (s *Scanner) addPAT(p Packet) Mark {

@@ -58,6 +58,60 @@ func TestScannerGenerated(t *testing.T) {
 	}
 }
 
+// TestPlainPacketsNeedNoLook: what Plain passes over, Packet would have had nothing to say of, and that is most of a stream.
+func TestPlainPacketsNeedNoLook(t *testing.T) {
+	streams := map[string][]byte{"interleaved audio": tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20, Audio: true, Interleave: true}, 120)}
+	for name := range samples {
+		b, err := os.ReadFile(filepath.Join("../../test/testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams[name] = b
+	}
+	stamped := tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20}, 24)
+	copy(stamped[9*mpegts.PacketSize+3:], []byte{0x30, 7, 0x10, 0, 0, 0, 0, 0, 0}) // a PCR in the middle of a frame
+	streams["PCR in between"] = stamped
+	plain, all := 0, 0
+	for _, b := range streams {
+		plain += comparePlain(t, b)
+		all += len(b)
+	}
+	if plain < all/2 {
+		t.Errorf("%d of %d bytes are plain", plain, all)
+	}
+}
+
+// comparePlain scans b with Plain and without, and returns how many bytes Plain passed over.
+func comparePlain(t *testing.T, b []byte) (plain int) {
+	t.Helper()
+	var with, without mpegts.Scanner
+	for at := 0; at+mpegts.PacketSize <= len(b); {
+		n := with.Plain(b[at:])
+		plain += n
+		for end := at + n; at < end; at += mpegts.PacketSize {
+			p := mpegts.Packet(b[at : at+mpegts.PacketSize])
+			_, stamped := p.PCR()
+			if mark := without.Packet(p); mark != 0 || stamped || !p.HasPayload() || p[0] != mpegts.SyncByte {
+				t.Fatalf("the packet at %d, %x…, is no plain one: mark %b", at, []byte(p[:8]), mark)
+			}
+		}
+		if at+mpegts.PacketSize > len(b) {
+			break
+		}
+		p := mpegts.Packet(b[at : at+mpegts.PacketSize])
+		if a, b := with.Packet(p), without.Packet(p); a != b {
+			t.Fatalf("the packet at %d has mark %b, and %b without Plain", at, a, b)
+		}
+		at += mpegts.PacketSize
+	}
+	a, aNext := with.Tables()
+	c, cNext := without.Tables()
+	if aNext != cNext || (a == nil) != (c == nil) || a != nil && !bytes.Equal(a.Append(nil, aNext), c.Append(nil, cNext)) {
+		t.Fatal("the tables differ")
+	}
+	return plain
+}
+
 func TestScannerWithoutTables(t *testing.T) {
 	stream := tsgen.Frames(tsgen.Options{GOP: 12, KeyPackets: 5, FramePackets: 2, NoTables: true}, 120)
 	stream = stream[2*mpegts.PacketSize:] // the only PAT and PMT
@@ -177,6 +231,7 @@ func FuzzPacket(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		comparePlain(t, b)
 		var s mpegts.Scanner
 		for ; len(b) >= mpegts.PacketSize; b = b[mpegts.PacketSize:] {
 			p := mpegts.Packet(b[:mpegts.PacketSize])

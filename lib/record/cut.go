@@ -31,7 +31,15 @@ func (c *cut) packets(ctx context.Context) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
+	calm := false // what the limits said of the packet before holds for plain ones behind it
 	for i := 0; i < len(p.Data); i += mpegts.PacketSize {
+		if calm {
+			n := w.scan.Plain(p.Data[i : i+w.room(i-c.from, len(p.Data)-i)])
+			w.open.plain(n)
+			if i += n; i == len(p.Data) {
+				break
+			}
+		}
 		packet := mpegts.Packet(p.Data[i : i+mpegts.PacketSize])
 		mark := w.scan.Packet(packet)
 		w.tick(packet, mark, p.At)
@@ -47,6 +55,7 @@ func (c *cut) packets(ctx context.Context) error {
 		before := w.open.frames
 		w.open.packet(packet, mark)
 		w.frames += w.open.frames - before
+		calm = mark&mpegts.Table == 0 && w.open.decided && !w.bare(i-c.from)
 	}
 	if err := c.flush(len(p.Data)); err != nil {
 		return err

@@ -69,11 +69,10 @@ func (w *writer) due(at time.Time) Reason {
 // will be written to it before.
 func (w *writer) overdue(pending int, mark mpegts.Mark, at time.Time) Reason {
 	l, s := &w.limits, w.open
-	size := s.size + int64(pending)
 	switch {
-	case size == s.injected: // whatever the limit, something has to get in
+	case w.bare(pending): // whatever the limit, something has to get in
 		return ""
-	case l.RotateSize > 0 && size+mpegts.PacketSize > 2*l.RotateSize:
+	case l.RotateSize > 0 && s.size+int64(pending)+mpegts.PacketSize > 2*l.RotateSize:
 		return Size
 	case l.RotateTime > 0 && w.age(at) >= s.lasts+limitTicks(l.RotateTime):
 		return Time
@@ -81,6 +80,21 @@ func (w *writer) overdue(pending int, mark mpegts.Mark, at time.Time) Reason {
 		return Frames
 	}
 	return ""
+}
+
+// bare reports whether the open segment has nothing of the stream, with pending bytes that will be written to it.
+func (w *writer) bare(pending int) bool { return w.open.size+int64(pending) == w.open.injected }
+
+// room is how many bytes behind the pending ones are within the limits of size, at most n.
+func (w *writer) room(pending, n int) int {
+	l, room := &w.limits, int64(n)
+	if l.RotateSize > 0 {
+		room = min(room, 2*l.RotateSize-w.open.size-int64(pending))
+	}
+	if l.StopSize > 0 {
+		room = min(room, l.StopSize-w.written-int64(pending))
+	}
+	return int(room)
 }
 
 // over reports whether the recording ends before a packet, with pending bytes that will be written before it.

@@ -78,6 +78,7 @@ func TestRotate(t *testing.T) {
 	const group = 14 * mpegts.PacketSize
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 2}, 50)
 	noKeys := tsgen.Frames(tsgen.Options{GOP: 1 << 20}, 40)
+	longFrames := tsgen.Frames(tsgen.Options{GOP: 1 << 20, KeyPackets: 10, FramePackets: 10}, 40)
 	const injected = 2 * mpegts.PacketSize
 	for _, tc := range []struct {
 		name    string
@@ -95,6 +96,8 @@ func TestRotate(t *testing.T) {
 		{"the first limit of several", b, Limits{RotateFrames: 40, RotateSize: 5 * group, RotateTime: time.Hour}, []int64{5 * group, 5 * group}, "size end"},
 		{"no keyframes, size", noKeys, Limits{RotateSize: 10*mpegts.PacketSize + 1},
 			[]int64{20 * mpegts.PacketSize, 20 * mpegts.PacketSize, 6 * mpegts.PacketSize}, "size size end"},
+		{"no keyframes, size, in a frame", longFrames, Limits{RotateSize: 100*mpegts.PacketSize + 1},
+			[]int64{200 * mpegts.PacketSize, 200 * mpegts.PacketSize, 6 * mpegts.PacketSize}, "size size end"},
 		{"no keyframes, time", noKeys, Limits{RotateTime: 400 * time.Millisecond},
 			[]int64{22 * mpegts.PacketSize, 20*mpegts.PacketSize + injected}, "time end"},
 		{"no keyframes, frames", noKeys, Limits{RotateFrames: 15},
@@ -119,7 +122,21 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestTablesAreInjected: a file begins with tables though the stream has them only once.
+// TestAdaptationFieldAlone: tables and a packet without payload are no beginning, and what comes next is none either.
+func TestAdaptationFieldAlone(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{KeyPackets: 10, NoTables: true}, 4)
+	const tables, cut = 2 * mpegts.PacketSize, 5 * mpegts.PacketSize
+	b = bytes.Join([][]byte{b[:tables], mpegts.AppendDiscontinuity(nil, mpegts.Packet(b[cut:])), b[cut:]}, nil)
+	tr := newTrial(t, bytes.NewReader(b), Limits{})
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if files := tr.files(); len(files) != 1 || files[0].StartsAtKeyframe || files[0].Keyframes != 3 {
+		t.Errorf("%+v", files)
+	}
+}
+
+// TestAdaptationFieldAlone: tables and begins with tables though the stream has them only once.
 func TestTablesAreInjected(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 25)
 	tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 5})

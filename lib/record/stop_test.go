@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,6 +75,24 @@ func TestStop(t *testing.T) {
 				check("size", Limits{StopSize: int64(n)}, b[:min(n-n%mpegts.PacketSize, len(b))])
 			}
 		}
+	}
+}
+
+// TestStopTimeOfTable: when it is a packet of a table that brings the time, the recording ends behind that.
+func TestStopTimeOfTable(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{KeyPackets: 20}, 1)
+	b = slices.Delete(b, 2*mpegts.PacketSize, 3*mpegts.PacketSize) // the frame's beginning, whose time would count
+	pcr := func(at int, high byte) {
+		copy(b[at*mpegts.PacketSize:], []byte{mpegts.SyncByte, 0, mpegts.PIDPAT, 0x20, mpegts.PacketSize - 5, 0x10, 0, high, 0, 0, 0, 0})
+	}
+	pcr(3, 0)
+	pcr(9, 2)
+	tr := newTrial(t, bytes.NewReader(b), Limits{StopTime: 2 * time.Second})
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := joined(tr.files()); !bytes.Equal(got, b[:10*mpegts.PacketSize]) {
+		t.Errorf("recorded %d packets", len(got)/mpegts.PacketSize)
 	}
 }
 

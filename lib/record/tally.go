@@ -21,6 +21,9 @@ type tally struct {
 // otherBytes tells of bytes that are no packets.
 func (t *tally) otherBytes() { t.decided = true }
 
+// plain counts n bytes of packets in which nothing begins, once it is decided.
+func (t *tally) plain(n int) { t.packets += int64(n / mpegts.PacketSize) }
+
 // packet counts p, and mark is what the scanner says of it.
 func (t *tally) packet(p mpegts.Packet, mark mpegts.Mark) {
 	t.packets++

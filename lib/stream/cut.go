@@ -41,6 +41,14 @@ func (r *Reader) cutRun(at time.Time) {
 	c := Chunk{At: at}
 	p := r.start + tables.size
 	for p+mpegts.PacketSize <= r.end && r.block.buf[p] == mpegts.SyncByte {
+		if n := r.scan.Plain(r.block.buf[p:min(r.end, r.start+longest)]); n > 0 {
+			tables = run{}
+			if p += n; p-r.start >= longest {
+				r.emit(c, p-r.start)
+				c = Chunk{At: at}
+			}
+			continue
+		}
 		if tables.size == 0 {
 			tables.seen = 0
 			_, tables.before = r.scan.Tables()

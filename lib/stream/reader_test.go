@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -194,6 +195,20 @@ func TestReaderBegins(t *testing.T) {
 				t.Errorf("%s: %d keyframes begin chunks, want %d", name, begins, want)
 			}
 		}
+	}
+}
+
+// TestTablesBelongToWhatFollowsThem: tables in the middle of a picture are not those of the next keyframe.
+func TestTablesBelongToWhatFollowsThem(t *testing.T) {
+	const tables = 2 * mpegts.PacketSize
+	b := tsgen.Frames(tsgen.Options{GOP: 2, KeyPackets: 5, FramePackets: 5, NoTables: true}, 4)
+	keyframe := tables + 10*mpegts.PacketSize
+	middle := keyframe - 3*mpegts.PacketSize
+	b = slices.Insert(b, middle, b[:tables]...)
+	keyframe += tables
+	chunks, _ := readAll(t, bytes.NewReader(b), ReaderOptions{Format: TS})
+	if len(chunks) != 2 || len(chunks[0].Data) != keyframe || !chunks[0].OwnTables || chunks[1].OwnTables {
+		t.Fatalf("%d chunks, the first of %d bytes (want %d): %+v", len(chunks), len(chunks[0].Data), keyframe, chunks)
 	}
 }
 
