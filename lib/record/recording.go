@@ -121,6 +121,7 @@ func newRecording(c Config, d disk) (*Recording, error) {
 			hook: r.hook, log: c.Log, trouble: c.Trouble, live: c.Live,
 		},
 	}
+	r.writer.gatherWithin(c.Buffer, c.MaxAge)
 	return r, nil
 }
 

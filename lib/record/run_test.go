@@ -42,6 +42,40 @@ func TestSlowSync(t *testing.T) {
 	}
 }
 
+// TestLittleIsGathered: what comes in a little at a time is written in a few writes, and does not wait for more than a
+// moment.
+func TestLittleIsGathered(t *testing.T) {
+	in, feed := io.Pipe()
+	tr := newTrial(t, in, Limits{})
+	d := &faultyDisk{op: "write", first: 1 << 30}
+	tr.disk = d
+	tr.open()
+	result := make(chan error)
+	go func() { result <- tr.run() }()
+	const frames = 60
+	g := tsgen.New(tsgen.Options{GOP: 12})
+	fed := 0
+	for range frames {
+		b := g.Frame(nil)
+		fed += len(b)
+		if _, err := feed.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	waitFor(t, func() bool { return tr.counts().Written == int64(fed) })
+	d.mu.Lock()
+	writes := d.calls
+	d.mu.Unlock()
+	if writes > frames/2 {
+		t.Errorf("%d frames in %d writes", frames, writes)
+	}
+	_ = feed.Close()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestHungDisk: when all time is over, a disk that hangs does not hold the tool; the file is kept by the next start.
 func TestHungDisk(t *testing.T) {
 	t.Parallel()

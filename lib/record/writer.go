@@ -37,6 +37,25 @@ type writer struct {
 	checked time.Time // when the open segment was last seen to be there
 	tables  []byte    // room for injected tables
 	pause   time.Duration
+
+	gatherSize int64
+	gatherTime time.Duration
+}
+
+// What comes in a little at a time, as from a camera, is gathered up to so many bytes or for so long before it is written:
+// each write costs the recorder, and what else runs on a small machine, more than its bytes do. A recorder that is killed
+// loses this much more.
+const (
+	gatherSize = 64 << 10
+	gatherTime = 200 * time.Millisecond
+)
+
+// gatherWithin sets how much is gathered: of what may wait, and of how old it may become, a quarter at the most.
+func (w *writer) gatherWithin(buffer int64, maxAge time.Duration) {
+	w.gatherSize, w.gatherTime = min(gatherSize, buffer/4), gatherTime
+	if maxAge > 0 {
+		w.gatherTime = min(gatherTime, maxAge/4)
+	}
 }
 
 // errStop says that a limit of the whole recording was reached.
@@ -101,6 +120,7 @@ func (w *writer) record(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		w.queue.Rest(ctx, w.gatherSize, w.gatherTime)
 		var end error
 		if p, end = w.queue.Take(ctx); end != nil {
 			return nil

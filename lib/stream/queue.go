@@ -38,8 +38,10 @@ type QueueOptions struct {
 type Queue struct {
 	o QueueOptions
 
-	ready chan struct{} // holds a token when the consumer should look again
-	room  chan struct{} // the same for the producer
+	ready  chan struct{} // holds a token when the consumer should look again
+	room   chan struct{} // the same for the producer
+	roused chan struct{} // the same for a consumer in Rest
+	alarm  *time.Timer   // ends Rest; the consumer's
 
 	mu sync.Mutex
 	// entries[head:] wait, or with Retain have been taken: the first taken of them.
@@ -56,8 +58,10 @@ type Queue struct {
 	// takenPos and confirmedPos count the bytes of the stream that were taken, and confirmed or lost.
 	takenPos, confirmedPos int64
 	// idle: the consumer waits in Take, so nothing is in its hands. rest is what Direct has left of a parcel for it.
-	idle             bool
-	rest             Parcel
+	idle bool
+	rest Parcel
+	// enough is how many waiting bytes end Rest; 0: the consumer is not in it.
+	enough           int64
 	ended, abandoned bool
 	fate             Reason // of what comes in after Abandon
 	waiters          []*waiter
@@ -112,7 +116,8 @@ func Direct(w io.Writer) func(p []byte) int {
 
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
-	return &Queue{o: o, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	token := func() chan struct{} { return make(chan struct{}, 1) }
+	return &Queue{o: o, ready: token(), room: token(), roused: token()}
 }
 
 // Put takes a batch in: with Live at once, else as there is room for it. It returns an error only when ctx ends it; what
@@ -144,6 +149,9 @@ func (q *Queue) Put(ctx context.Context, b Batch) error {
 		q.push(&c)
 	}
 	q.deliver()
+	if q.size >= q.enough {
+		q.rouse()
+	}
 	q.settle()
 	return nil
 }
@@ -180,6 +188,7 @@ func (q *Queue) waitForRoom(ctx context.Context, n int64) error {
 	full := func() bool { return q.size > 0 && q.size+n > q.o.Buffer && !q.abandoned }
 	if full() {
 		q.deliver()
+		q.rouse()
 	}
 	for full() {
 		q.mu.Unlock()
@@ -228,6 +237,7 @@ func (q *Queue) push(c *Chunk) {
 func (q *Queue) End() {
 	q.mu.Lock()
 	q.ended = true
+	q.rouse()
 	q.mu.Unlock()
 	wake(q.ready)
 }
@@ -249,6 +259,7 @@ func (q *Queue) Abandon(reason Reason) {
 	q.o.Account.abandon(reason)
 	q.confirmedPos = q.takenPos
 	q.settle()
+	q.rouse()
 	wake(q.ready)
 	wake(q.room)
 }

@@ -81,6 +81,44 @@ func (q *Queue) leave() {
 	q.mu.Unlock()
 }
 
+// Rest is for a consumer that takes more at once rather than little at a time: when nothing waits, it returns once enough
+// bytes do, or limit has passed, or something else than more bytes is to be seen to. Put wakes nobody meanwhile.
+func (q *Queue) Rest(ctx context.Context, enough int64, limit time.Duration) {
+	q.mu.Lock()
+	if q.ended || q.abandoned || q.size > 0 || len(q.front) > 0 || q.rest.Data != nil {
+		q.mu.Unlock()
+		return
+	}
+	q.enough = max(enough, 1)
+	select {
+	case <-q.roused: // of an earlier Rest
+	default:
+	}
+	q.mu.Unlock()
+
+	if q.alarm == nil {
+		q.alarm = time.NewTimer(limit)
+	} else {
+		q.alarm.Reset(limit)
+	}
+	select {
+	case <-q.roused:
+	case <-q.alarm.C:
+	case <-ctx.Done():
+	}
+	q.alarm.Stop()
+	q.mu.Lock()
+	q.enough = 0
+	q.mu.Unlock()
+}
+
+// rouse ends Rest.
+func (q *Queue) rouse() {
+	if q.enough > 0 {
+		wake(q.roused)
+	}
+}
+
 // watch makes the end of ctx wake the consumer. It is watched across calls, so that a call waits for one thing only.
 func (q *Queue) watch(ctx context.Context) {
 	if done := ctx.Done(); done != q.watched {

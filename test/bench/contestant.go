@@ -48,6 +48,7 @@ var (
 	floorPair   = contestant{"the least in C", startFloor}
 	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false)}
 	socatPair   = contestant{"socat | socat", startSocat(nil)}
+	vwCat       = contestant{"vw-ingest | cat | vw-push", startVW(onlyCat)}
 	vwTee       = contestant{"vw-ingest | tee -p >(vw-record) | vw-push", startVW(teeRecord)}
 	vwRecordTee = contestant{"vw-ingest | vw-record --tee | vw-push", startVW(recordTee)}
 	vwTeeFile   = contestant{"vw-ingest | tee FILE | vw-push", startVW(teeFile)}
@@ -64,6 +65,11 @@ func (b *bench) tool(name string) string { return filepath.Join(b.bin, name) }
 
 func (b *bench) recordArgs(folder string, more ...string) []string {
 	return append(append([]string{"--live", "--quiet", "--rotate-size", "1MiB"}, more...), filepath.Join(folder, "cam-%Y%m%dT%H%M%SZ.ts"))
+}
+
+// onlyCat is the least that can stand between: it records nothing.
+func onlyCat(b *bench, l *line, _ string, in, out *os.File) error {
+	return l.add(b.spawn(in, out, nil, "cat"))
 }
 
 func teeRecord(b *bench, l *line, folder string, in, out *os.File) error {
