@@ -76,6 +76,46 @@ func TestLittleIsGathered(t *testing.T) {
 	}
 }
 
+// TestMuchIsNotGathered: while much comes in it is written as it comes, and when that is over it is gathered again.
+func TestMuchIsNotGathered(t *testing.T) {
+	q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
+	defer q.Abandon(stream.Exit)
+	w := &writer{queue: q, gatherSize: 1000, gatherTime: time.Second}
+	ctx := context.Background()
+	reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000}, stream.ReaderOptions{Format: stream.Raw})
+	defer reader.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for b, err := reader.Next(); err == nil; b, err = reader.Next() {
+			_ = q.Put(ctx, b)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	for left := 100 << 10; left > 0; {
+		w.gather(ctx)
+		p, err := q.Take(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left -= len(p.Data)
+		p.Release()
+	}
+	<-done
+	if w.haste == 0 {
+		t.Error("it gathers while much comes in")
+	}
+	began := time.Now()
+	for range mostHaste + 1 {
+		if w.gather(ctx); w.haste == 0 {
+			break
+		}
+	}
+	if took := time.Since(began); took < w.gatherTime {
+		t.Errorf("it gathers no more: it rested for %v", took)
+	}
+}
+
 // TestHungDisk: when all time is over, a disk that hangs does not hold the tool; the file is kept by the next start.
 func TestHungDisk(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,8 @@ type writer struct {
 
 	gatherSize int64
 	gatherTime time.Duration
+	haste      int // how often nothing is to be gathered, since much comes in
+	hurried    int // how often it was not
 }
 
 // What comes in a little at a time, as from a camera, is gathered up to so many bytes or for so long before it is written:
@@ -55,6 +57,26 @@ func (w *writer) gatherWithin(buffer int64, maxAge time.Duration) {
 	w.gatherSize, w.gatherTime = min(gatherSize, buffer/4), gatherTime
 	if maxAge > 0 {
 		w.gatherTime = min(gatherTime, maxAge/4)
+	}
+}
+
+// mostHaste is how often nothing is gathered, before it is seen again whether little comes in.
+const mostHaste = 64
+
+// gather waits, when there is nothing to write, until there is more than a little. While much comes in that would only keep
+// the disk waiting.
+func (w *writer) gather(ctx context.Context) {
+	if w.hurried < w.haste {
+		w.hurried++
+		return
+	}
+	rested := w.queue.Rest(ctx, w.gatherSize, w.gatherTime)
+	switch {
+	case rested == 0:
+	case rested < w.gatherTime/16:
+		w.haste, w.hurried = min(2*w.haste+1, mostHaste), 0
+	default:
+		w.haste = 0
 	}
 }
 
@@ -120,7 +142,7 @@ func (w *writer) record(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.queue.Rest(ctx, w.gatherSize, w.gatherTime)
+		w.gather(ctx)
 		var end error
 		if p, end = w.queue.Take(ctx); end != nil {
 			return nil

@@ -82,13 +82,15 @@ func (q *Queue) leave() {
 }
 
 // Rest is for a consumer that takes more at once rather than little at a time: when nothing waits, it returns once enough
-// bytes do, or limit has passed, or something else than more bytes is to be seen to. Put wakes nobody meanwhile.
-func (q *Queue) Rest(ctx context.Context, enough int64, limit time.Duration) {
+// bytes do, or limit has passed, or something else than more bytes is to be seen to. Put wakes nobody meanwhile. It returns
+// how long it rested; 0 when something waits.
+func (q *Queue) Rest(ctx context.Context, enough int64, limit time.Duration) time.Duration {
 	q.mu.Lock()
 	if q.ended || q.abandoned || q.size > 0 || len(q.front) > 0 || q.rest.Data != nil {
 		q.mu.Unlock()
-		return
+		return 0
 	}
+	began := time.Now()
 	q.enough = max(enough, 1)
 	select {
 	case <-q.roused: // of an earlier Rest
@@ -110,6 +112,7 @@ func (q *Queue) Rest(ctx context.Context, enough int64, limit time.Duration) {
 	q.mu.Lock()
 	q.enough = 0
 	q.mu.Unlock()
+	return time.Since(began)
 }
 
 // rouse ends Rest.
