@@ -52,11 +52,14 @@ const (
 	gatherTime = 200 * time.Millisecond
 )
 
-// gatherWithin sets how much is gathered: of what may wait, and of how old it may become, a quarter at the most.
+// shortGather is a time for which nothing is worth gathering.
+const shortGather = 10 * time.Millisecond
+
+// gatherWithin sets how much is gathered: a sixteenth at the most of what may wait, and of how old it may become.
 func (w *writer) gatherWithin(buffer int64, maxAge time.Duration) {
-	w.gatherSize, w.gatherTime = min(gatherSize, buffer/4), gatherTime
+	w.gatherSize, w.gatherTime = min(gatherSize, buffer/16), gatherTime
 	if maxAge > 0 {
-		w.gatherTime = min(gatherTime, maxAge/4)
+		w.gatherTime = min(gatherTime, maxAge/16)
 	}
 }
 
@@ -66,6 +69,9 @@ const mostHaste = 64
 // gather waits, when there is nothing to write, until there is more than a little. While much comes in that would only keep
 // the disk waiting.
 func (w *writer) gather(ctx context.Context) {
+	if w.gatherTime < shortGather {
+		return
+	}
 	if w.hurried < w.haste {
 		w.hurried++
 		return
