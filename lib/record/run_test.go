@@ -76,6 +76,27 @@ func TestLittleIsGathered(t *testing.T) {
 	}
 }
 
+// TestSmallLimitsAreNotFelt: gathering takes little of a small buffer, and of a short time.
+func TestSmallLimitsAreNotFelt(t *testing.T) {
+	for _, tc := range []struct {
+		buffer     int64
+		maxAge     time.Duration
+		wantSize   int64
+		wantGather time.Duration
+	}{
+		{16 << 20, 0, gatherSize, gatherTime},
+		{64 << 10, 0, 4 << 10, gatherTime},
+		{16 << 20, time.Hour, gatherSize, gatherTime},
+		{16 << 20, 1600 * time.Millisecond, gatherSize, 100 * time.Millisecond},
+	} {
+		w := &writer{}
+		w.gatherWithin(tc.buffer, tc.maxAge)
+		if w.gatherSize != tc.wantSize || w.gatherTime != tc.wantGather {
+			t.Errorf("%d bytes, %v: gathers %d bytes, %v", tc.buffer, tc.maxAge, w.gatherSize, w.gatherTime)
+		}
+	}
+}
+
 // TestMuchIsNotGathered: while much comes in it is written as it comes, and when that is over it is gathered again.
 func TestMuchIsNotGathered(t *testing.T) {
 	q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
