@@ -31,7 +31,7 @@ type saw struct {
 	Messages     int            `json:"messages"`
 	Text         int            `json:"text"`
 	Pings        int            `json:"pings"` // node only
-	Pong         float64        `json:"pong"`  // ms; 0: none
+	Pong         float64        `json:"pong"`  // ms from before the handshake; 0: none
 	Unsent       int            `json:"unsent"`
 	ReceivedCode int            `json:"receivedCode"` // node only
 }
@@ -89,8 +89,8 @@ var faultCases = []faultCase{
 		func(s saw) bool { return s.State == "closing" && s.Code == 1001 && s.Reason == "bye" },
 		func(s saw) bool { return s.Code == 1001 && s.Reason == "bye" || s.State == "closing" }}, // it gives up after 2 s
 	{"stall", "do=stall,for=900ms",
-		func(s saw) bool { return s.healthy() && s.Pong >= 350 },
-		func(s saw) bool { return s.healthy() && s.Pong >= 350 },
+		func(s saw) bool { return s.healthy() && s.Pong >= 900 },
+		func(s saw) bool { return s.healthy() && s.Pong >= 900 },
 		saw.healthy},
 	{"slow", "do=slow,rate=2KiB",
 		func(s saw) bool { return s.State == "open" && s.Unsent > 1<<20 },
@@ -101,8 +101,8 @@ var faultCases = []faultCase{
 		func(s saw) bool { return s.State == "open" && s.Pong == 0 },
 		saw.healthy},
 	{"late-pong", "do=late-pong,for=400ms",
-		func(s saw) bool { return s.healthy() && s.Pong >= 350 },
-		func(s saw) bool { return s.healthy() && s.Pong >= 350 },
+		func(s saw) bool { return s.healthy() && s.Pong >= 400 },
+		func(s saw) bool { return s.healthy() && s.Pong >= 400 },
 		saw.healthy},
 	{"half-open", "do=half-open",
 		func(s saw) bool { return s.State == "open" && s.Pong == 0 && s.SocketError == "" },
@@ -151,7 +151,7 @@ var faultCases = []faultCase{
 		func(s saw) bool { return s.Opened && s.Code == 1006 && s.Messages == 0 && s.SocketError == "" },
 		func(s saw) bool { return s.Messages == 0 && s.failed("498 bytes read on a total of 1000") },
 		func(s saw) bool { return s.Messages == 0 && s.failed("") }},
-	{"after-time", "do=close,after=1s",
+	{"after-time", "do=close,after=2s",
 		func(s saw) bool { return s.Code == 1001 && s.Pong > 0 },
 		func(s saw) bool { return s.Code == 1001 && s.Pong > 0 },
 		func(s saw) bool { return s.Code == 1001 && s.Clean }},
@@ -237,7 +237,7 @@ func lookWithPython(t *testing.T, urls []string) []byte {
 }
 
 func lookWith(t *testing.T, program, script string, urls []string) []byte {
-	cmd := exec.Command(program, append([]string{script, "5000"}, urls...)...)
+	cmd := exec.Command(program, append([]string{script, "8000"}, urls...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

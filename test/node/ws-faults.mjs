@@ -18,8 +18,8 @@ if (!(Number(ms) > 0) || urls.length === 0) {
 async function look(url) {
   const saw = { url, opened: false, status: 0, headers: {}, error: '', socketError: '', code: 0, reason: '', state: '',
     messages: 0, text: 0, pings: 0, pong: 0, unsent: 0, receivedCode: 0 }
+  const begun = performance.now()
   const socket = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: Number(ms) / 2 })
-  let pinged = 0
   socket.on('upgrade', response => response.socket.on('error', err => { saw.socketError = err.code }))
   socket.on('open', () => {
     saw.opened = true
@@ -27,12 +27,11 @@ async function look(url) {
     if (url.endsWith('/say')) socket.send('a text', () => {})
     if (url.endsWith('/slow')) socket.send(Buffer.alloc(8 << 20), () => {})
     if (url.endsWith('/over')) socket.send(Buffer.alloc(2 << 20), () => {})
-    pinged = performance.now()
     socket.ping('hello', true, () => {})
   })
   socket.on('message', (data, isBinary) => { if (isBinary) saw.messages++; else saw.text++ })
   socket.on('ping', () => { saw.pings++ })
-  socket.on('pong', () => { saw.pong = performance.now() - pinged })
+  socket.on('pong', () => { saw.pong = performance.now() - begun })
   socket.on('unexpected-response', (request, response) => {
     saw.status = response.statusCode
     saw.headers = response.headers

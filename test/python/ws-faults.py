@@ -18,12 +18,11 @@ async def read(socket, saw):
         saw["text" if isinstance(message, str) else "messages"] += 1
 
 
-async def write(socket, url, saw):
+async def write(socket, url, saw, begin):
     for i in range(3):
         await socket.send(bytes([i]) * 1000)
     if url.endswith("/say"):
         await socket.send("a text")
-    begin = time.monotonic()
     pong = await socket.ping()
     pong.add_done_callback(lambda f: f.exception() or saw.update(pong=(time.monotonic() - begin) * 1000))
     if url.endswith("/slow"):
@@ -35,7 +34,7 @@ async def write(socket, url, saw):
 async def look(ms, url):
     saw = {"url": url, "opened": False, "status": 0, "headers": {}, "error": "", "socketError": "", "code": 0,
            "reason": "", "state": "", "messages": 0, "text": 0, "pong": 0, "unsent": 0}
-    end = time.monotonic() + ms / 1000
+    begin = time.monotonic()
     try:
         socket = await websockets.connect(url, open_timeout=ms / 2000, close_timeout=60, compression=None,
                                           ping_interval=None, max_size=None)
@@ -46,8 +45,8 @@ async def look(ms, url):
         saw["error"] = f"{type(err).__name__}: {err}"
         return saw
     saw["opened"] = True
-    tasks = [asyncio.create_task(read(socket, saw)), asyncio.create_task(write(socket, url, saw))]
-    await asyncio.sleep(end - time.monotonic())
+    tasks = [asyncio.create_task(read(socket, saw)), asyncio.create_task(write(socket, url, saw, begin))]
+    await asyncio.sleep(begin + ms / 1000 - time.monotonic())
     saw["state"] = socket.state.name.lower()
     saw["unsent"] = socket.transport.get_write_buffer_size()
     saw["code"], saw["reason"] = socket.close_code or 0, socket.close_reason or ""
