@@ -2,8 +2,10 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -89,4 +91,37 @@ func TestPrivateCA(t *testing.T) {
 	p.all(int64(len(b)))
 	s.expect(0)
 	same(t, "what arrived", s.saved(1), b)
+}
+
+// TestPageOfAnotherHost: a page in a browser reaches loopback, but publishes only where everybody may.
+func TestPageOfAnotherHost(t *testing.T) {
+	t.Parallel()
+	tool(t, "chromium")
+	var tools []*process
+	var urls []string
+	for _, flags := range [][]string{nil, {"--no-auth"}} {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, wiring{stdout: null}, "vw-ingest", append(flags, "--listen", "127.0.0.1:0")...)
+		null.Close()
+		tools = append(tools, p)
+		urls = append(urls, "ws"+ingestURL(p)[len("http"):]+"cam")
+	}
+	pages := json.NewDecoder(bytes.NewReader(lookWithBrowser(t, urls)))
+	for i, want := range []bool{false, true} {
+		var got saw
+		if err := pages.Decode(&got); err != nil || got.URL != urls[i] || got.Opened != want {
+			t.Errorf("%v: the page saw %+v", err, got)
+		}
+	}
+	tools[0].find(tools[0].stderr, "status=403")
+	for i, want := range []int64{0, 3000} {
+		tools[i].signal(syscall.SIGTERM)
+		tools[i].expect(0)
+		if s := tools[i].account(); s.In.Bytes != want {
+			t.Errorf("%d bytes came in, not %d", s.In.Bytes, want)
+		}
+	}
 }

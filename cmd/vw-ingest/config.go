@@ -28,7 +28,7 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "tls-cert", Usage: "speak TLS, with the certificate in `FILE`"},
 		&ucli.StringFlag{Name: "tls-key", Usage: "and its key in `FILE`"},
 		&ucli.StringFlag{Name: "token-file", Usage: "publishers must show the token in `FILE` (or $" + tokenVariable + "); with --pull it is shown"},
-		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody publish"},
+		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody publish, also web pages of any host"},
 		&ucli.StringFlag{Name: "publishers", Value: "one", Usage: "`POLICY` when a second one comes: one refuses it, takeover cuts the first"},
 		&ucli.BoolFlag{Name: "once", Usage: "exit when the first publisher ends"},
 		cli.DurationFlag("idle-timeout", 15*time.Second, "cut a publisher that sends nothing for `D`; 0 is never"),
@@ -43,6 +43,7 @@ type config struct {
 	addr        *net.TCPAddr
 	certificate *tls.Certificate // nil: no TLS
 	token       string
+	anyPage     bool
 	publishers  ingest.Policy
 	once        bool
 	idleTimeout time.Duration
@@ -75,7 +76,8 @@ func readConfig(c *ucli.Context) (*config, error) {
 	if cfg.addr, err = resolve(c.String("listen")); err != nil {
 		return nil, err
 	}
-	if !c.Bool("no-auth") {
+	cfg.anyPage = c.Bool("no-auth")
+	if !cfg.anyPage {
 		if cfg.token, err = cli.ReadSecret(c.String("token-file"), tokenVariable); err != nil {
 			return nil, err
 		}

@@ -65,7 +65,7 @@ func run(c *ucli.Context) error {
 // options opens what has to be opened, and leaves to the caller what the process has only one of.
 func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
 	o := ingest.Options{
-		Token: cfg.token, Publishers: cfg.publishers, Once: cfg.once,
+		Token: cfg.token, AnyPage: cfg.anyPage, Publishers: cfg.publishers, Once: cfg.once,
 		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
 		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
 		Ledger: p.Ledger, Log: p.Trouble.By("vw-ingest"),

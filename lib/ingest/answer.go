@@ -31,6 +31,7 @@ var (
 	delivered        = answer{status: http.StatusNoContent}
 	wrongMethod      = answer{http.StatusMethodNotAllowed, "publish with POST, PUT or a websocket", "Allow: POST, PUT"}
 	noToken          = answer{http.StatusUnauthorized, "the token is missing or wrong", `WWW-Authenticate: Basic realm="vw-ingest"`}
+	foreignPage      = answer{status: http.StatusForbidden, text: "a web page of another host needs a token"}
 	noLength         = answer{status: http.StatusLengthRequired, text: "send a Content-Length, or chunks"}
 	tooLarge         = answer{status: http.StatusRequestEntityTooLarge, text: "more than the allowed size"}
 	occupied         = answer{status: http.StatusConflict, text: "another publisher is active"}

@@ -8,22 +8,31 @@ import (
 	"strings"
 )
 
-// guard knows the token.
+// guard knows who may publish.
 type guard struct {
-	token string // "": everybody may publish
-	sum   [sha256.Size]byte
+	token   string // "": everybody
+	sum     [sha256.Size]byte
+	anyPage bool // without a token: web pages of other hosts too
 }
 
-func newGuard(token string) guard {
-	return guard{token: token, sum: sha256.Sum256([]byte(token))}
+func newGuard(o Options) guard {
+	return guard{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), anyPage: o.AnyPage}
 }
 
-// admits reports whether the request brings the token: as a Bearer token, as the password of Basic, or as the first
-// element of the path.
-func (g *guard) admits(r *http.Request) bool {
-	if g.token == "" {
-		return true
+// refusal returns why the sender of the request may not publish; nil if it may.
+func (g *guard) refusal(r *http.Request) *answer {
+	switch {
+	case g.token != "" && !g.shown(r):
+		return &noToken
+	case g.token == "" && !g.anyPage && foreign(r):
+		return &foreignPage
 	}
+	return nil
+}
+
+// shown reports whether the request brings the token: as a Bearer token, as the password of Basic, or as the first
+// element of the path.
+func (g *guard) shown(r *http.Request) bool {
 	if _, password, ok := r.BasicAuth(); ok && g.matches(password) {
 		return true
 	}
@@ -35,6 +44,17 @@ func (g *guard) admits(r *http.Request) bool {
 	first, _, _ := strings.Cut(strings.TrimLeft(r.URL.EscapedPath(), "/"), "/")
 	first, err := url.PathUnescape(first)
 	return err == nil && g.matches(first)
+}
+
+// foreign reports whether a browser sends the request for a page that another host has served. A browser lets any page
+// reach the machine it runs on, and names the page's host in Origin, or says "null" (RFC 6454, 7).
+func foreign(r *http.Request) bool {
+	origin := r.Header.Values("Origin")
+	if len(origin) == 0 {
+		return false
+	}
+	u, err := url.Parse(origin[0])
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
 // matches compares hashes, so that the time it takes says nothing of the token, nor of its length.

@@ -69,11 +69,12 @@ func (s *Server) servePublisher(w http.ResponseWriter, r *http.Request) {
 // check returns what is wrong with a request, without looking at its body; nil if nothing is.
 func (s *Server) check(r *http.Request) *answer {
 	chunked := len(r.TransferEncoding) > 0
+	unwelcome := s.guard.refusal(r)
 	switch {
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		return &wrongMethod
-	case !s.guard.admits(r):
-		return &noToken
+	case unwelcome != nil:
+		return unwelcome
 	case !chunked && r.Header.Get("Content-Length") == "":
 		return &noLength
 	case s.o.MaxBody > 0 && r.ContentLength > s.o.MaxBody:

@@ -56,8 +56,10 @@ type Options struct {
 	// Ledger counts what publishers sent, and in an entry "stdout" what became of it.
 	Ledger *stream.Ledger
 
-	// Token is what a publisher must know; "" lets everybody publish.
-	Token      string
+	// Token is what a publisher must know; "" lets everybody publish, but for the web pages of other hosts.
+	Token string
+	// AnyPage: without a token these may publish too. A browser anywhere near can then be made to.
+	AnyPage    bool
 	Publishers Policy
 	// Once: Run returns when the first publisher has ended.
 	Once bool

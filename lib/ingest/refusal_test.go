@@ -165,3 +165,55 @@ func TestExpectContinue(t *testing.T) {
 	r.begin("POST /s HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 5\r\n\r\n").expect(417)
 	r.expectOut([]byte("hellohello"))
 }
+
+// Without a token, what a browser sends for a page is taken only if the page comes from the same host.
+func TestPagesOfOtherHosts(t *testing.T) {
+	t.Parallel()
+	const here = "HTTP/1.1\r\nHost: cam.example:81\r\n"
+	for _, c := range []struct {
+		name, origin string
+		o            Options
+		foreign      bool
+	}{
+		{name: "no page"},
+		{name: "the same", origin: "http://CAM.example:81"},
+		{name: "another", origin: "https://evil.example", foreign: true},
+		{name: "another port", origin: "http://cam.example:82", foreign: true},
+		{name: "unnamed", origin: "null", foreign: true},
+		{name: "empty", origin: " ", foreign: true},
+		{name: "nonsense", origin: "http://cam.example:81:%", foreign: true},
+		{name: "another with a token", origin: "https://evil.example", o: Options{Token: "s"}},
+		{name: "another when all may", origin: "https://evil.example", o: Options{AnyPage: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, c.o)
+			header := here
+			if c.origin != "" {
+				header += "Origin: " + c.origin + "\r\n"
+			}
+			for request, want := range map[string]int{
+				"POST /s " + header + "Content-Length: 1\r\n\r\nx": http.StatusNoContent,
+				"GET /s " + header + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+					"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n": http.StatusSwitchingProtocols,
+			} {
+				if c.foreign {
+					want = http.StatusForbidden
+				}
+				conn := r.begin(request)
+				if resp := conn.answer(); resp.StatusCode != want {
+					t.Errorf("answered %s to %q", resp.Status, request)
+				}
+				conn.reset()
+				r.awaitNoPublisher()
+			}
+			out := "x"
+			if c.foreign {
+				out = ""
+			}
+			r.expectOut([]byte(out))
+			r.hard(nil)
+			_ = r.await()
+		})
+	}
+}

@@ -52,7 +52,7 @@ type Server struct {
 
 // New returns a server that has not begun.
 func New(o Options) *Server {
-	s := &Server{o: o, guard: newGuard(o.Token), first: make(chan struct{}), pause: outputPause}
+	s := &Server{o: o, guard: newGuard(o), first: make(chan struct{}), pause: outputPause}
 	s.over, s.finish = context.WithCancelCause(context.Background())
 	s.taking, s.takeNoMore = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")

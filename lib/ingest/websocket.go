@@ -41,8 +41,8 @@ func isWebsocket(r *http.Request) bool {
 // serveWebsocket is for a publisher whose binary messages, joined, are the stream.
 func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	p := s.newPublisher(r)
-	refusal := &noToken
-	if s.guard.admits(r) {
+	refusal := s.guard.refusal(r)
+	if refusal == nil {
 		refusal = s.claim(p)
 	}
 	if refusal != nil {
