@@ -58,6 +58,16 @@ func oneASecond(t testing.TB, lines []logLine) {
 	}
 }
 
+// connected is how many connections to the path the server has told of.
+func connected(s *server, path string) (n int) {
+	for line := range strings.Lines(s.stdout.String()) {
+		if strings.Contains(line, `"event":"connected"`) && strings.Contains(line, `"path":"`+path+`"`) {
+			n++
+		}
+	}
+	return n
+}
+
 // TestLinesUnderStress: while five servers end every connection at once, in five ways, there is a line a second at most
 // in all, and each connection is accounted for in one. When four of them are mended, the log says so of each.
 func TestLinesUnderStress(t *testing.T) {
@@ -86,7 +96,10 @@ func TestLinesUnderStress(t *testing.T) {
 	r.Close()
 	feed := newFeeder(t, w, 40*time.Millisecond, camera1300(5).Frame)
 	for i, server := range servers {
-		s.find(s.stdout, fmt.Sprintf(`(?s:"event":"connected","id":\d+,"path":"/%d".*?){%d}`, i, server.connections))
+		waitUntil(t, "the last connection to "+urls[i], func() bool {
+			time.Sleep(50 * time.Millisecond) // there is much to look through
+			return connected(s, fmt.Sprint("/", i)) >= server.connections
+		})
 	}
 	time.Sleep(time.Duration(len(urls)+1) * time.Second) // each has had its turn
 	lines := linesOf(t, push.stderr.String())
