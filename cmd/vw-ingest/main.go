@@ -9,12 +9,13 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
 	"github.com/timdrysdale/vw/lib/fdio"
 	"github.com/timdrysdale/vw/lib/ingest"
 )
 
 func main() {
-	cli.OneProcessor()
+	cli.OneProcessor(oneprocessor.Before)
 	cli.Main(&ucli.App{
 		Name:  "vw-ingest",
 		Usage: "take a stream over HTTP or a websocket and write it to stdout",

@@ -15,13 +15,14 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/push"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 func main() {
-	cli.OneProcessor()
+	cli.OneProcessor(oneprocessor.Before)
 	cli.Main(&ucli.App{
 		Name:      "vw-push",
 		Usage:     "carry standard input to websocket servers",

@@ -8,11 +8,12 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
+	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
 	"github.com/timdrysdale/vw/lib/record"
 )
 
 func main() {
-	cli.OneProcessor()
+	cli.OneProcessor(oneprocessor.Before)
 	cli.Main(app())
 }
 

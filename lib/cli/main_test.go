@@ -112,7 +112,7 @@ var helpers = map[string]func(*ucli.Context) error{
 		}
 	},
 	"processors": func(*ucli.Context) error {
-		OneProcessor()
+		OneProcessor(runtime.GOMAXPROCS(1))
 		_, err := fmt.Println(runtime.GOMAXPROCS(0))
 		return err
 	},

@@ -5,10 +5,10 @@ import (
 	"runtime"
 )
 
-// OneProcessor makes the process run Go code on one processor, unless GOMAXPROCS is set. A pipe tool spends its time in
-// system calls; with one processor it wakes no idle ones, which costs less than half the CPU at camera bitrates.
-func OneProcessor() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
+// OneProcessor gives a process that runs on one processor those back that it had before, if it was GOMAXPROCS that said
+// so. See package oneprocessor.
+func OneProcessor(before int) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		runtime.GOMAXPROCS(before)
 	}
 }

@@ -171,22 +171,22 @@ func withoutSecret(arg string) string {
 }
 
 // Package flag names flags with one dash, and so in its errors.
-var (
-	unknownFlag = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
-	noValue     = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
-	badValue    = regexp.MustCompile(`^(invalid (?:boolean )?value .*) for (?:flag )?-([^ :"]+): (.*)$`)
+const (
+	unknownFlag = `^flag provided but not defined: -(.*)$`
+	noValue     = `^flag needs an argument: -(.*)$`
+	badValue    = `^(invalid (?:boolean )?value .*) for (?:flag )?-([^ :"]+): (.*)$`
 )
 
 // explain puts an error of flag parsing into vw's words.
 func (r *runner) explain(err error) error {
 	text := err.Error()
-	if m := unknownFlag.FindStringSubmatch(text); m != nil {
+	if m := regexp.MustCompile(unknownFlag).FindStringSubmatch(text); m != nil {
 		return WithHint(Usagef("unknown flag --%s", m[1]), r.suggest(m[1]))
 	}
-	if m := noValue.FindStringSubmatch(text); m != nil {
+	if m := regexp.MustCompile(noValue).FindStringSubmatch(text); m != nil {
 		return Usagef("flag --%s needs a value", m[1])
 	}
-	if m := badValue.FindStringSubmatch(text); m != nil {
+	if m := regexp.MustCompile(badValue).FindStringSubmatch(text); m != nil {
 		return Usagef("%s for --%s: %s", m[1], m[2], m[3])
 	}
 	return Usagef("%s", text)
