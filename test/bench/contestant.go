@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // line is a contestant at work on one stream, from the publisher to the receiver.
@@ -45,7 +46,8 @@ func (l *line) complain(err error) error {
 var (
 	vwPipeline  = contestant{"vw-ingest | vw-push", startVW(nil)}
 	vwPush      = contestant{"pipe into vw-push", startPush}
-	floorPair   = contestant{"the least in C", startFloor}
+	leastC      = contestant{"the least in C", startLeast([]string{"floor", "ingest"}, []string{"floor", "push"})}
+	leastGo     = contestant{"the least in Go", startLeast([]string{"ingest"}, []string{"push"})}
 	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false)}
 	socatPair   = contestant{"socat | socat", startSocat(nil)}
 	vwCat       = contestant{"vw-ingest | cat | vw-push", startVW(onlyCat)}
@@ -167,31 +169,39 @@ func startPush(b *bench, _ string) (*line, error) {
 	return l, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url))
 }
 
-func startFloor(b *bench, _ string) (*line, error) {
-	l, target, err := newPush(nil)
-	if err != nil {
+// startLeast starts two programs of the folder floor, each with a port as its last argument: where to listen, and what to
+// push to.
+func startLeast(ingest, push []string) func(*bench, string) (*line, error) {
+	return func(b *bench, _ string) (*line, error) {
+		l, target, err := newPush(nil)
+		if err != nil {
+			return l, err
+		}
+		u, err := url.Parse(target)
+		if err != nil {
+			return l, err
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return l, err
+		}
+		least := func(stdin, stdout *os.File, command []string, port string) error {
+			args := append(slices.Clone(command[1:]), port)
+			return l.add(b.spawn(stdin, stdout, nil, filepath.Join(b.floor, command[0]), args...))
+		}
+		if err := least(r, nil, push, u.Port()); err != nil {
+			return l, err
+		}
+		port, err := freePort()
+		if err != nil {
+			return l, err
+		}
+		if err := least(nil, w, ingest, port); err != nil {
+			return l, err
+		}
+		l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
 		return l, err
 	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return l, err
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return l, err
-	}
-	if err := l.add(b.spawn(r, nil, nil, b.floor, "push", u.Port())); err != nil {
-		return l, err
-	}
-	port, err := freePort()
-	if err != nil {
-		return l, err
-	}
-	if err := l.add(b.spawn(nil, w, nil, b.floor, "ingest", port)); err != nil {
-		return l, err
-	}
-	l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
-	return l, err
 }
 
 // from is a contestant with the tools of another folder.

@@ -6,6 +6,7 @@ require (
 	github.com/timdrysdale/vw v0.0.0
 	golang.org/x/sys v0.47.0
 	gonum.org/v1/plot v0.17.0
+	nhooyr.io/websocket v1.8.17
 )
 
 require (
@@ -18,7 +19,6 @@ require (
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/net v0.58.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
-	nhooyr.io/websocket v1.8.17 // indirect
 )
 
 replace github.com/timdrysdale/vw => ../..

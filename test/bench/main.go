@@ -19,7 +19,7 @@ import (
 type settings struct {
 	bin     string // the folder of vw's tools
 	against string // the folder of those that they are to be compared with; "" for none
-	floor   string // the program of floor/floor.c
+	floor   string // the folder of what is built from floor/
 	node    string // the folder with node_modules
 	work    string // a folder for what is needed while it runs
 	rounds  int
@@ -37,7 +37,7 @@ func main() {
 	short := flag.Bool("short", false, "a minute instead of half an hour: for information only")
 	flag.StringVar(&s.bin, "bin", "", "folder of the built tools")
 	flag.StringVar(&s.against, "against", "", "folder of other tools: compare with them and write no page")
-	flag.StringVar(&s.floor, "floor", "", "program made from floor/floor.c")
+	flag.StringVar(&s.floor, "floor", "", "folder of the programs built from floor/")
 	flag.StringVar(&s.node, "node", "", "folder with node_modules")
 	flag.StringVar(&out, "out", ".", "folder for benchmarks.md and the plots")
 	flag.StringVar(&suites, "suites", strings.Join(allSuites, ","), "which to run")
@@ -52,7 +52,7 @@ func main() {
 	}
 	s.suites = strings.Split(suites, ",")
 	if s.bin == "" || s.node == "" || s.floor == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER -floor PROGRAM [-against FOLDER] [-out FOLDER] [-rounds N]"+
+		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER -floor FOLDER [-against FOLDER] [-out FOLDER] [-rounds N]"+
 			" [-time D] [-suites LIST] [-short]")
 		os.Exit(2)
 	}

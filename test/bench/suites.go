@@ -37,7 +37,7 @@ func (b *bench) duration(n int) time.Duration {
 }
 
 func (b *bench) pacedSuite() error {
-	contestants := []contestant{vwPipeline, vwPush, floorPair, nodeRelay, socatPair}
+	contestants := []contestant{vwPipeline, vwPush, leastC, leastGo, nodeRelay, socatPair}
 	usage := make([]curve, len(contestants))
 	for _, rate := range b.rates {
 		for _, n := range b.streams {
@@ -51,10 +51,10 @@ func (b *bench) pacedSuite() error {
 				title: fmt.Sprintf("%s of %.1f Mbit/s", plural(n, "stream"), newPicture(rate).rate()/1e6),
 				note: fmt.Sprintf("%d rounds of %v. CPU in per cent of one core, per stream. Latency from the publisher's write to the"+
 					" receiver's read, over all frames of all streams.", b.rounds, b.duration(n)),
-				head: []string{"", "CPU", "× node", "× socat", "× least", "median", "× socat", "× least", "99 %", "× node",
+				head: []string{"", "CPU", "× node", "× socat", "× C", "median", "× socat", "× C", "99 %", "× node",
 					"memory", "× node"},
 			}
-			least, node, socat := all[2], all[3], all[4]
+			least, node, socat := all[2], all[4], all[5]
 			for i, c := range contestants {
 				r := all[i]
 				t.row(c.name, r.cpu().text("%.2f %%"), ratio(r.cpu(), node.cpu()), ratio(r.cpu(), socat.cpu()),
@@ -80,7 +80,7 @@ func (b *bench) pacedSuite() error {
 }
 
 func (b *bench) flatSuite() error {
-	contestants := []contestant{vwPipeline, vwPush, floorPair, nodeRelay, socatPair}
+	contestants := []contestant{vwPipeline, vwPush, leastC, leastGo, nodeRelay, socatPair}
 	all, err := b.turns(contestants, func(c contestant) (*sample, error) { return b.flatOut(c, b.flat) })
 	if err != nil {
 		return err
@@ -88,9 +88,9 @@ func (b *bench) flatSuite() error {
 	t := table{
 		title: "As fast as it goes",
 		note:  fmt.Sprintf("%d rounds of %d MiB, to the last byte at the receiver. CPU in per cent of one core.", b.rounds, b.flat>>20),
-		head:  []string{"", "throughput", "× node", "× socat", "× least", "CPU", "memory"},
+		head:  []string{"", "throughput", "× node", "× socat", "× C", "CPU", "memory"},
 	}
-	least, node, socat := all[2], all[3], all[4]
+	least, node, socat := all[2], all[4], all[5]
 	for i, c := range contestants {
 		r := all[i]
 		t.row(c.name, r.throughput().text("%.0f MB/s"), ratio(r.throughput(), node.throughput()),
