@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -111,13 +112,18 @@ func dialWhenReady(addr string) (*net.TCPConn, error) {
 	}
 }
 
-// freePort returns a port of the loopback interface that nobody listens on.
+// lastPort is what freePort has returned. It starts below the ports that connections get (ip_local_port_range): one of
+// those may be taken by a connection before the program that is to listen there has started.
+var lastPort = 20000
+
+// freePort returns a port that nobody listens on, and that it has not returned before.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for lastPort < 32000 {
+		lastPort++
+		port := strconv.Itoa(lastPort)
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return "", errors.New("no port is left to listen on")
 }
