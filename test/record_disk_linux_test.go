@@ -76,14 +76,22 @@ func cutPower(folder string) error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
 }
 
-// mountAgain mounts an ext4 anew, whoever uses it.
+// mountAgain mounts an ext4 anew, whoever uses it. While a mount namespace of another test has a copy of the old mount,
+// mounting gives the broken file system again.
 func mountAgain(t testing.TB, folder, image string) {
 	t.Helper()
-	for _, command := range [][]string{{"umount", "--lazy", folder}, {"mount", "-o", "loop", image, folder}} {
+	run := func(command ...string) {
+		t.Helper()
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", command, err, out)
 		}
 	}
+	probe := filepath.Join(folder, "probe")
+	waitUntil(t, "an ext4 that can be written to", func() bool {
+		run("umount", "--lazy", folder)
+		run("mount", "-o", "loop", image, folder)
+		return os.WriteFile(probe, nil, 0o600) == nil && os.Remove(probe) == nil
+	})
 }
 
 // freeze freezes a file system: what is written to it waits.
