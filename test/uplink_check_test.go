@@ -8,22 +8,11 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// eventually waits until something is so.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
 
 // unionIs checks that what came over several connections, in their order, is the source: every byte, in order, with
 // repeats only where a connection begins. It returns how many bytes were repeats.

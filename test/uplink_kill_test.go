@@ -93,7 +93,7 @@ func (f *farm) strike(c *carried) {
 	case goAway, silent:
 		from := f.link.sourceOf(c)
 		var at *sunk
-		eventually(f.t, "the server's connection", func() bool {
+		waitUntil(f.t, "the server's connection", func() bool {
 			i := slices.IndexFunc(f.sink.connections(), func(s *sunk) bool { return s.remote == from })
 			if i >= 0 {
 				at = f.sink.connections()[i]
@@ -116,7 +116,7 @@ func (f *farm) restart(from string, c *carried) {
 	s := f.servers[len(f.servers)-1]
 	if name := savedAs(s, from); name != "" {
 		size := int64(-1)
-		eventually(f.t, "a file that does not grow", func() bool {
+		waitUntil(f.t, "a file that does not grow", func() bool {
 			time.Sleep(10 * time.Millisecond)
 			info, err := os.Stat(name)
 			grown := err != nil || info.Size() != size

@@ -106,7 +106,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 			baseline = u.push.status("VmRSS")
 		}
 	}
-	eventually(t, "64 MiB of stream", func() bool {
+	waitUntil(t, "64 MiB of stream", func() bool {
 		u.feed.mu.Lock()
 		defer u.feed.mu.Unlock()
 		return len(u.feed.stream) > 64<<20

@@ -177,7 +177,7 @@ func (s *sink) connections() []*sunk {
 func (s *sink) wait(t testing.TB, n, bytes int) *sunk {
 	t.Helper()
 	var c *sunk
-	eventually(t, "a connection that brings bytes", func() bool {
+	waitUntil(t, "a connection that brings bytes", func() bool {
 		for _, one := range s.connections()[min(n, len(s.connections())):] {
 			if one.size() >= bytes {
 				c = one
