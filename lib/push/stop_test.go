@@ -80,6 +80,7 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 	begun := make(chan time.Time, 1)
 	context.AfterFunc(soft, func() { begun <- time.Now() })
 	_, err = runUntil(t, soft, soon(t), o, r)
+	r.Close() // the byte may not have been read
 	if took := time.Since(<-begun); took > o.Linger+time.Second || err != nil {
 		t.Errorf("it took %v, %v", took, err)
 	}

@@ -136,7 +136,19 @@ func TestAdaptationFieldAlone(t *testing.T) {
 	}
 }
 
-// TestAdaptationFieldAlone: tables and begins with tables though the stream has them only once.
+// TestKeyframeWithoutTables: a keyframe that no tables precede is no beginning that a player could use.
+func TestKeyframeWithoutTables(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 20)[2*mpegts.PacketSize:]
+	tr := newTrial(t, bytes.NewReader(b), Limits{})
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+	if files := tr.files(); len(files) != 1 || files[0].StartsAtKeyframe || files[0].Keyframes != 4 {
+		t.Errorf("%d files, the first: %+v", len(files), files[0].Entry)
+	}
+}
+
+// TestTablesAreInjected: every file begins with tables though the stream has them only once.
 func TestTablesAreInjected(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 25)
 	tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 5})

@@ -278,7 +278,7 @@ func TestSignal(t *testing.T) {
 		tr := newTrial(t, in, Limits{})
 		tr.config.Format = stream.TS
 		if endless {
-			tr.config.Linger = 50 * time.Millisecond
+			tr.config.Linger = time.Second
 		}
 		tr.open()
 		soft, cancel := context.WithCancel(context.Background())

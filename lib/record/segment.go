@@ -51,8 +51,11 @@ func (s *segment) write(b []byte, unit int) (kept int, err error) {
 	return n, err
 }
 
-// inject puts tables in front of everything.
+// inject puts tables in front of everything, if there are any.
 func (s *segment) inject(tables []byte) error {
+	if len(tables) == 0 {
+		return nil
+	}
 	n, err := s.write(tables, mpegts.PacketSize)
 	if err != nil {
 		return err
