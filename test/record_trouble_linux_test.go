@@ -147,9 +147,8 @@ func folderRemoved(t *testing.T) *trouble {
 	return &trouble{
 		says: "no such file or directory", folder: folder, takes: true,
 		cause: func() {
-			if err := os.RemoveAll(filepath.Join(folder, "rec")); err != nil {
-				t.Fatal(err)
-			}
+			// A file may begin in it just then.
+			waitUntil(t, "a removed folder", func() bool { return os.RemoveAll(filepath.Join(folder, "rec")) == nil })
 		},
 		cure: func() {},
 	}
