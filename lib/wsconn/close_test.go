@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -182,6 +183,21 @@ func TestPeersCloseIsAnswered(t *testing.T) {
 				t.Errorf("the peer got %q", got)
 			}
 		})
+	}
+}
+
+// TestReasonWithASecret: a server's reason goes into the log, and may repeat the token and have a terminal's commands in it.
+func TestReasonWithASecret(t *testing.T) {
+	t.Parallel()
+	url := rawServer(t, func(conn *net.TCPConn, _ *bufio.Reader) {
+		conn.Write(closeFrame(1008, "expired:\n\x1b[31mBearer s3cr3t-token", false))
+	})
+	c := dial(t, url, DialOptions{Header: http.Header{"Authorization": {"Bearer s3cr3t-token"}}})
+	c.Discard()
+	<-c.Done()
+	var ce *CloseError
+	if !errors.As(c.Err(), &ce) || ce.Code != 1008 || ce.Reason != "expired: [31m…" {
+		t.Errorf("%q", c.Err())
 	}
 }
 

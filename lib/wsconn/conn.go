@@ -47,6 +47,7 @@ type Conn struct {
 	client      bool
 	maxMessage  int64 // bytes; 0: no limit
 	subprotocol string
+	secrets     secrets // of a client's request
 
 	// Turns are taken by sending and given back by receiving.
 	writeTurn chan struct{}
@@ -208,11 +209,14 @@ func (c *Conn) start(f func()) bool {
 	return true
 }
 
-// readError makes nhooyr's error one of this package.
-func readError(err error) error {
+// readError makes nhooyr's error one of this package. What a server says to a client is for the log, and may repeat what
+// the client has told it.
+func (c *Conn) readError(err error) error {
 	var ce websocket.CloseError
 	var op *net.OpError
 	switch {
+	case errors.As(err, &ce) && c.client:
+		return &CloseError{Code: int(ce.Code), Reason: excerpt(c.secrets.scrub(ce.Reason))}
 	case errors.As(err, &ce):
 		return &CloseError{Code: int(ce.Code), Reason: ce.Reason}
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -209,7 +209,9 @@ func (d *dialer) handshake(ctx context.Context, sock *socket) (*Conn, error) {
 		ws.CloseNow()
 		return nil, fmt.Errorf("the server did not agree to the subprotocol %q", want)
 	}
-	return newConn(ws, sock, true), nil
+	c := newConn(ws, sock, true)
+	c.secrets = d.secrets
+	return c, nil
 }
 
 // explain makes nhooyr's error one that says what the server did.

@@ -35,6 +35,10 @@ func TestStatusErrors(t *testing.T) {
 			"HTTP/1.1 301 Moved Permanently\r\nLocation: http:///\r\n\r\n",
 			StatusError{Code: 301, Status: "301 Moved Permanently", Location: "http://…"},
 		},
+		"redirect to what is no URL": {
+			"HTTP/1.1 302 Found\r\nLocation: http://h/%zz?sig=s3cr3t\r\nContent-Length: 0\r\n\r\n",
+			StatusError{Code: 302, Status: "302 Found"},
+		},
 		"401": {
 			"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 13\r\n\r\nno\x1b[31m\r\n way",
 			StatusError{Code: 401, Status: "401 Unauthorized", Body: "no[31m way"},

@@ -75,7 +75,7 @@ func (c *Conn) readFailed(ctx context.Context, err error) error {
 	if errors.Is(err, errLength) {
 		c.sock.sendClose(closeFrame(1002, errLength.Error(), c.client))
 	}
-	return c.fail(readError(err))
+	return c.fail(c.readError(err))
 }
 
 // message reads one message. It is protected by its connection's turn to read.

@@ -25,7 +25,7 @@ func acked(conn net.Conn) (n uint64, ok bool) {
 		}
 		return err
 	})
-	return n, err == nil
+	return n, err == nil && n > 0 // the handshake is always acknowledged; kernels before 4.1 do not count
 }
 
 func control(conn net.Conn, f func(fd int) error) error {

@@ -39,6 +39,9 @@ func (u upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		if _, err := req.URL.Parse(resp.Header.Get("Location")); err != nil {
+			resp.Header.Del("Location") // else http.Client's error is about that, and shows it
+		}
 		switch {
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			u.sock.begin(br)
