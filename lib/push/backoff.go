@@ -34,7 +34,7 @@ func (b *backoff) next(asked time.Duration, slow bool) time.Duration {
 	}
 	lowest := b.min
 	if slow {
-		lowest = b.max / 2
+		lowest = max(b.min, b.max/2)
 	}
 	pause := lowest
 	if spread := b.ceiling - lowest; spread > 0 {

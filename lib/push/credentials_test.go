@@ -104,7 +104,7 @@ func TestClientCertificates(t *testing.T) {
 	writePEM(t, ca, "CERTIFICATE", s.Certificate().Raw)
 	o, _ := options("wss" + strings.TrimPrefix(s.URL, "https") + "/x")
 	o.Credentials.CA = ca
-	d := newDestination(o.URLs[0], &o)
+	d := newDestination(o.URLs[0], &o, false)
 	dial := func() error {
 		conn, err := d.dial(soon(t))
 		if err == nil {

@@ -25,9 +25,10 @@ type destination struct {
 	queue   *stream.Queue
 	account *stream.Account
 
-	joined  bool        // it gets the stream; for the goroutine that feeds
-	leaving atomic.Bool // it is to get its current group of pictures to the end, and no more
-	cancel  context.CancelCauseFunc
+	joined   bool        // it gets the stream; for the goroutine that feeds
+	leaving  atomic.Bool // it is to get its current group of pictures to the end, and no more
+	released atomic.Bool // it has got that
+	cancel   context.CancelCauseFunc
 
 	down outage // for the goroutine that runs
 	news news
@@ -36,12 +37,14 @@ type destination struct {
 	roundTrip atomic.Int64 // of the last ping, in ns
 }
 
-func newDestination(url string, o *Options) *destination {
+// newDestination returns one whose queue is still to be delivered. A late one joins a stream that flows already.
+func newDestination(url string, o *Options, late bool) *destination {
 	d := &destination{url: url, name: wsconn.Redact(url), o: o}
 	d.account = o.Ledger.Open(d.name)
 	d.news.to, d.news.key, d.news.log = d.name, url, o.Log
 	d.queue = stream.NewQueue(stream.QueueOptions{
 		Live:      o.Live,
+		Late:      late,
 		Buffer:    o.Buffer,
 		MaxAge:    o.MaxAge,
 		Retain:    !o.Live,
@@ -80,7 +83,9 @@ func (d *destination) run(ctx context.Context) error {
 			return fmt.Errorf("%w after %v: %w", ErrGaveUp, d.o.GiveUpAfter, err)
 		}
 		d.news.lost(err, wait)
-		sleep(ctx, wait)
+		if d.sleep(ctx, wait); d.queue.Finished() {
+			return nil
+		}
 	}
 	return nil
 }
@@ -199,12 +204,22 @@ func Hint(err error) string {
 	return "is there a websocket server at this path?"
 }
 
-// sleep waits, or returns when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
+// sleep waits, or returns when ctx ends, or the input with nothing left to deliver.
+func (d *destination) sleep(ctx context.Context, pause time.Duration) {
+	t := time.NewTimer(pause)
 	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+	ended := d.queue.Ended()
+	for {
+		select {
+		case <-ended:
+			if d.queue.Finished() {
+				return
+			}
+			ended = nil
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }

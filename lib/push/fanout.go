@@ -13,8 +13,11 @@ import (
 )
 
 // fanout is the set of destinations, which may change while the stream flows: a new one begins with the next group of
-// pictures, and one that is removed gets its current group to the end.
+// pictures, and one that is removed gets its current group to the end. No byte falls between the two.
 type fanout struct {
+	o       *Options
+	waiting int64 // bytes since a change was asked for, without a group that began; for the goroutine that feeds
+
 	mu           sync.Mutex
 	destinations []*destination // that get the stream, or are about to
 	run          func(*destination)
@@ -35,6 +38,7 @@ func (f *fanout) start(ctx context.Context, stop context.CancelCauseFunc) {
 			err := d.run(ctx)
 			if d.leaving.Load() {
 				f.release(d)
+				d.account.Close()
 				return
 			}
 			if err == nil {
@@ -73,43 +77,68 @@ func (f *fanout) list() []*destination {
 }
 
 // put gives a batch to all destinations; before and after are how many bytes were pending in the reader. It answers
-// false when ctx has ended.
+// false when ctx has ended; then too each destination that has joined was told of the batch.
 func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) bool {
 	// Without the lock: a queue may make it wait, and the set is still to be changed then.
-	for _, d := range f.current() {
+	all := f.current()
+	turn := f.turn(all, &b)
+	var failed error
+	for _, d := range all {
+		var err error
 		switch {
 		case !d.joined && d.leaving.Load():
 			f.release(d)
+		case !d.joined && turn == len(b.Chunks):
 		case !d.joined:
-			begin := firstBeginning(b)
-			if begin == len(b.Chunks) {
-				continue
-			}
 			d.joined = true
-			rest := stream.Batch{Chunks: b.Chunks[begin:]}
+			rest := stream.Batch{Chunks: b.Chunks[turn:]}
 			rest.N = size(rest.Chunks) + after
-			if d.queue.Put(ctx, rest) != nil {
-				return false
-			}
+			err = d.queue.Put(ctx, rest)
 		case d.leaving.Load():
-			end := firstBeginning(b)
-			last := stream.Batch{Chunks: b.Chunks[:end], N: b.N}
-			if end < len(b.Chunks) {
+			last := stream.Batch{Chunks: b.Chunks[:turn], N: b.N}
+			if turn < len(b.Chunks) {
 				last.N = size(last.Chunks) - before // which it was told of, but may not get
 			}
-			if d.queue.Put(ctx, last) != nil {
-				return false
-			}
-			if end < len(b.Chunks) {
+			err = d.queue.Put(ctx, last)
+			if turn < len(b.Chunks) {
 				f.release(d)
 			}
 		default:
-			if d.queue.Put(ctx, b) != nil {
-				return false
-			}
+			err = d.queue.Put(ctx, b)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed == nil
+}
+
+// turn returns with which chunk of b a change of the destinations takes effect: the first that begins a group of
+// pictures, or len(b.Chunks) if that is still to come.
+func (f *fanout) turn(all []*destination, b *stream.Batch) int {
+	changing, served := false, false
+	for _, d := range all {
+		changing = changing || !d.joined || d.leaving.Load()
+		served = served || d.joined
+	}
+	i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins })
+	switch {
+	case !changing || i >= 0:
+		f.waiting = 0
+	case !served:
+		return 0 // who had the stream is gone before the end of its group: what comes now is for the new ones
+	default:
+		if f.waiting += int64(size(b.Chunks)); f.waiting > f.o.Buffer {
+			f.waiting = 0
+			f.o.Log.Warn("change", "no keyframe for so long that the destinations changed without one", "buffer", f.o.Buffer,
+				"hint", "let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
+			b.Chunks = slices.Clone(b.Chunks)
+			b.Chunks[0].Begins = true
+			i = 0
 		}
 	}
-	return true
+	if i < 0 {
+		return len(b.Chunks)
+	}
+	return i
 }
 
 // current returns the set as it is. It is copied when it is changed, so a caller can go on with the old one.
@@ -119,20 +148,32 @@ func (f *fanout) current() []*destination {
 	return f.destinations
 }
 
-// release lets a destination go that has got its last group of pictures.
+// remove lets a destination go when it has got its current group of pictures to the end. One that has no connection by
+// the time that Linger is over has had it: without live, the others wait for it.
+func (f *fanout) remove(d *destination) {
+	const lookAgain = time.Second
+	var look func()
+	look = func() {
+		switch {
+		case d.released.Load():
+		case d.connected.Load():
+			time.AfterFunc(lookAgain, look)
+		default:
+			d.cancel(errEnough)
+		}
+	}
+	time.AfterFunc(f.o.Linger, look)
+}
+
+// release lets a destination go that has got its last group of pictures: within Linger.
 func (f *fanout) release(d *destination) {
+	if d.released.CompareAndSwap(false, true) {
+		time.AfterFunc(f.o.Linger, func() { d.cancel(errEnough) })
+	}
 	d.queue.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.destinations = slices.DeleteFunc(slices.Clone(f.destinations), func(other *destination) bool { return other == d })
-}
-
-func firstBeginning(b stream.Batch) int {
-	i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins })
-	if i < 0 {
-		return len(b.Chunks)
-	}
-	return i
 }
 
 func size(chunks []stream.Chunk) (n int) {
@@ -142,8 +183,9 @@ func size(chunks []stream.Chunk) (n int) {
 	return n
 }
 
-// SetURLs changes the destinations while Run is at work. New ones begin with the next group of pictures. Removed ones
-// get their current one to the end, and are closed in order if that takes no longer than Linger. The others do not
+// SetURLs changes the destinations while Run is at work. New ones begin with the next group of pictures, or the next bytes
+// when there has been none for as many as Buffer. Removed ones get their current one to the end, unless they have lost
+// their connection when Linger is over, and are closed in order if that takes no longer than Linger. The others do not
 // notice. If a URL cannot be one, nothing changes.
 func (p *Pusher) SetURLs(urls []string) error {
 	if len(urls) == 0 {
@@ -167,14 +209,14 @@ func (p *Pusher) SetURLs(urls []string) error {
 	for _, d := range f.destinations {
 		if !slices.Contains(urls, d.url) && d.leaving.CompareAndSwap(false, true) {
 			d.news.removed()
-			time.AfterFunc(p.o.Linger, func() { d.cancel(errEnough) })
+			f.remove(d)
 		}
 	}
 	for _, url := range urls {
 		if slices.ContainsFunc(f.destinations, func(d *destination) bool { return d.url == url && !d.leaving.Load() }) {
 			continue
 		}
-		d := newDestination(url, &p.o)
+		d := newDestination(url, &p.o, true)
 		d.news.added()
 		f.destinations = append(f.destinations, d)
 		f.run(d)

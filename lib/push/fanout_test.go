@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
@@ -85,6 +87,139 @@ func TestSetURLs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestChangeInALongGroup: no byte falls between one destination and the next, though Linger is over before the group of
+// pictures is. One that has no connection by then has had it, and the next one gets the rest of the group.
+func TestChangeInALongGroup(t *testing.T) {
+	for _, dead := range []bool{false, true} {
+		from, to := newServer(t), newServer(t)
+		if dead {
+			from.check = func(*http.Request) int { return http.StatusServiceUnavailable }
+		}
+		o, _ := options(from.url())
+		o.Format, o.Linger = stream.TS, 20*time.Millisecond
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
+		r, w := io.Pipe()
+		write := func(frames int) (written []byte) {
+			for range frames {
+				frame := g.Frame(nil)
+				if _, err := w.Write(frame); err != nil {
+					t.Error(err)
+				}
+				written = append(written, frame...)
+			}
+			return written
+		}
+		result := make(chan error)
+		go func() { result <- p.Run(context.Background(), soon(t), r) }()
+		first := write(5)
+		if !dead {
+			<-from.arrived
+		}
+		if err := p.SetURLs([]string{to.url()}); err != nil {
+			t.Fatal(err)
+		}
+		if time.Sleep(5 * o.Linger); dead {
+			for deadline := time.Now().Add(5 * time.Second); len(p.Stats()) > 1 && time.Now().Before(deadline); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		rest := write(40)
+		w.Close()
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		got := [2][]byte{bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)}
+		if !dead && !beginsGroup(got[1]) {
+			t.Error("the next one begins in the middle of the group")
+		}
+		if whole := append(first, rest...); !dead && !bytes.Equal(append(got[0], got[1]...), whole) || dead && !bytes.Equal(got[1], rest) {
+			t.Errorf("dead %v: %d and %d bytes of %d arrived", dead, len(got[0]), len(got[1]), len(whole))
+		}
+		if s := o.Ledger.Snapshot(true); s.Out[0].In+s.Out[1].In != s.In.Bytes || s.Out[0].Dropped.Exit != s.Out[0].In-s.Out[0].Confirmed {
+			t.Errorf("dead %v: %+v", dead, s)
+		}
+	}
+}
+
+// TestChangeWithoutKeyframes: what no group of pictures tells to change changes all the same.
+func TestChangeWithoutKeyframes(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		from, to := newServer(t), newServer(t)
+		o, l := options(from.url())
+		o.Live, o.Format, o.Buffer = live, stream.TS, 64<<10
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := tsgen.New(tsgen.Options{GOP: 1 << 20, KeyPackets: 5, FramePackets: 10})
+		r, w := io.Pipe()
+		var whole []byte
+		go func() {
+			defer w.Close()
+			for n := 0; len(whole) < 4<<16; n++ {
+				frame := g.Frame(nil)
+				if whole = append(whole, frame...); n == 5 {
+					<-from.arrived
+					if err := p.SetURLs([]string{to.url()}); err != nil {
+						t.Error(err)
+					}
+				}
+				if _, err := w.Write(frame); err != nil {
+					return
+				}
+				if live {
+					time.Sleep(time.Millisecond) // or the buffer is too little
+				}
+			}
+		}()
+		if err := p.Run(context.Background(), soon(t), r); err != nil {
+			t.Fatal(err)
+		}
+		got := append(bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)...)
+		if n := l.count("no keyframe for so long that the destinations changed without one"); n != 1 || !live && !bytes.Equal(got, whole) {
+			t.Errorf("live %v: %d of %d bytes arrived, %q", live, len(got), len(whole), l.lines)
+		}
+		if s := o.Ledger.Snapshot(true); s.Out[0].In+s.Out[1].In != s.In.Bytes || s.Out[1].Connects != 1 {
+			t.Errorf("live %v: %+v", live, s)
+		}
+	}
+}
+
+// TestAddedBeginsWithTables: with live, also where the stream has its tables elsewhere than in front of keyframes.
+func TestAddedBeginsWithTables(t *testing.T) {
+	srv, added := newServer(t), newServer(t)
+	o, _ := options(srv.url())
+	o.Live, o.Format = true, stream.TS
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := tsgen.New(tsgen.Options{GOP: 10, KeyPackets: 5, FramePackets: 3, TablesEvery: 7})
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		for n := range 60 {
+			if n == 15 {
+				if err := p.SetURLs([]string{srv.url(), added.url()}); err != nil {
+					t.Error(err)
+				}
+			}
+			_, _ = w.Write(g.Frame(nil))
+		}
+	}()
+	if err := p.Run(context.Background(), soon(t), r); err != nil {
+		t.Fatal(err)
+	}
+	got := bytes.Join(added.all(), nil)
+	if len(got) == 0 || mpegts.Packet(got).PID() != mpegts.PIDPAT || !beginsGroup(got) {
+		t.Errorf("%d bytes, which do not begin with tables and a keyframe", len(got))
 	}
 }
 

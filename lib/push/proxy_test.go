@@ -30,7 +30,7 @@ func TestProxyRefuses(t *testing.T) {
 		}))
 		o, _ := options("ws://relay.test/x")
 		o.Proxy = func(*url.URL) (*url.URL, error) { return url.Parse(s.URL) }
-		_, err := newDestination(o.URLs[0], &o).dial(soon(t))
+		_, err := newDestination(o.URLs[0], &o, false).dial(soon(t))
 		s.Close()
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("through the proxy %s: the proxy answered %d", s.URL, code)) {
 			t.Fatal(err)

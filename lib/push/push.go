@@ -84,8 +84,9 @@ func New(o Options) (*Pusher, error) {
 		return nil, err
 	}
 	p := &Pusher{o: o}
+	p.all.o = &p.o
 	for _, url := range o.URLs {
-		p.all.destinations = append(p.all.destinations, newDestination(url, &p.o))
+		p.all.destinations = append(p.all.destinations, newDestination(url, &p.o, false))
 	}
 	return p, nil
 }

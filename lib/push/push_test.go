@@ -307,6 +307,10 @@ func TestBackoff(t *testing.T) {
 	if d := b.next(0, true); d < 500*time.Millisecond {
 		t.Errorf("%v after a permanent refusal", d)
 	}
+	b = newBackoff(time.Second, time.Second)
+	if d := b.next(0, true); d != time.Second {
+		t.Errorf("%v after a permanent refusal, less than the shortest pause", d)
+	}
 }
 
 // TestToken: the token is read again at each dial.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/timdrysdale/vw/lib/stream"
 )
 
 // TestStopsInTime: whatever the peer does, the end comes Linger and a second after the signal.
@@ -45,6 +48,53 @@ func TestStopsInTime(t *testing.T) {
 		if s.Dropped() == 0 {
 			t.Errorf("live %v: nothing is dropped, though nothing arrived: %+v", live, s.Out)
 		}
+	}
+}
+
+// TestStoppedAccounts: when one destination keeps the input waiting until the end, the others were told of it too.
+func TestStoppedAccounts(t *testing.T) {
+	refuses, takes := newServer(t), newServer(t)
+	refuses.check = func(*http.Request) int { return http.StatusServiceUnavailable }
+	o, _ := options(refuses.url(), takes.url())
+	o.Format, o.Buffer, o.Linger = stream.Raw, 128<<10, 100*time.Millisecond
+	soft, signal := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	go func() {
+		for n := 0; ; n++ {
+			if n == 9 { // there is room for eight
+				signal()
+			}
+			if _, err := w.Write(make([]byte, 16<<10)); err != nil {
+				return
+			}
+		}
+	}()
+	if _, err := runUntil(t, soft, soon(t), o, &stoppable{r}); err != nil { // which looks at the ledger
+		t.Fatal(err)
+	}
+	r.Close()
+}
+
+// TestEndsInAPause: an input that ends while there is no connection, and with nothing left to deliver, ends the run.
+func TestEndsInAPause(t *testing.T) {
+	srv := newServer(t)
+	o, l := options(srv.url())
+	o.Format, o.BackoffMin, o.BackoffMax = stream.Raw, time.Hour, time.Hour
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		_, _ = w.Write([]byte("all of it"))
+		c := <-srv.arrived
+		for o.Ledger.Snapshot(false).Out[0].Confirmed == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		c.reset()
+		for l.count("connection lost") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if s, err := run(t, o, r); err != nil || s.Out[0].Confirmed != 9 {
+		t.Errorf("%+v, %v", s.Out[0], err)
 	}
 }
 

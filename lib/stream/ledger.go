@@ -27,12 +27,18 @@ func (l *Ledger) AddIn(n int) {
 	l.mu.Unlock()
 }
 
-// Open adds an output. The name must not show a secret: it is written as it is.
+// Open adds an output, or goes on with the account of one of that name that was closed, so that outputs which come and go
+// for months do not make a ledger without end. The name must not show a secret: it is written as it is.
 func (l *Ledger) Open(to string) *Account {
-	a := &Account{counts: Counts{To: to}}
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.accounts {
+		if a.reopen(to) {
+			return a
+		}
+	}
+	a := &Account{counts: Counts{To: to}}
 	l.accounts = append(l.accounts, a)
-	l.mu.Unlock()
 	return a
 }
 
@@ -161,6 +167,25 @@ func (c Counts) Balances() bool {
 type Account struct {
 	mu     sync.Mutex
 	counts Counts
+	closed bool
+}
+
+// Close says that the output is gone for good. Its figures stay.
+func (a *Account) Close() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+}
+
+// reopen reports whether it was the closed account of an output of that name, which is open now.
+func (a *Account) reopen(to string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed || a.counts.To != to {
+		return false
+	}
+	a.closed = false
+	return true
 }
 
 // Counts returns the entry as it stands.

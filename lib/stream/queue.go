@@ -13,6 +13,8 @@ type QueueOptions struct {
 	// Live: input never waits; what is too old or too much is dropped, oldest first, in whole groups of pictures.
 	// Otherwise nothing is dropped, and input waits.
 	Live bool
+	// Late: the consumer joins a stream that flows already, so with Live its first parcel begins decoding, as after Restart.
+	Late bool
 	// Buffer is how many bytes may wait. One chunk is taken in even if it is longer.
 	Buffer int64
 	// MaxAge is how old, with Live, what waits may become; 0 for any age.
@@ -42,6 +44,7 @@ type Queue struct {
 	room   chan struct{} // the same for the producer
 	roused chan struct{} // the same for a consumer in Rest
 	alarm  *time.Timer   // ends Rest; the consumer's
+	over   chan struct{} // closed by End
 
 	mu sync.Mutex
 	// entries[head:] wait, or with Retain have been taken: the first taken of them.
@@ -71,7 +74,7 @@ type Queue struct {
 
 	// begun: the consumer is in the middle of a group of pictures; what waits up to the next one belongs to it.
 	begun bool
-	// fresh: the consumer has just restarted, and what it takes next must begin decoding.
+	// fresh: the consumer has just begun or restarted, and what it takes next must begin decoding.
 	fresh bool
 	// skipping: the end of a group was dropped, so what comes in is dropped until the next group begins.
 	skipping bool
@@ -117,7 +120,7 @@ func Direct(w io.Writer) func(p []byte) int {
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &Queue{o: o, ready: token(), room: token(), roused: token()}
+	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late}
 }
 
 // Put takes a batch in: with Live at once, else as there is room for it. It returns an error only when ctx ends it; what
@@ -236,11 +239,17 @@ func (q *Queue) push(c *Chunk) {
 // End says that nothing more comes in. Take returns io.EOF after the last parcel.
 func (q *Queue) End() {
 	q.mu.Lock()
-	q.ended = true
+	if !q.ended {
+		q.ended = true
+		close(q.over)
+	}
 	q.rouse()
 	q.mu.Unlock()
 	wake(q.ready)
 }
+
+// Ended returns a channel that is closed when nothing more comes in.
+func (q *Queue) Ended() <-chan struct{} { return q.over }
 
 // Abandon drops everything: what is held for the reason, what is unconfirmed as lost. What comes in later is dropped for
 // the same reason, and Take returns io.EOF. A consumer that abandons for Stop has confirmed what is within its limit: the
