@@ -3,6 +3,7 @@ package ingest
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,14 +48,18 @@ func (g *guard) shown(r *http.Request) bool {
 }
 
 // foreign reports whether a browser sends the request for a page that another host has served. A browser lets any page
-// reach the machine it runs on, and names the page's host in Origin, or says "null" (RFC 6454, 7).
+// reach the machine it runs on, and names the page's host in Origin, or says "null" (RFC 6454, 7). Whose name a host has
+// may have it lead here for a moment (DNS rebinding), so only an address and localhost are known to be the same.
 func foreign(r *http.Request) bool {
 	origin := r.Header.Values("Origin")
 	if len(origin) == 0 {
 		return false
 	}
 	u, err := url.Parse(origin[0])
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		return true
+	}
+	return net.ParseIP(u.Hostname()) == nil && !strings.EqualFold(u.Hostname(), "localhost")
 }
 
 // matches compares hashes, so that the time it takes says nothing of the token, nor of its length.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"strings"
@@ -166,29 +167,32 @@ func TestExpectContinue(t *testing.T) {
 	r.expectOut([]byte("hellohello"))
 }
 
-// Without a token, what a browser sends for a page is taken only if the page comes from the same host.
+// Without a token, what a browser sends for a page is taken only if the page comes from the same host, and that is one to
+// which nobody else's name can lead.
 func TestPagesOfOtherHosts(t *testing.T) {
 	t.Parallel()
-	const here = "HTTP/1.1\r\nHost: cam.example:81\r\n"
 	for _, c := range []struct {
-		name, origin string
-		o            Options
-		foreign      bool
+		name, host, origin string
+		o                  Options
+		foreign            bool
 	}{
 		{name: "no page"},
-		{name: "the same", origin: "http://CAM.example:81"},
+		{name: "no page, by name", host: "cam.example:81"},
+		{name: "the same", origin: "http://LOCALHOST:81"},
+		{name: "the same by its address", host: "[::1]:81", origin: "http://[::1]:81"},
+		{name: "a name that leads here", host: "evil.example:81", origin: "http://evil.example:81", foreign: true},
 		{name: "another", origin: "https://evil.example", foreign: true},
-		{name: "another port", origin: "http://cam.example:82", foreign: true},
+		{name: "another port", origin: "http://localhost:82", foreign: true},
 		{name: "unnamed", origin: "null", foreign: true},
 		{name: "empty", origin: " ", foreign: true},
-		{name: "nonsense", origin: "http://cam.example:81:%", foreign: true},
+		{name: "nonsense", origin: "http://localhost:81:%", foreign: true},
 		{name: "another with a token", origin: "https://evil.example", o: Options{Token: "s"}},
 		{name: "another when all may", origin: "https://evil.example", o: Options{AnyPage: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, c.o)
-			header := here
+			header := "HTTP/1.1\r\nHost: " + cmp.Or(c.host, "localhost:81") + "\r\n"
 			if c.origin != "" {
 				header += "Origin: " + c.origin + "\r\n"
 			}

@@ -42,7 +42,8 @@ func isWebsocket(r *http.Request) bool {
 func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	p := s.newPublisher(r)
 	refusal := s.guard.refusal(r)
-	if refusal == nil {
+	claimed := refusal == nil && wsconn.Acceptable(r) // else Accept says why, and nobody loses his place for it
+	if claimed {
 		refusal = s.claim(p)
 	}
 	if refusal != nil {
@@ -56,8 +57,15 @@ func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn, err := wsconn.Accept(w, r, wsconn.AcceptOptions{})
+	if err == nil && !claimed {
+		conn.CloseNow()
+		s.conns.leave()
+		err = errors.New("not a valid handshake")
+	}
 	if err != nil {
-		s.release(p, false)
+		if claimed {
+			s.release(p, false)
+		}
 		s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", p.path, "reason", err)
 		return
 	}

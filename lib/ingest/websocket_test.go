@@ -209,6 +209,28 @@ func TestWebsocketIdleTakeoverStop(t *testing.T) {
 		r.expectClose(conn, 1008)
 		r.expectOut([]byte("xy"))
 	})
+	t.Run("no takeover by what is no handshake", func(t *testing.T) {
+		r := start(t, Options{Publishers: Takeover})
+		conn := r.websocket("/")
+		r.message(conn, []byte("x"))
+		r.out.await(t, 1)
+		const get = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+		const key, upgrade = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Connection: Upgrade\r\n"
+		for _, header := range []string{
+			upgrade + "Sec-WebSocket-Version: 13\r\n",
+			upgrade + "Sec-WebSocket-Version: 12\r\n" + key,
+			upgrade + "Sec-WebSocket-Version: 13\r\n" + key + key,
+			"Sec-WebSocket-Version: 13\r\n" + key,
+		} {
+			if resp := r.begin(get + header + "\r\n").answer(); resp.StatusCode/100 != 4 {
+				t.Errorf("answered %s to %q", resp.Status, header)
+			}
+		}
+		r.message(conn, []byte("y"))
+		r.out.await(t, 2)
+		r.expectOut([]byte("xy"))
+		conn.CloseNow()
+	})
 	t.Run("stop", func(t *testing.T) {
 		r := start(t, Options{})
 		conn := r.websocket("/")

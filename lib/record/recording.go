@@ -170,7 +170,8 @@ func probe(d disk, t *Template) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), d.Remove(path))
+	// While it is open nobody takes it for what another recorder has left.
+	return errors.Join(d.Remove(path), f.Close())
 }
 
 // Hangup ends the open file where the next group of pictures begins, and begins another there. It may be called at any

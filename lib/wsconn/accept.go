@@ -4,9 +4,12 @@ package wsconn
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 
 	"nhooyr.io/websocket"
 )
@@ -21,6 +24,18 @@ type AcceptOptions struct {
 	// Origins, when not nil, are the patterns (path.Match) of the hosts whose pages may connect, next to the server's own.
 	// Nil means that any page may: no cookie lets a browser act for somebody else here.
 	Origins []string
+}
+
+// Acceptable reports whether r is a handshake that Accept can take (RFC 6455, 4.2.1).
+func Acceptable(r *http.Request) bool {
+	keys := r.Header["Sec-Websocket-Key"]
+	if len(keys) != 1 || r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) {
+		return false
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0]))
+	upgrade := slices.ContainsFunc(strings.Split(strings.Join(r.Header["Connection"], ","), ","),
+		func(token string) bool { return strings.EqualFold(strings.TrimSpace(token), "upgrade") })
+	return upgrade && r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
 }
 
 // Accept answers a websocket handshake. On an error it has answered the request.
