@@ -241,6 +241,9 @@ func startRelay(record bool) func(*bench, string) (*line, error) {
 	}
 }
 
+// socatBlock is what socat reads and writes at once, as much as a pipe takes: with its own 8 KiB it carries a third.
+const socatBlock = "65536"
+
 func startSocat(m middle) func(*bench, string) (*line, error) {
 	return func(b *bench, folder string) (*line, error) {
 		l := &line{receiver: newReceiver(), byItself: true}
@@ -253,14 +256,14 @@ func startSocat(m middle) func(*bench, string) (*line, error) {
 		if err != nil {
 			return l, err
 		}
-		if err := l.add(b.spawn(r, nil, nil, "socat", "-u", "STDIN", "TCP:"+addr+",nodelay")); err != nil {
+		if err := l.add(b.spawn(r, nil, nil, "socat", "-u", "-b", socatBlock, "STDIN", "TCP:"+addr+",nodelay")); err != nil {
 			return l, err
 		}
 		port, err := freePort()
 		if err != nil {
 			return l, err
 		}
-		if err := l.add(b.spawn(nil, w, nil, "socat", "-u", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr", "STDOUT")); err != nil {
+		if err := l.add(b.spawn(nil, w, nil, "socat", "-u", "-b", socatBlock, "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr", "STDOUT")); err != nil {
 			return l, err
 		}
 		l.publisher, err = dialPlain("127.0.0.1:" + port)

@@ -156,7 +156,7 @@ func (b *bench) fromFile(name string, n int64, push bool) (*sample, error) {
 		args = []string{b.tool("vw-push"), "--quiet", addr}
 	} else {
 		addr, stop, err = r.servePlain()
-		args = []string{"socat", "-u", "-b", "65536", "STDIN", "TCP:" + addr}
+		args = []string{"socat", "-u", "-b", socatBlock, "STDIN", "TCP:" + addr}
 	}
 	if err != nil {
 		return nil, err

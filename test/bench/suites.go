@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -15,12 +16,11 @@ var (
 )
 
 // turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of the
-// contestants. It begins with another one in each round, so that none always follows the same.
+// contestants. Each round has an order of its own, so that none always follows the same.
 func (b *bench) turns(contestants []contestant, measure func(contestant) (*sample, error)) ([]results, error) {
 	all := make([]results, len(contestants))
 	for round := range b.rounds {
-		for k := range contestants {
-			i := (round + k) % len(contestants)
+		for _, i := range rand.New(rand.NewPCG(uint64(round), 0)).Perm(len(contestants)) {
 			s, err := measure(contestants[i])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", contestants[i].name, err)
