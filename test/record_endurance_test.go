@@ -31,7 +31,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	)
 	partials, files := 0, 0
 	for round := range setting(t, "VW_TEST_KILLS", 10) {
-		folder := t.TempDir()
+		folder := memoryFolder(t)
 		manifest := filepath.Join(folder, "m.jsonl")
 		args := []string{"--rotate-frames", "24", "--manifest", manifest, filepath.Join(folder, templated)}
 		if round%2 == 1 {

@@ -14,6 +14,9 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
+// busy is what an end may take that should take a second at most, on a machine that has other things to do.
+const busy = 1800 * time.Millisecond
+
 // TestStopsInTime: whatever the peer does, the end comes Linger and a second after the signal.
 func TestStopsInTime(t *testing.T) {
 	for _, live := range []bool{false, true} {
@@ -36,13 +39,14 @@ func TestStopsInTime(t *testing.T) {
 			<-srv.arrived
 			signal()
 		}()
-		begun := time.Now()
+		begun := make(chan time.Time, 1)
+		context.AfterFunc(soft, func() { begun <- time.Now() })
 		s, err := runUntil(t, soft, soon(t), o, &stoppable{r})
 		r.Close()
 		if err != nil {
 			t.Errorf("%v", err)
 		}
-		if d := time.Since(begun); d > o.Linger+time.Second {
+		if d := time.Since(<-begun); d > o.Linger+busy {
 			t.Errorf("live %v: it took %v", live, d)
 		}
 		if s.Dropped() == 0 {
@@ -131,7 +135,7 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 	context.AfterFunc(soft, func() { begun <- time.Now() })
 	_, err = runUntil(t, soft, soon(t), o, r)
 	r.Close() // the byte may not have been read
-	if took := time.Since(<-begun); took > o.Linger+time.Second || err != nil {
+	if took := time.Since(<-begun); took > o.Linger+busy || err != nil {
 		t.Errorf("it took %v, %v", took, err)
 	}
 	close(over)

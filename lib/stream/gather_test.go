@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -51,9 +52,10 @@ func TestRest(t *testing.T) {
 			q := NewQueue(QueueOptions{Buffer: 1200, Account: NewLedger("test").Open("out")})
 			defer q.Abandon(Exit)
 			putRaw(t, background, q, tc.before)
+			var rested atomic.Bool
 			go func() {
 				if tc.before == 0 {
-					for resting := false; !resting; time.Sleep(time.Millisecond) {
+					for resting := false; !resting && !rested.Load(); time.Sleep(time.Millisecond) {
 						q.mu.Lock()
 						resting = q.enough > 0
 						q.mu.Unlock()
@@ -64,6 +66,7 @@ func TestRest(t *testing.T) {
 			began := time.Now()
 			q.Rest(tc.ctx, 1000, tc.limit)
 			took := time.Since(began)
+			rested.Store(true)
 			if took > long/2 || tc.limit == short && took < short {
 				t.Errorf("it rested for %v", took)
 			}
