@@ -52,7 +52,7 @@ type connection struct {
 
 	// Of the goroutine that feeds the sinks, while it runs.
 	hash    hash.Hash // nil: the sinks have not been opened
-	check   *mpegts.Checker
+	check   *check
 	jitter  jitter
 	file    *savedFile  // nil: not saved
 	watches []*watching // of the expectations
@@ -67,10 +67,11 @@ type watching struct {
 // run receives until the connection has ended and all that came is with the sinks.
 func (c *connection) run() {
 	end := c.receive()
+	cut := c.told.Load() || isClosed(c.server.closed) // from this side, wherever the stream was
 	c.result.Ended = time.Now().UTC()
 	c.ws.CloseNow()
 	c.feeding.Wait()
-	c.endSinks()
+	c.endSinks(cut)
 	c.result.Close = end
 	c.result.Intervals, c.result.Sizes = c.intervals.result(), c.sizes.result()
 	c.result.Jitter = c.jitter.result()
@@ -161,10 +162,10 @@ func (c *connection) ending(err error) Close {
 }
 
 // goAway closes the connection from the server's side: the peer is told, and what it has sent until it answers is
-// still received.
-func (c *connection) goAway(ctx context.Context) {
+// still received. It does not wait for the answer.
+func (c *connection) goAway() {
 	c.told.Store(true)
-	_ = c.ws.Close(ctx, codeGoingAway, endedReason) // receive says how it ended
+	c.ws.SendClose(codeGoingAway, endedReason) // receive says how it ended
 }
 
 // feed hands what has come to the sinks.
@@ -185,10 +186,10 @@ func (c *connection) feed() {
 	}
 }
 
-// endSinks tells the sinks that nothing more will come.
-func (c *connection) endSinks() {
+// endSinks tells the sinks that nothing more will come, and whether that is the server's doing.
+func (c *connection) endSinks(cut bool) {
 	c.openSinks()
-	c.check.End()
+	c.check.End(cut)
 	for _, w := range c.watches {
 		w.watcher.End()
 	}
@@ -202,7 +203,7 @@ func (c *connection) openSinks() {
 		return
 	}
 	c.hash = sha256.New()
-	c.check = mpegts.NewChecker()
+	c.check = &check{Checker: mpegts.NewChecker()}
 	c.check.OnPCR = c.jitter.pcr
 	if d := c.server.options.MaxPCRInterval; d > 0 {
 		c.check.MaxPCRInterval = d

@@ -94,16 +94,13 @@ func (s *Server) closeConnections(patience time.Duration) {
 		s.running.Wait()
 	}()
 	s.wait(none, patience)
-	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-	defer cancel()
 	var closing sync.WaitGroup
 	if !isClosed(s.closed) {
 		for _, c := range s.opened() {
-			closing.Go(func() { c.goAway(ctx) })
+			closing.Go(c.goAway)
 		}
 		s.wait(none, closePatience)
 	}
-	cancel()
 	for _, c := range s.opened() {
 		closing.Go(c.ws.CloseNow)
 	}

@@ -23,7 +23,10 @@ import (
 // that is right cannot do what is wrong.
 type peer interface {
 	NextMessage(ctx context.Context) (isText bool, r io.Reader, err error)
+	// Close closes the connection and throws away what still comes; SendClose leaves that to NextMessage. With a rawConn
+	// Close is for who has called NextMessage last.
 	Close(ctx context.Context, code int, reason string) error
+	SendClose(code int, reason string)
 	CloseNow()
 }
 
@@ -37,10 +40,8 @@ type rawConn struct {
 	fired      func(*step) // is told before a step happens
 
 	closing atomic.Bool   // a close frame has been sent: the peer's is the answer
-	stop    chan struct{} // closed by CloseNow and Close
-	ended   chan struct{} // closed when reading has failed, for whatever reason
+	stop    chan struct{} // closed by CloseNow and SendClose
 	once    sync.Once
-	over    sync.Once
 	write   sync.Mutex // held while a frame is written
 	flood   sync.WaitGroup
 
@@ -76,7 +77,7 @@ func (e *ownClose) Error() string { return fmt.Sprintf("closed with code %d", e.
 
 func newRawConn(conn net.Conn, r *bufio.Reader, maxMessage int64, steps []*step) *rawConn {
 	return &rawConn{conn: conn, r: r, maxMessage: maxMessage, began: time.Now(), steps: steps,
-		stop: make(chan struct{}), ended: make(chan struct{})}
+		stop: make(chan struct{})}
 }
 
 // NextMessage waits for a message, as that of wsconn.Conn does.
@@ -87,19 +88,10 @@ func (c *rawConn) NextMessage(context.Context) (isText bool, r io.Reader, err er
 		}
 	}
 	if err := c.next(); err != nil {
-		return false, nil, c.end(err)
+		return false, nil, err
 	}
 	c.size = 0
-	isText = c.frame.OpCode == ws.OpText
-	if isText {
-		_ = c.end(nil) // nobody reads on: Close has nothing to wait for
-	}
-	return isText, rawMessage{c}, nil
-}
-
-func (c *rawConn) end(err error) error {
-	c.over.Do(func() { close(c.ended) })
-	return err
+	return c.frame.OpCode == ws.OpText, rawMessage{c}, nil
 }
 
 // next reads up to the payload of the next data frame; on the way it does what control frames and steps ask for.
@@ -290,14 +282,10 @@ func (m rawMessage) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err := c.next(); err != nil {
-			return 0, c.end(err)
+			return 0, err
 		}
 	}
-	n, err := c.payload(p)
-	if err != nil {
-		return n, c.end(err)
-	}
-	return n, nil
+	return c.payload(p)
 }
 
 // payload reads of the frame, no further than to where a step is due.
@@ -331,7 +319,7 @@ func (c *rawConn) payload(p []byte) (int, error) {
 	if err == nil && c.rate > 0 {
 		c.rated = c.rated.Add(time.Duration(n) * time.Second / time.Duration(c.rate))
 		if c.pause(time.Until(c.rated)) {
-			err = &ownClose{code: codeAbnormal}
+			c.rate = 0 // the server ends, and what the peer sends until it answers is received
 		}
 	}
 	return n, err
@@ -352,22 +340,21 @@ func (c *rawConn) pause(d time.Duration) (stopped bool) {
 	}
 }
 
-// Close sends a close frame and waits until the reading goroutine has ended by the answer, or ctx by itself. When that
-// goroutine reads no more it ends the connection.
-func (c *rawConn) Close(ctx context.Context, code int, reason string) error {
-	c.conn.SetWriteDeadline(time.Now().Add(closePatience)) // a flood may be on its way, to a peer that does not read
-	err := c.send(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason)))
-	if isClosed(c.ended) {
-		_ = c.finish()
-		return err
-	}
+// Close sends a close frame and ends the connection, from the reading goroutine.
+func (c *rawConn) Close(_ context.Context, code int, reason string) error {
+	c.sendClose(code, reason)
+	return c.finish()
+}
+
+// SendClose sends a close frame and ends what waits on purpose. The reading goroutine goes on until the answer.
+func (c *rawConn) SendClose(code int, reason string) {
+	c.sendClose(code, reason)
 	c.halt()
-	select {
-	case <-c.ended:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	return err
+}
+
+func (c *rawConn) sendClose(code int, reason string) {
+	c.conn.SetWriteDeadline(time.Now().Add(closePatience)) // a flood may be on its way, to a peer that does not read
+	c.answer(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
 }
 
 // halt ends what waits on purpose.

@@ -73,8 +73,9 @@ type Connection struct {
 	BitRate int64 `json:"bits_per_second"`
 	// Jitter is by how much the time between the arrivals of two PCRs of a PID differs from what they say it is. The
 	// packet that completes a PCR arrives when the piece of the message does that completes the packet.
-	Jitter Intervals       `json:"pcr_jitter_us"`
-	TS     mpegts.Findings `json:"ts"`
+	Jitter Intervals `json:"pcr_jitter_us"`
+	// TS leaves out a packet at the end that is torn because the server ended the connection.
+	TS mpegts.Findings `json:"ts"`
 	// Streams are the PIDs that carried something, in ascending order.
 	Streams []mpegts.StreamInfo `json:"streams,omitempty"`
 

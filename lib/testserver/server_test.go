@@ -14,12 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -247,6 +249,98 @@ func TestContextEnds(t *testing.T) {
 				t.Errorf("report %+v, want close %+v", r, want)
 			}
 		})
+	}
+}
+
+// endAfter starts a server that comes to its end when it has received so many bytes of what the peer is to send.
+func endAfter(t *testing.T, o Options, bytes int64, send []byte) (peer *net.TCPConn, ended <-chan Report) {
+	t.Helper()
+	s := start(t, o)
+	conn := raw(t, s.URL())
+	conn.Write(send)
+	for s.bytes.Load() < bytes {
+		time.Sleep(time.Millisecond) // nothing tells of bytes in mid-message
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	reports := make(chan Report, 1)
+	go func() {
+		r, _ := s.Wait(ctx)
+		reports <- r
+	}()
+	return conn, reports
+}
+
+// TestAnswerBehindMuch: what a peer sends until it answers the server's close frame is received and checked, also the
+// rest of a message, and also where a fault reads slowly.
+func TestAnswerBehindMuch(t *testing.T) {
+	stream := sample(t, "mpeg1.ts")
+	half := 400 * 188
+	for name, faults := range map[string][]Fault{
+		"no fault": nil,
+		"a fault":  {{Do: Reset, AfterTime: time.Hour}},
+		"slow":     {{Do: Slow, Rate: 4 << 10, AfterBytes: blockSize}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}}, blockSize,
+				append(frameHeader(len(stream)-half), stream[:blockSize+1000]...))
+			if got := closeCode(t, conn); got != codeGoingAway {
+				t.Errorf("the peer was told %d", got)
+			}
+			conn.Write(stream[blockSize+1000 : len(stream)-half])
+			conn.Write(append(frameHeader(half), stream[len(stream)-half:]...))
+			conn.Write(closeWith(codeGoingAway, ""))
+			r := <-ended
+			if c := r.Connections[0]; !r.Passed || c.SHA256 != sum(stream) || c.Messages != 2 || c.Torn != 0 ||
+				c.Close.Code != codeGoingAway {
+				t.Errorf("%+v, %+v", c, r.Expectations)
+			}
+		})
+	}
+}
+
+// TestCutByServer: a peer that does not come to an end is cut short, and the packet that this tears is no fault of its
+// stream; those before are judged.
+func TestCutByServer(t *testing.T) {
+	stream := sample(t, "mpeg1.ts")
+	lossy := append(stream[:300*188:300*188], stream[301*188:]...)
+	for name, c := range map[string]struct {
+		stream []byte
+		ok     bool
+	}{"good": {stream, true}, "a packet is missing": {lossy, false}} {
+		for planned, faults := range [][]Fault{nil, {{Do: Reset, AfterTime: time.Hour}}} {
+			t.Run(fmt.Sprintf("%s, %d faults", name, planned), func(t *testing.T) {
+				t.Parallel()
+				begin := time.Now()
+				_, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}}, blockSize,
+					append(frameHeader(1<<20), c.stream[:blockSize+1000]...))
+				r := <-ended
+				got := r.Connections[0]
+				if r.Passed != c.ok || got.Torn != got.Bytes || got.Bytes%188 == 0 || got.Close.Code != codeGoingAway ||
+					got.TS.SyncErrors != 0 || got.TS.Packets != got.Bytes/188 {
+					t.Errorf("%+v, %+v", got, r.Expectations)
+				}
+				if d := time.Since(begin); d > deadline/2 {
+					t.Errorf("it took %v", d)
+				}
+			})
+		}
+	}
+}
+
+// TestEndlessPeer: one that goes on sending for ever does not keep the server from ending.
+func TestEndlessPeer(t *testing.T) {
+	t.Parallel()
+	message := append(frameHeader(2*blockSize), make([]byte, 2*blockSize)...)
+	conn, ended := endAfter(t, Options{}, blockSize, message)
+	for {
+		if _, err := conn.Write(message); err != nil {
+			break // it has ended
+		}
+	}
+	if c := (<-ended).Connections[0]; c.Close.Code != codeGoingAway || c.Messages < 2 {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -490,4 +584,34 @@ func inUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// TestCheck: of a stream that the server has cut, the torn packet alone is left out.
+func TestCheck(t *testing.T) {
+	stream := sample(t, "mpeg1.ts")
+	const torn = 50
+	for name, c := range map[string]struct {
+		stream []byte
+		cut    bool
+		sync   int64
+		whole  int64
+	}{
+		"cut":                   {stream[:100*188+torn], true, 0, 100},
+		"cut between packets":   {stream[:100*188], true, 0, 100},
+		"cut, short":            {stream[:2*188+torn], true, 0, 2},
+		"cut behind junk":       {append(stream[:100*188:100*188], make([]byte, torn)...), true, 1, 100},
+		"cut, beginning astray": {stream[torn : 100*188], true, 1, 99},
+		"ended":                 {stream[:100*188+torn], false, 1, 100},
+	} {
+		for _, piece := range []int{1, 100, 188, 1000, 100_000} {
+			k := &check{Checker: mpegts.NewChecker()}
+			for p := range slices.Chunk(c.stream, piece) {
+				k.Write(p)
+			}
+			k.End(c.cut)
+			if f := k.Findings(); f.SyncErrors != c.sync || f.Packets != c.whole {
+				t.Errorf("%s, in pieces of %d: %d sync errors, %d packets", name, piece, f.SyncErrors, f.Packets)
+			}
+		}
+	}
 }

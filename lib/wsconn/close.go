@@ -43,6 +43,17 @@ func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 	return err
 }
 
+// SendClose sends what has been written and a close frame, and does not wait: what comes until the peer answers, which
+// ends the connection, is for NextMessage still. A code that may not be sent (RFC 6455, 7.4) ends it at once.
+func (c *Conn) SendClose(code int, reason string) {
+	if !sendable(code) {
+		c.CloseNow()
+		return
+	}
+	c.closing.Store(true)
+	c.sock.sendClose(closeFrame(code, reason, c.client))
+}
+
 // closeHandshake returns nil when the connection has ended.
 func (c *Conn) closeHandshake(ctx context.Context, frame []byte) error {
 	select {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +199,54 @@ func TestReasonWithASecret(t *testing.T) {
 	var ce *CloseError
 	if !errors.As(c.Err(), &ce) || ce.Code != 1008 || ce.Reason != "expired: [31m…" {
 		t.Errorf("%q", c.Err())
+	}
+}
+
+// TestSendClose: what the peer sends before its answer is received, also the rest of a message.
+func TestSendClose(t *testing.T) {
+	t.Parallel()
+	type result struct {
+		sizes []int64
+		err   error
+	}
+	begun, ended := make(chan *Conn, 1), make(chan result, 1)
+	url := serve(t, AcceptOptions{}, func(c *Conn) {
+		var got result
+		for {
+			_, r, err := c.NextMessage(context.Background())
+			if err != nil {
+				got.err = err
+				ended <- got
+				return
+			}
+			n, err := io.ReadFull(r, make([]byte, 10))
+			select {
+			case begun <- c:
+			default:
+			}
+			rest, _ := io.Copy(io.Discard, r)
+			if err == nil {
+				got.sizes = append(got.sizes, int64(n)+rest)
+			}
+		}
+	})
+	conn := rawClient(t, url)
+	defer conn.Close()
+	first, second := appendMessage(nil, make([]byte, 100_000), true), appendMessage(nil, make([]byte, 1000), true)
+	conn.Write(first[:50_000])
+	c := <-begun
+	c.SendClose(1001, "going")
+	op, payload, err := readFrame(bufio.NewReader(conn))
+	if err != nil || op != opClose || string(payload) != "\x03\xe9going" {
+		t.Fatalf("the peer got %d %q, %v", op, payload, err)
+	}
+	conn.Write(first[50_000:])
+	conn.Write(second)
+	conn.Write(closeFrame(1000, "", true))
+	var answer *CloseError
+	got := <-ended
+	if !slices.Equal(got.sizes, []int64{100_000, 1000}) || !errors.As(got.err, &answer) || answer.Code != 1000 {
+		t.Errorf("messages of %d bytes, then %v", got.sizes, got.err)
 	}
 }
 
