@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +145,56 @@ func TestFaultyStream(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		})
+	}
+}
+
+// TestStallOfFinishedPeer: what a peer has sent that finishes during a stall is read when the stall is over. A reset
+// ends the stall, and what came before it counts too.
+func TestStallOfFinishedPeer(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	sent := join(frameHeader(1), []byte("x"), frameHeader(10_000), make([]byte, 10_000))
+	for name, c := range map[string]struct {
+		finish func(*net.TCPConn)
+		code   int
+		least  time.Duration
+	}{
+		"close frame and half closed": {func(c *net.TCPConn) { c.Write(closeWith(1000, "")); c.CloseWrite() }, 1000, stall},
+		"half closed":                 {func(c *net.TCPConn) { c.CloseWrite() }, 1006, stall},
+		"closed":                      {func(c *net.TCPConn) { c.Close() }, 1006, stall},
+		"reset":                       {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, 1006, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall, For: stall, AfterMessages: 1}}})
+			conn := raw(t, s.URL())
+			conn.Write(sent)
+			for s.bytes.Load() < 1 {
+				time.Sleep(time.Millisecond) // nothing tells of bytes
+			}
+			c.finish(conn)
+			got := one(t, s)
+			if got.Bytes != 10_001 || got.Messages != 2 || got.Close.Code != c.code || got.Ended.Sub(got.Started) < c.least {
+				t.Errorf("after %v: %+v", got.Ended.Sub(got.Started), got)
+			}
+		})
+	}
+}
+
+// TestFaultDuringStall: what is to happen after a time does, also while nothing is read, for ever or for a time.
+func TestFaultDuringStall(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Hour} {
+		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall, For: d},
+			{Do: SendText, AfterTime: 20 * time.Millisecond}, {Do: Reset, AfterTime: 40 * time.Millisecond}}})
+		dial(t, s.URL(), wsconn.DialOptions{})
+		r := wait(t, s, nil)
+		var done []FaultName
+		for _, f := range r.Faults {
+			done = append(done, f.Do)
+		}
+		if c := r.Connections[0]; !slices.Equal(done, []FaultName{Stall, SendText, Reset}) || c.Close.Code != 1006 ||
+			c.Ended.Sub(c.Started) < 40*time.Millisecond {
+			t.Errorf("for %v: %v, %+v", d, done, c)
+		}
 	}
 }
 

@@ -246,11 +246,11 @@ func (c *rawConn) due() error {
 			continue
 		}
 		c.steps = append(c.steps[:i:i], c.steps[i+1:]...)
-		i--
 		c.fired(s)
 		if err := c.do(s.Fault); err != nil {
 			return err
 		}
+		i, now = -1, time.Now() // a stall takes time, in which others may have happened
 	}
 	return nil
 }

@@ -37,11 +37,13 @@ func (c *rawConn) do(f *Fault) error {
 		c.pause(time.Until(limit)) // the peer may have closed its half; this one stays open
 		return &ownClose{f.Code, f.Reason}
 	case Stall:
-		if c.hold(f.For) {
-			return &ownClose{code: codeAbnormal}
-		}
+		return c.stall(f.For)
 	case HalfOpen:
-		c.hold(f.For)
+		var until time.Time
+		if f.For > 0 {
+			until = time.Now().Add(f.For)
+		}
+		c.hold(until, true)
 		return c.reset()
 	case Slow:
 		if t := tcpOf(c.conn); t != nil {
@@ -138,11 +140,36 @@ func (c *rawConn) drain(d time.Duration) {
 	}
 }
 
-// hold does nothing until the time is over (0: none), and reports whether the peer went, or the server ended, before.
-func (c *rawConn) hold(d time.Duration) (ended bool) {
+// stall reads nothing until the time is over, or without one (0) until the peer has gone. What is due by time happens
+// meanwhile.
+func (c *rawConn) stall(d time.Duration) error {
+	end := time.Now().Add(d)
+	for {
+		next := c.nextDue()
+		if d > 0 && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+		if c.hold(next, d == 0) {
+			if d == 0 || isClosed(c.stop) {
+				return &ownClose{code: codeAbnormal}
+			}
+			return nil // a reset: what came before it can still be read
+		}
+		if d > 0 && !time.Now().Before(end) {
+			return nil
+		}
+		if err := c.due(); err != nil {
+			return err
+		}
+	}
+}
+
+// hold does nothing until then (zero: for ever), and reports whether the peer went, or the server ended, before. A peer
+// that has closed its half may wait for an answer: half says whether it counts as gone.
+func (c *rawConn) hold(until time.Time, half bool) (ended bool) {
 	var timeout <-chan time.Time
-	if d > 0 {
-		t := time.NewTimer(d)
+	if !until.IsZero() {
+		t := time.NewTimer(time.Until(until))
 		defer t.Stop()
 		timeout = t.C
 	}
@@ -155,7 +182,7 @@ func (c *rawConn) hold(d time.Duration) (ended bool) {
 		case <-c.stop:
 			return true
 		case <-look.C:
-			if t := tcpOf(c.conn); t != nil && hasGone(t) {
+			if t := tcpOf(c.conn); t != nil && hasGone(t, half) {
 				return true
 			}
 		}
