@@ -2,7 +2,9 @@ package testserver
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -46,6 +48,37 @@ func TestStart(t *testing.T) {
 				publish(t, s.URL(), []byte("hello"))
 			}
 			if got := tb.end(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("the test was told %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestStartAndWait: the test's own context may end the server, for any reason; what failed before fails the test.
+func TestStartAndWait(t *testing.T) {
+	broken := errors.New("the disk is full")
+	for name, c := range map[string]struct {
+		cause  error
+		broken bool
+		want   string
+	}{
+		"cancelled":           {cause: context.Canceled},
+		"its time is over":    {cause: context.DeadlineExceeded},
+		"a cause of its own":  {cause: errors.New("enough")},
+		"the server's broken": {cause: context.Canceled, broken: true, want: "test server: the disk is full; 0 connections came"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tb fakeTB
+			s := Start(&tb, Options{})
+			if c.broken {
+				s.fail(broken)
+			}
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(c.cause)
+			if _, err := s.Wait(ctx); err != c.cause && !c.broken {
+				t.Errorf("Wait: %v", err)
+			}
+			if got := tb.end(); got != c.want {
 				t.Errorf("the test was told %q, want %q", got, c.want)
 			}
 		})
