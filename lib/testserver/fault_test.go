@@ -198,6 +198,23 @@ func TestFaultDuringStall(t *testing.T) {
 	}
 }
 
+// TestSlowSavesNothing: behind a quiet time a slow reader is as slow as before.
+func TestSlowSavesNothing(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		rated, want time.Time
+	}{
+		"quiet for an hour": {now.Add(-time.Hour), now.Add(2*time.Second - slowTick)},
+		"a timer was late":  {now.Add(-time.Millisecond), now.Add(2*time.Second - time.Millisecond)},
+		"under way":         {now.Add(time.Second), now.Add(3 * time.Second)},
+	} {
+		r := &rawConn{rate: 8 << 10, rated: c.rated}
+		if r.charge(16<<10, now); !r.rated.Equal(c.want) {
+			t.Errorf("%s: paid for in %v, not in %v", name, r.rated.Sub(now), c.want.Sub(now))
+		}
+	}
+}
+
 // TestEndDuringFaults: nothing that waits on purpose keeps the server from ending.
 func TestEndDuringFaults(t *testing.T) {
 	for _, do := range []FaultName{HangHandshake, BadAccept, Stall, HalfOpen, CloseThenSilent, SendFlood, NoPong} {

@@ -57,8 +57,8 @@ type rawConn struct {
 	noPong    bool
 	latePong  time.Duration
 	pongs     []latePong
-	rate      int64 // bytes a second; 0: no limit
-	rated     time.Time
+	rate      int64     // bytes a second; 0: no limit
+	rated     time.Time // when what has been read is paid for
 }
 
 // latePong is a pong that is to be sent.
@@ -308,7 +308,7 @@ func (c *rawConn) payload(p []byte) (int, error) {
 		}
 	}
 	if c.rate > 0 {
-		most = min(most, max(1, c.rate/20))
+		most = min(most, max(1, c.rate/int64(time.Second/slowTick)))
 	}
 	n, err := c.r.Read(p[:most])
 	ws.Cipher(p[:n], c.frame.Mask, c.masked)
@@ -317,12 +317,21 @@ func (c *rawConn) payload(p []byte) (int, error) {
 	c.size += int64(n)
 	c.bytes += int64(n)
 	if err == nil && c.rate > 0 {
-		c.rated = c.rated.Add(time.Duration(n) * time.Second / time.Duration(c.rate))
+		c.charge(n, time.Now())
 		if c.pause(time.Until(c.rated)) {
 			c.rate = 0 // the server ends, and what the peer sends until it answers is received
 		}
 	}
 	return n, err
+}
+
+// charge takes down at c.rate that n bytes have been read now. What a quiet time would have allowed is lost, but for
+// slowTick, which makes up for timers that are late.
+func (c *rawConn) charge(n int, now time.Time) {
+	if credit := now.Add(-slowTick); c.rated.Before(credit) {
+		c.rated = credit
+	}
+	c.rated = c.rated.Add(time.Duration(n) * time.Second / time.Duration(c.rate))
 }
 
 // pause waits, and reports whether the connection was stopped meanwhile.

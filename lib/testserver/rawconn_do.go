@@ -15,6 +15,7 @@ const (
 	// slowBuffer is how many bytes the kernel takes ahead of a slow reader. Less than a segment on loopback (64 KiB) makes
 	// the sender wait for timers.
 	slowBuffer   = 128 << 10
+	slowTick     = 50 * time.Millisecond // a slow reader reads as much at once as it may in this time
 	lookInterval = 20 * time.Millisecond
 )
 
