@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -213,6 +216,41 @@ func TestSlowSavesNothing(t *testing.T) {
 			t.Errorf("%s: paid for in %v, not in %v", name, r.rated.Sub(now), c.want.Sub(now))
 		}
 	}
+}
+
+// TestNoFloodBehindEnd: a flood that begins as the server ends is waited for, or does not begin.
+func TestNoFloodBehindEnd(t *testing.T) {
+	ping := ws.NewPingFrame(nil)
+	for range 100 {
+		conn, peer := net.Pipe()
+		c := newRawConn(conn, nil, 0, nil)
+		c.startFlood(time.Hour, ping)
+		var starting sync.WaitGroup
+		starting.Go(func() { c.startFlood(time.Hour, ping) })
+		c.CloseNow()
+		starting.Wait()
+		peer.Close()
+	}
+	conn, peer := net.Pipe()
+	defer peer.Close()
+	c := newRawConn(conn, nil, 0, nil)
+	c.CloseNow()
+	c.conn = &countedWrites{Conn: conn}
+	c.startFlood(time.Hour, ping)
+	c.flood.Wait()
+	if n := c.conn.(*countedWrites).n; n > 0 {
+		t.Errorf("%d writes behind the end", n)
+	}
+}
+
+type countedWrites struct {
+	net.Conn
+	n int
+}
+
+func (c *countedWrites) Write(p []byte) (int, error) {
+	c.n++
+	return c.Conn.Write(p)
 }
 
 // TestEndDuringFaults: nothing that waits on purpose keeps the server from ending.

@@ -41,8 +41,8 @@ type rawConn struct {
 
 	closing atomic.Bool   // a close frame has been sent: the peer's is the answer
 	stop    chan struct{} // closed by CloseNow and SendClose
-	once    sync.Once
-	write   sync.Mutex // held while a frame is written
+	write   sync.Mutex    // held while a frame is written
+	halting sync.Mutex    // held while stop is closed, and while a flood starts: none does after that
 	flood   sync.WaitGroup
 
 	// Of the reading goroutine.
@@ -367,7 +367,13 @@ func (c *rawConn) sendClose(code int, reason string) {
 }
 
 // halt ends what waits on purpose.
-func (c *rawConn) halt() { c.once.Do(func() { close(c.stop) }) }
+func (c *rawConn) halt() {
+	c.halting.Lock()
+	defer c.halting.Unlock()
+	if !isClosed(c.stop) {
+		close(c.stop)
+	}
+}
 
 // CloseNow ends the connection and returns when nothing of it is left but the reading goroutine, which ends.
 func (c *rawConn) CloseNow() {

@@ -210,10 +210,15 @@ func (c *rawConn) finish() error {
 	return &ownClose{code: codeAbnormal}
 }
 
-// startFlood sends a frame again and again, apart from the reading.
+// startFlood sends a frame again and again, apart from the reading, unless the connection is at its end.
 func (c *rawConn) startFlood(d time.Duration, f ws.Frame) {
 	frame := ws.MustCompileFrame(f)
 	end := time.Now().Add(d)
+	c.halting.Lock()
+	defer c.halting.Unlock()
+	if isClosed(c.stop) {
+		return // CloseNow waits for the floods that there are
+	}
 	c.flood.Go(func() {
 		for time.Now().Before(end) {
 			c.write.Lock()
