@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -133,6 +134,28 @@ func TestResetAfterBytes(t *testing.T) {
 		}
 		if f := r.Faults; len(f) != 1 || f[0].Bytes != 1000 || f[0].Messages != 3 || f[0].Connection != 1 || f[0].At.IsZero() {
 			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// TestCloseWithinFrame: the server's close frame is answered behind the frame in which it was sent, also behind a
+// control frame in a message.
+func TestCloseWithinFrame(t *testing.T) {
+	rest := bytes.Repeat([]byte{0xFF}, 900) // no frame header
+	for name, send := range map[string][][]byte{
+		"a frame":   {join(frameHeader(1000), rest[:100]), rest},
+		"fragments": {frame(ws.OpBinary, false, rest[:100]), frame(ws.OpPing, true, nil), frame(0, true, rest)},
+	} {
+		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: CloseFrame, Code: 1012, AfterBytes: 100}}})
+		conn := raw(t, s.URL())
+		conn.Write(send[0])
+		if got := closeCode(t, conn); got != 1012 {
+			t.Errorf("%s: the peer was told %d", name, got)
+		}
+		conn.Write(join(send[1:]...))
+		conn.Write(closeWith(4000, "bye"))
+		if got := one(t, s); got.Close != (Close{4000, "bye"}) || got.Bytes != 100 {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

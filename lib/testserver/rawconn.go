@@ -155,6 +155,7 @@ func (c *rawConn) control(op ws.OpCode) error {
 		return err
 	}
 	_, _ = io.ReadFull(c.r, payload) // they are there
+	c.left = 0
 	ws.Cipher(payload, c.frame.Mask, 0)
 	switch op {
 	case ws.OpPing:

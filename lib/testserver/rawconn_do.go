@@ -102,11 +102,16 @@ func (c *rawConn) answered(f *Fault) error {
 	c.steps = nil
 	limit := time.AfterFunc(closePatience, func() { c.conn.Close() })
 	defer limit.Stop()
+	var err error
+	if c.left > 0 { // the fault happens within a frame
+		err = c.skip()
+	}
 	for {
-		err := c.next()
 		if err == nil {
-			_, err = io.CopyN(io.Discard, c.r, c.left)
-			c.inMessage = !c.frame.Fin
+			err = c.next()
+		}
+		if err == nil {
+			err = c.skip()
 		}
 		switch err.(type) {
 		case nil:
@@ -119,6 +124,17 @@ func (c *rawConn) answered(f *Fault) error {
 		}
 		return err
 	}
+}
+
+// skip takes what is left of a frame, and throws it away if it is data.
+func (c *rawConn) skip() error {
+	if c.frame.OpCode.IsControl() {
+		return c.control(c.frame.OpCode)
+	}
+	_, err := io.CopyN(io.Discard, c.r, c.left)
+	c.left = 0
+	c.inMessage = !c.frame.Fin
+	return err
 }
 
 // drain reads until the peer has gone, the time is over (0: none), or the server ends.
