@@ -30,10 +30,11 @@ func TestForetaste(t *testing.T) {
 			return
 		}
 		defer conn.Close()
+		begun := time.Now() // before the pusher can begin
 		_, err = ws.Upgrade(conn)
 		var g got
 		var last ws.Frame
-		for begun := time.Now(); err == nil; {
+		for err == nil {
 			var frame ws.Frame
 			if frame, err = ws.ReadFrame(conn); err != nil {
 				break
