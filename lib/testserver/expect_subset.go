@@ -68,7 +68,7 @@ func (e *subset) Judge(seen []Seen) (ok bool, detail string) {
 				return false, fmt.Sprintf("connection %d (%s): %s", s.ID, path, wrong)
 			}
 		}
-		if c.furthest == 0 {
+		if !c.came {
 			return false, fmt.Sprintf("%s: no packet of the %d groups of pictures came", path, len(e.source.groups))
 		}
 		if note := c.note(); note != "" {
@@ -84,6 +84,8 @@ type coverage struct {
 	times    []uint8 // how often each packet came, 2 for more
 	furthest int     // the packet behind the last that came
 	injected int64
+	came     bool     // a packet that is no table
+	lead     []string // the tables of the connections before that brought nothing else
 }
 
 // add adds the next connection, and says what is wrong with it.
@@ -92,8 +94,10 @@ func (c *coverage) add(f *follower, last bool) (wrong string) {
 		return f.wrong
 	}
 	c.injected += f.injected
+	lead := append(c.lead, f.lead...)
 	for i, r := range f.runs {
-		if i == 0 && r.middle && r.from > c.furthest {
+		// A run begins with a packet that is no table: the tables in front of it may be what is new.
+		if i == 0 && r.middle && c.source.tablesBefore(r.from, lead) > c.furthest {
 			g := c.source.at(r.from)
 			return fmt.Sprintf("begins in the middle of group %d, at the source's %s; what came before ends at packet %d", g+1,
 				place(int64(r.from)*mpegts.PacketSize, c.source.packet(r.from)), c.furthest)
@@ -101,8 +105,12 @@ func (c *coverage) add(f *follower, last bool) (wrong string) {
 		for p := r.from; p < r.to; p++ {
 			c.times[p] = min(c.times[p]+1, 2)
 		}
-		c.furthest = max(c.furthest, r.to)
 	}
+	if len(f.runs) > 0 {
+		c.came, lead = true, nil
+		c.furthest = max(c.furthest, f.next)
+	}
+	c.lead = lead
 	if !last {
 		return ""
 	}

@@ -154,6 +154,54 @@ func testMutations(t *testing.T, name string) {
 	}
 }
 
+// TestReconnectAtTables: a connection may end and the next one go on anywhere among tables, but not without a packet.
+func TestReconnectAtTables(t *testing.T) {
+	b := sample(t, "bframes.ts")
+	expect, err := ExpectSubset("", "../../test/testdata/bframes.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := expect.(*subset).source
+	tables := bytes.Clone(b[:3*size]) // SDT, PAT and PMT, as a sender puts them in
+	for at := 0; at < len(tables); at += size {
+		tables[at+3] ^= 0x0F
+	}
+	cuts := 0
+	for i := 1; i < s.packets(); i++ {
+		if !s.isTable(s.packet(i)) && !s.isTable(s.packet(i-1)) {
+			continue
+		}
+		cuts++
+		end, next := b[:i*size], b[i*size:]
+		for name, connections := range map[string][][]byte{
+			"lossless":               {end, next},
+			"tables put in":          {end, append(bytes.Clone(tables), next...)},
+			"a connection between":   {end, next[:size], next[size:]},
+			"tables only, between":   {end, tables, next},
+			"inside the next packet": {b[:i*size+100], next},
+		} {
+			if got := verdicts([]Expectation{expect}, connections...)[0]; !strings.HasPrefix(got, "ok:") {
+				t.Errorf("%s, at packet %d: %s", name, i, got)
+			}
+		}
+		if s.groups[s.at(i)].access >= i || i+1 == s.packets() {
+			continue // a whole group may begin here, with tables or without; or the stream end
+		}
+		for name, connections := range map[string][][]byte{
+			"the last packet missing": {b[:(i-1)*size], next},
+			"the next packet missing": {end, next[size:]},
+		} {
+			got := verdicts([]Expectation{expect}, connections...)[0]
+			if !strings.Contains(got, "begins in the middle of group") {
+				t.Errorf("%s, at packet %d: %s", name, i, got)
+			}
+		}
+	}
+	if cuts < 60 {
+		t.Errorf("%d places are looked at", cuts)
+	}
+}
+
 func newChecked(b []byte) mpegts.Findings {
 	c := mpegts.NewChecker()
 	c.Write(b)

@@ -24,6 +24,8 @@ type follower struct {
 	looseAt  int64
 	tables   int // that have been taken for injected since then
 
+	lead []string // the tables in front of the first packet that is none, as tableKey has them, or the last of them
+
 	runs     []packetRun
 	injected int64
 	wrong    string // "" while all that came is of the source
@@ -94,6 +96,10 @@ func (f *follower) advance(p mpegts.Packet, isTable bool) {
 }
 
 func (f *follower) sawTable(p mpegts.Packet) {
+	if f.data == 0 {
+		f.lead = append(f.lead, tableKey(p))
+		f.lead = f.lead[max(len(f.lead)-f.source.longest, 0):]
+	}
 	switch pid := p.PID(); {
 	case pid == mpegts.PIDPAT:
 		f.pat = true

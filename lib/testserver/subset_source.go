@@ -9,10 +9,11 @@ import (
 
 // source is a stream that what arrives is compared with, packet by packet, cut into groups of pictures.
 type source struct {
-	data   []byte // whole packets
-	groups []group
-	tables map[string]bool // PAT, PMT and the like, without their counters
-	maps   map[uint16]bool // their PIDs
+	data    []byte // whole packets
+	groups  []group
+	tables  map[string]bool // PAT, PMT and the like, without their counters
+	maps    map[uint16]bool // their PIDs
+	longest int             // how many tables and null packets follow each other at most
 }
 
 // group is a group of pictures, in packets of the source. The first begins with the source, whether or not with a
@@ -40,6 +41,7 @@ func newSource(data []byte) (*source, error) {
 			if pid := p.PID(); pid != mpegts.PIDNull {
 				s.tables[tableKey(p)], s.maps[pid] = true, true
 			}
+			s.longest = max(s.longest, i+1-tables)
 			continue
 		}
 		if mark&mpegts.Access != 0 {
@@ -83,6 +85,16 @@ func (s *source) isTable(p mpegts.Packet) bool {
 
 func tableKey(p mpegts.Packet) string {
 	return string([]byte{p[1], p[2], p[3] & 0xF0}) + string(p[4:])
+}
+
+// tablesBefore returns where the tables begin that stand in front of a packet and that came, in this order.
+func (s *source) tablesBefore(packet int, came []string) int {
+	for i := len(came) - 1; i >= 0 && packet > 0 && s.isTable(s.packet(packet-1)); i-- {
+		if came[i] == tableKey(s.packet(packet-1)) {
+			packet--
+		}
+	}
+	return packet
 }
 
 // findGroup returns the group that begins with the keyframe packet p: the next one from the group on, else the first;
