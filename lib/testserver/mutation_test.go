@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -199,6 +200,47 @@ func TestReconnectAtTables(t *testing.T) {
 	}
 	if cuts < 60 {
 		t.Errorf("%d places are looked at", cuts)
+	}
+}
+
+// TestSubsetClock: the PCR on a PID of its own, where no PES packet begins, may not be missing either.
+func TestSubsetClock(t *testing.T) {
+	var b []byte
+	var clocks []int // where they stand
+	plain := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 20)
+	for ; len(plain) > 0; plain = plain[size:] {
+		p := mpegts.Packet(plain[:size])
+		b = append(b, p...)
+		if p.Start() && p.PID() == tsgen.VideoPID {
+			clocks = append(clocks, len(b))
+			clock := append([]byte{mpegts.SyncByte, 0x01, 0xFF, 0x20, size - 5, 0x10}, make([]byte, size-6)...)
+			clock[9] = byte(len(clocks))
+			b = append(b, clock...)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "source.ts")
+	if err := os.WriteFile(file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	expect, err := ExpectSubset("", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := expect.(*subset).source
+	first := func(g int) int { return s.groups[g].first * size }
+	for name, c := range map[string]struct {
+		stream []byte
+		want   string
+	}{
+		"all":             {b, "ok:"},
+		"a group missing": {without(b, first(1), first(2)), "ok:"},
+		"one missing":     {without(b, clocks[7], clocks[7]+size), ": the packet in front of it"},
+		"one missing behind a gap": {without(without(b, clocks[12], clocks[12]+size), first(1), first(2)),
+			": the packet in front of it"},
+	} {
+		if got := verdicts([]Expectation{expect}, c.stream)[0]; !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -132,7 +132,8 @@ func (f *follower) skipTorn(p mpegts.Packet, isTable bool) bool {
 
 // isTorn reports whether the packet belongs to a PES packet that began before this run.
 func (f *follower) isTorn(q mpegts.Packet) bool {
-	return f.free && !q.Start() && !f.resumed[q.PID()] && !f.source.isTable(q)
+	pid := q.PID()
+	return f.free && !q.Start() && !f.resumed[pid] && f.source.payload[pid] && !f.source.isTable(q)
 }
 
 // missing counts the packets that have not come of the group that this connection is in.

@@ -13,6 +13,7 @@ type source struct {
 	groups  []group
 	tables  map[string]bool // PAT, PMT and the like, without their counters
 	maps    map[uint16]bool // their PIDs
+	payload map[uint16]bool // the PIDs that carry any; the others have nothing but a clock
 	longest int             // how many tables and null packets follow each other at most
 }
 
@@ -25,7 +26,7 @@ type group struct {
 }
 
 func newSource(data []byte) (*source, error) {
-	s := &source{data: data, tables: make(map[string]bool), maps: make(map[uint16]bool)}
+	s := &source{data: data, tables: make(map[string]bool), maps: make(map[uint16]bool), payload: make(map[uint16]bool)}
 	if len(data) == 0 || len(data)%mpegts.PacketSize != 0 {
 		return nil, errors.New("not a whole number of packets of 188 bytes")
 	}
@@ -35,6 +36,9 @@ func newSource(data []byte) (*source, error) {
 		p := s.packet(i)
 		if p[0] != mpegts.SyncByte {
 			return nil, errors.New("not MPEG-TS: no sync byte at " + place(int64(i)*mpegts.PacketSize, nil))
+		}
+		if p.HasPayload() {
+			s.payload[p.PID()] = true
 		}
 		mark := scan.Packet(p)
 		if mark&mpegts.Table != 0 {
