@@ -203,6 +203,20 @@ func TestReconnectAtTables(t *testing.T) {
 	}
 }
 
+// subsetOf returns the expectation of a subset of b.
+func subsetOf(t *testing.T, b []byte) *subset {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "source.ts")
+	if err := os.WriteFile(file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	expect, err := ExpectSubset("", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return expect.(*subset)
+}
+
 // TestSubsetClock: the PCR on a PID of its own, where no PES packet begins, may not be missing either.
 func TestSubsetClock(t *testing.T) {
 	var b []byte
@@ -218,15 +232,8 @@ func TestSubsetClock(t *testing.T) {
 			b = append(b, clock...)
 		}
 	}
-	file := filepath.Join(t.TempDir(), "source.ts")
-	if err := os.WriteFile(file, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	expect, err := ExpectSubset("", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := expect.(*subset).source
+	expect := subsetOf(t, b)
+	s := expect.source
 	first := func(g int) int { return s.groups[g].first * size }
 	for name, c := range map[string]struct {
 		stream []byte
@@ -241,6 +248,25 @@ func TestSubsetClock(t *testing.T) {
 		if got := verdicts([]Expectation{expect}, c.stream)[0]; !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestSubsetNullPackets: a null packet in front of a keyframe is no PMT.
+func TestSubsetNullPackets(t *testing.T) {
+	var b []byte
+	var scan mpegts.Scanner
+	plain := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 20)
+	for ; len(plain) > 0; plain = plain[size:] {
+		if scan.Packet(plain[:size])&mpegts.Access != 0 {
+			b = append(b, mpegts.SyncByte, mpegts.PIDNull>>8, mpegts.PIDNull&0xFF, 0x10)
+			b = append(b, make([]byte, size-4)...)
+		}
+		b = append(b, plain[:size]...)
+	}
+	expect := subsetOf(t, b)
+	first := func(g int) int { return expect.source.groups[g].first * size }
+	if got := verdicts([]Expectation{expect}, without(b, first(1), first(2)))[0]; !strings.Contains(got, "ok: ") {
+		t.Errorf("a group missing: %s", got)
 	}
 }
 

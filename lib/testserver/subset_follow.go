@@ -100,12 +100,8 @@ func (f *follower) sawTable(p mpegts.Packet) {
 		f.lead = append(f.lead, tableKey(p))
 		f.lead = f.lead[max(len(f.lead)-f.source.longest, 0):]
 	}
-	switch pid := p.PID(); {
-	case pid == mpegts.PIDPAT:
-		f.pat = true
-	case pid >= 0x20 && pid != mpegts.PIDNull:
-		f.pmt = true
-	}
+	pat, pmt := tableOf(p.PID())
+	f.pat, f.pmt = f.pat || pat, f.pmt || pmt
 }
 
 // begin starts a run at a packet of the source.

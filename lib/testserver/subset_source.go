@@ -126,12 +126,13 @@ func (s *source) find(p mpegts.Packet) int {
 // ownTables reports whether PAT and PMT stand in front of the group's keyframe.
 func (s *source) ownTables(g group) (pat, pmt bool) {
 	for i := g.first; i < g.access; i++ {
-		switch pid := s.packet(i).PID(); {
-		case pid == mpegts.PIDPAT:
-			pat = true
-		case pid >= 0x20:
-			pmt = true
-		}
+		ofPAT, ofPMT := tableOf(s.packet(i).PID())
+		pat, pmt = pat || ofPAT, pmt || ofPMT
 	}
 	return pat, pmt
+}
+
+// tableOf reports whether a PID with tables or null packets is the PAT's or a PMT's.
+func tableOf(pid uint16) (pat, pmt bool) {
+	return pid == mpegts.PIDPAT, pid >= 0x20 && pid != mpegts.PIDNull
 }
