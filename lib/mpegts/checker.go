@@ -40,12 +40,15 @@ type Findings struct {
 	Duplicates int64 `json:"duplicates"`
 	// TimestampErrors counts DTS (PTS where there is none) of audio and video that go back, or are more than 0.7 s behind
 	// the one before (ISO/IEC 13818-1, 2.7.4), but for those behind an announced gap; and PTS in front of their DTS or too
-	// far behind it (2.4.2.6: 10 s, of MPEG-1 and MPEG-2 video 1 s).
+	// far behind it (2.4.2.6: 10 s, of MPEG-1 and MPEG-2 video 1 s). PES packets without any count once each time that
+	// the PCR has gone on by both, 0.7 s and 10 s or 1 s.
 	TimestampErrors int64 `json:"timestamp_errors"`
 	// GOPMin and GOPMax are the fewest and the most frames from one keyframe to the next, 0 before the second keyframe.
 	GOPMin int64 `json:"gop_min"`
 	GOPMax int64 `json:"gop_max"`
-	// PCRs counts program clock references, PCRErrors those that go back or come too late after the one before.
+	// PCRs counts program clock references, PCRErrors those that go back or come too late after the one before. Where
+	// none come any more it counts each time that the DTS has gone on by the interval and 10 s, of MPEG-1 and MPEG-2
+	// video 1 s.
 	PCRs      int64 `json:"pcrs"`
 	PCRErrors int64 `json:"pcr_errors"`
 	// PCRIntervalMax is the longest time from one PCR to the next, by their own values, in ms.
@@ -143,6 +146,9 @@ func (c *Checker) Trouble() []string {
 	}
 	if c.clocks.named && c.f.PCRs == 0 {
 		lines = append(lines, "no PCR")
+	}
+	if s := c.clocks.stops; s.none && !s.some && c.f.Keyframes > 0 {
+		lines = append(lines, "no PTS")
 	}
 	if !c.f.StartsAtKeyframe {
 		lines = append(lines, "does not start at a keyframe")

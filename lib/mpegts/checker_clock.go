@@ -22,12 +22,14 @@ type clocks struct {
 	pcr  map[uint16]uint64 // PCR by PID
 	// named: a PMT says on which PID the PCR is.
 	named bool
+	stops stops
 }
 
 // forget says that the clocks of a PID may jump.
 func (c *clocks) forget(pid uint16) {
 	delete(c.last, pid)
 	delete(c.pcr, pid)
+	c.stops.reset()
 }
 
 // clock checks the timestamps in a packet.
@@ -46,25 +48,36 @@ func (c *Checker) clock(pid uint16, p Packet, number int64) {
 			c.OnPCR(pid, time.Duration(ticks)*time.Second/ClockRate, follows)
 		}
 		c.clocks.pcr[pid] = pcr
+		if pid == c.pcrPID() {
+			c.clocks.stops.behindPCR = false
+		}
 	}
-	dts, ok := p.DTS()
+	if !p.Start() {
+		return
+	}
 	kind := c.streamType(pid)
-	if !ok || !kind.IsVideo() && !kind.isAudio() {
+	if !kind.IsVideo() && !kind.isAudio() {
 		return // subtitles and data may be silent for as long as they like
 	}
+	dts, ok := p.DTS()
+	if !ok {
+		c.timestampsStop(pid, kind, p, number)
+		return
+	}
+	c.clocks.stops.some = true
+	delete(c.clocks.stops.untimed, pid)
 	if before, ok := c.clocks.last[pid]; ok {
 		// DTS, since the PTS of a stream with B-frames goes back and forth.
 		if d := ClockDiff(dts, before); d < 0 || d > maxTimestampGap {
+			c.clocks.stops.reset()
 			c.f.TimestampErrors++
 			c.note("timestamp", p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; it is to advance by 0.7 s at most",
 				c.offset, number, pid, float64(d)/ClockRate)
 		}
 	}
 	c.clocks.last[pid] = dts
-	limit := int64(maxDelay)
-	if kind == StreamMPEG1Video || kind == StreamMPEG2Video {
-		limit = maxDelayMPEG2
-	}
+	c.pcrStops(pid, kind, dts, p, number)
+	limit := kind.maxDelay()
 	pts, _ := p.PTS()
 	if d := ClockDiff(pts, dts); d < 0 || d > limit {
 		c.f.TimestampErrors++
@@ -77,6 +90,7 @@ func (c *Checker) pcrInterval(pid uint16, p Packet, ticks, number int64) {
 	c.f.PCRIntervalMax = max(c.f.PCRIntervalMax, float64(ticks*1000)/ClockRate)
 	// The base is cut to whole ticks: two of them may be one tick farther apart than what they count.
 	if limit := int64(c.MaxPCRInterval) * ClockRate / int64(time.Second); ticks < 0 || ticks > limit+1 {
+		c.clocks.stops.reset()
 		c.f.PCRErrors++
 		c.note("PCR", p, "at byte %d (packet %d, PID 0x%04x): %.1f ms after the one before; the limit is %v",
 			c.offset, number, pid, float64(ticks)*1000/ClockRate, c.MaxPCRInterval)
@@ -102,4 +116,12 @@ func (t StreamType) isAudio() bool {
 		return true
 	}
 	return false
+}
+
+// maxDelay is the longest time from decoding to presentation of such a stream.
+func (t StreamType) maxDelay() int64 {
+	if t == StreamMPEG1Video || t == StreamMPEG2Video {
+		return maxDelayMPEG2
+	}
+	return maxDelay
 }

@@ -90,6 +90,79 @@ func TestCheckerClocks(t *testing.T) {
 	})
 }
 
+// changed returns b with a change to the packets for which ok is true, from the n-th on, from 0.
+func changed(b []byte, n int, ok func(mpegts.Packet) bool, change func(mpegts.Packet)) []byte {
+	for at := 0; at < len(b); at += mpegts.PacketSize {
+		if p := mpegts.Packet(b[at : at+mpegts.PacketSize]); ok(p) {
+			if n--; n < 0 {
+				change(p)
+			}
+		}
+	}
+	return b
+}
+
+// clockApart moves the PCRs to a PID of their own.
+func clockApart(b []byte) (moved []byte) {
+	const pid = 0x01FF
+	changed(b, 0, func(p mpegts.Packet) bool { return p.PID() == tsgen.PMTPID }, func(p mpegts.Packet) {
+		section := p.Payload()[1:]
+		section = section[:3+int(section[2])]
+		section[8], section[9] = 0xE0|pid>>8, pid&0xFF
+		crc := len(section) - 4
+		binary.BigEndian.PutUint32(section[crc:], mpegts.CRC32(section[:crc]))
+	})
+	for ; len(b) > 0; b = b[mpegts.PacketSize:] {
+		p := mpegts.Packet(b[:mpegts.PacketSize])
+		if _, ok := p.PCR(); ok {
+			clock := append([]byte{mpegts.SyncByte, pid >> 8, pid & 0xFF, 0x20, mpegts.PacketSize - 5, 0x10}, p[6:12]...)
+			moved = append(append(moved, clock...), make([]byte, mpegts.PacketSize-len(clock))...)
+			p[5] &^= 0x10
+		}
+		moved = append(moved, p...)
+	}
+	return moved
+}
+
+// TestCheckerStops: a clock that stops is found where the other goes on. What ends, or cannot be read, stops nothing.
+func TestCheckerStops(t *testing.T) {
+	timed := func(p mpegts.Packet) bool { _, ok := p.PTS(); return ok }
+	untime := func(p mpegts.Packet) { p.Payload()[7] &^= 0xC0 }
+	clocked := func(p mpegts.Packet) bool { _, ok := p.PCR(); return ok }
+	stop := func(p mpegts.Packet) { p[5] &^= 0x10 }
+	video := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID }
+	n := 0
+	cases := map[string]struct {
+		stream []byte
+		says   string // "" of a good stream
+	}{
+		"two PCRs, then none": {changed(sample(t, "mpeg1.ts"), 2, clocked, stop),
+			"4 PCR errors, the first at byte 113176 (packet 602, PID 0x0100): none on PID 0x0100 for 1.1 s of timestamps"},
+		"ten timestamps, then none": {changed(sample(t, "mpeg1.ts"), 10, timed, untime),
+			"2 timestamp errors, the first at byte 171456 (packet 912, PID 0x0100): none for 1.8 s of PCR"},
+		"no timestamp": {changed(sample(t, "h264.ts"), 0, timed, untime), "no PTS"},
+		"PCR apart":    {clockApart(sample(t, "mpeg1.ts")), ""},
+		"PCR apart, two, then none": {changed(clockApart(sample(t, "mpeg1.ts")), 2, clocked, stop),
+			"4 PCR errors, the first at byte 116184 (packet 618, PID 0x0100): none on PID 0x01ff for 1.1 s of timestamps"},
+		"timestamps of keyframes only": {changed(sample(t, "mpeg1.ts"), 0,
+			func(p mpegts.Packet) bool { return video(p) && timed(p) && !p.RandomAccess() }, untime), ""},
+		"two PCRs in a short stream": {changed(sample(t, "mpeg1.ts")[:100*mpegts.PacketSize], 2, clocked, stop), ""},
+		"the video and its PCR end, the audio goes on": {filtered(sample(t, "mpeg1.ts"), func(p mpegts.Packet) bool {
+			n++
+			return n < 500 || !video(p)
+		}), ""},
+		"scrambled": {changed(sample(t, "mpeg1.ts"), 0,
+			func(p mpegts.Packet) bool { return video(p) || p.PID() == tsgen.AudioPID },
+			func(p mpegts.Packet) { p[3] |= 0x80 }), ""},
+	}
+	for name, c := range cases {
+		_, trouble := check(c.stream)
+		if says := strings.Join(trouble, "\n"); !strings.Contains(says, c.says) || (says == "") != (c.says == "") {
+			t.Errorf("%s: %q, want %q", name, says, c.says)
+		}
+	}
+}
+
 // setVideoType makes the PMTs say that the first stream is of this type.
 func setVideoType(b []byte, kind mpegts.StreamType) {
 	for ; len(b) > 0; b = b[mpegts.PacketSize:] {

@@ -80,8 +80,10 @@ func (c *Checker) table(pid uint16, s *sections, p Packet, number int64) {
 			}
 		case pid != PIDPAT && section[0] == tablePMT:
 			c.f.PMTs++
-			if body := sectionBody(section, tablePMT); len(body) >= 2 && binary.BigEndian.Uint16(body)&0x1FFF != PIDNull {
-				c.clocks.named = true
+			if body := sectionBody(section, tablePMT); len(body) >= 2 {
+				pcr := binary.BigEndian.Uint16(body) & 0x1FFF
+				c.clocks.named = c.clocks.named || pcr != PIDNull
+				c.clocks.stops.name(pid, pcr)
 			}
 		}
 	})
