@@ -102,6 +102,7 @@ type pidState struct {
 	counter uint8
 	payload bool // it carried payload
 	twice   bool // it was a duplicate
+	jumps   bool // it had discontinuity_indicator
 	hash    uint64
 }
 
@@ -337,19 +338,21 @@ func (c *Checker) follows(pid uint16, p Packet, number int64) continuity {
 	}
 	last := c.pids[pid]
 	if last == nil {
-		c.pids[pid] = &pidState{counter: counter, payload: payload, hash: hash}
+		c.pids[pid] = &pidState{counter: counter, payload: payload, jumps: p.Discontinuity(), hash: hash}
 		return fits
 	}
 	want := last.counter
 	if payload {
 		want = (want + 1) & 0x0F
 	}
+	jumps := p.Discontinuity()
+	again := payload && last.payload && !last.twice && counter == last.counter && hash == last.hash
 	result := fits
 	switch {
-	case p.Discontinuity():
+	case jumps && !(again && last.jumps): // the second of two announces nothing
 		c.announce(pid)
 	case counter == want:
-	case payload && last.payload && !last.twice && counter == last.counter && hash == last.hash:
+	case again:
 		result = duplicate
 	default:
 		result = broken
@@ -360,7 +363,7 @@ func (c *Checker) follows(pid uint16, p Packet, number int64) continuity {
 		c.note("continuity", p, "at byte %d (packet %d, PID 0x%04x): counter %d instead of %d", c.offset, number, pid,
 			counter, want)
 	}
-	*last = pidState{counter: counter, payload: payload, twice: result == duplicate, hash: hash}
+	*last = pidState{counter: counter, payload: payload, twice: result == duplicate, jumps: jumps, hash: hash}
 	return result
 }
 

@@ -276,6 +276,21 @@ func TestCheckerGap(t *testing.T) {
 	}
 }
 
+// TestCheckerGapTwice: the packet that announces a gap, sent twice, is one frame and one gap.
+func TestCheckerGapTwice(t *testing.T) {
+	b := sample(t, "mpeg1.ts")
+	at := keyframes(b)[3]
+	p := mpegts.Packet(b[at : at+mpegts.PacketSize])
+	p[5] |= 0x80 // discontinuity_indicator
+	want, _ := check(b)
+	want.Packets++
+	want.Duplicates++
+	got, trouble := check(bytes.Join([][]byte{b[:at], p, b[at:]}, nil))
+	if got != want || want.Gaps != 1 || len(trouble) > 0 {
+		t.Errorf("got  %+v %q\nwant %+v", got, trouble, want)
+	}
+}
+
 func TestCheckerOtherBytes(t *testing.T) {
 	random := make([]byte, 100_000)
 	rand.NewChaCha8([32]byte{1}).Read(random)
