@@ -82,7 +82,7 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 	// Without the lock: a queue may make it wait, and the set is still to be changed then.
 	all := f.current()
 	turn := f.turn(all, &b)
-	var failed error
+	ok := true
 	for _, d := range all {
 		var err error
 		switch {
@@ -106,9 +106,9 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 		default:
 			err = d.queue.Put(ctx, b)
 		}
-		failed = errors.Join(failed, err)
+		ok = ok && err == nil
 	}
-	return failed == nil
+	return ok
 }
 
 // turn returns with which chunk of b a change of the destinations takes effect: the first that begins a group of
@@ -119,26 +119,26 @@ func (f *fanout) turn(all []*destination, b *stream.Batch) int {
 		changing = changing || !d.joined || d.leaving.Load()
 		served = served || d.joined
 	}
-	i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins })
 	switch {
-	case !changing || i >= 0:
+	case !changing:
 		f.waiting = 0
+		return len(b.Chunks) // also for what changes just now
 	case !served:
 		return 0 // who had the stream is gone before the end of its group: what comes now is for the new ones
-	default:
-		if f.waiting += int64(size(b.Chunks)); f.waiting > f.o.Buffer {
-			f.waiting = 0
-			f.o.Log.Warn("change", "no keyframe for so long that the destinations changed without one", "buffer", f.o.Buffer,
-				"hint", "let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
-			b.Chunks = slices.Clone(b.Chunks)
-			b.Chunks[0].Begins = true
-			i = 0
-		}
 	}
-	if i < 0 {
+	if i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins }); i >= 0 {
+		f.waiting = 0
+		return i
+	}
+	if f.waiting += int64(size(b.Chunks)); f.waiting <= f.o.Buffer {
 		return len(b.Chunks)
 	}
-	return i
+	f.waiting = 0
+	f.o.Log.Warn("change", "no keyframe for so long that the destinations changed without one", "buffer", f.o.Buffer,
+		"hint", "let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
+	b.Chunks = slices.Clone(b.Chunks)
+	b.Chunks[0].Begins = true
+	return 0
 }
 
 // current returns the set as it is. It is copied when it is changed, so a caller can go on with the old one.

@@ -108,17 +108,20 @@ func TestChangeInALongGroup(t *testing.T) {
 		r, w := io.Pipe()
 		write := func(frames int) (written []byte) {
 			for range frames {
-				frame := g.Frame(nil)
-				if _, err := w.Write(frame); err != nil {
-					t.Error(err)
-				}
-				written = append(written, frame...)
+				written = g.Frame(written)
+			}
+			// At once: one read has the end of a group and the beginning of the next.
+			if _, err := w.Write(written); err != nil {
+				t.Error(err)
 			}
 			return written
 		}
 		result := make(chan error)
 		go func() { result <- p.Run(context.Background(), soon(t), r) }()
 		first := write(5)
+		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].In < int64(len(first)) && ctx.Err() == nil; {
+			time.Sleep(time.Millisecond)
+		}
 		if !dead {
 			<-from.arrived
 		}
