@@ -169,6 +169,13 @@ func (l *link) reset(c *carried) {
 	c.cut(0)
 }
 
+// endServer ends a connection towards the server only.
+func (l *link) endServer(c *carried) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = c.server.CloseWrite()
+}
+
 // die makes the link carry nothing any more, with the connections open, until the returned function is called.
 func (l *link) die() (revive func()) {
 	l.mu.Lock()
