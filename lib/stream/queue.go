@@ -40,11 +40,12 @@ type QueueOptions struct {
 type Queue struct {
 	o QueueOptions
 
-	ready  chan struct{} // holds a token when the consumer should look again
-	room   chan struct{} // the same for the producer
-	roused chan struct{} // the same for a consumer in Rest
-	alarm  *time.Timer   // ends Rest; the consumer's
-	over   chan struct{} // closed by End
+	ready    chan struct{} // holds a token when the consumer should look again
+	room     chan struct{} // the same for the producer
+	roused   chan struct{} // the same for a consumer in Rest
+	alarm    *time.Timer   // ends Rest; the consumer's
+	patience *time.Timer   // ends giveWay; the producer's
+	over     chan struct{} // closed by End
 
 	mu sync.Mutex
 	// entries[head:] wait, or with Retain have been taken: the first taken of them.
@@ -63,6 +64,8 @@ type Queue struct {
 	// idle: the consumer waits in Take, so nothing is in its hands. rest is what Direct has left of a parcel for it.
 	idle bool
 	rest Parcel
+	// stuckAt is takenPos when the producer waited in vain for the consumer to move; -1: it has not.
+	stuckAt int64
 	// enough is how many waiting bytes end Rest; 0: the consumer is not in it.
 	enough           int64
 	ended, abandoned bool
@@ -120,7 +123,8 @@ func Direct(w io.Writer) func(p []byte) int {
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late}
+	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late,
+		stuckAt: -1}
 }
 
 // Put takes a batch in: with Live at once, else as there is room for it. It returns an error only when ctx ends it; what
@@ -156,6 +160,9 @@ func (q *Queue) Put(ctx context.Context, b Batch) error {
 		q.rouse()
 	}
 	q.settle()
+	if b.N >= minBlock && !q.o.Live {
+		q.giveWay(ctx)
+	}
 	return nil
 }
 
@@ -207,6 +214,57 @@ func (q *Queue) waitForRoom(ctx context.Context, n int64) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// ahead is how many bytes may wait before giveWay waits: a few reads, which a processor's cache still holds.
+	ahead = 512 << 10
+	// giveWayFor is how long it does so at most. A consumer needs less if it can go on at all.
+	giveWayFor = 5 * time.Millisecond
+)
+
+// giveWay lets the consumer catch up when the source has ever more to give, for a moment, with the lock given up
+// meanwhile. On one processor they would take turns of many megabytes otherwise, and each would find in memory what the
+// other one had in the cache. A consumer that did not move is waited for only once.
+func (q *Queue) giveWay(ctx context.Context) {
+	far := func() bool {
+		return q.waiting() > ahead && q.takenPos != q.stuckAt && q.enough == 0 && !q.abandoned && ctx.Err() == nil
+	}
+	if !far() {
+		return
+	}
+	began := q.takenPos
+	if q.patience == nil {
+		q.patience = time.NewTimer(giveWayFor)
+	} else {
+		q.patience.Reset(giveWayFor)
+	}
+	defer q.patience.Stop()
+	for far() {
+		q.mu.Unlock()
+		expired := false
+		select {
+		case <-q.room:
+		case <-q.patience.C:
+			expired = true
+		case <-ctx.Done():
+		}
+		q.mu.Lock()
+		if expired {
+			if q.takenPos == began {
+				q.stuckAt = began
+			}
+			return
+		}
+	}
+}
+
+// waiting is how many bytes wait to be taken.
+func (q *Queue) waiting() int64 {
+	if q.o.Retain {
+		return q.size - (q.takenPos - q.confirmedPos)
+	}
+	return q.size
 }
 
 // mergeLimit is how long a waiting chunk may grow by the bytes that follow it, so that a source that dribbles does not
