@@ -18,6 +18,11 @@ type fanout struct {
 	o       *Options
 	waiting int64 // bytes since a change was asked for, without a group that began; for the goroutine that feeds
 
+	feeding sync.Mutex // held by put, and to let go of a destination that gets nothing
+	fed     time.Time  // when put was called last; under feeding
+	pending int        // bytes that were pending in the reader then; under feeding
+	cut     bool       // one was let go in the middle of a group, so that others need not wait for the next; under feeding
+
 	mu           sync.Mutex
 	destinations []*destination // that get the stream, or are about to
 	run          func(*destination)
@@ -79,7 +84,10 @@ func (f *fanout) list() []*destination {
 // put gives a batch to all destinations; before and after are how many bytes were pending in the reader. It answers
 // false when ctx has ended; then too each destination that has joined was told of the batch.
 func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) bool {
-	// Without the lock: a queue may make it wait, and the set is still to be changed then.
+	// Without mu: a queue may make it wait, and the set is still to be changed then.
+	f.feeding.Lock()
+	defer f.feeding.Unlock()
+	f.fed, f.pending = time.Now(), after
 	all := f.current()
 	turn := f.turn(all, &b)
 	ok := true
@@ -114,16 +122,21 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 // turn returns with which chunk of b a change of the destinations takes effect: the first that begins a group of
 // pictures, or len(b.Chunks) if that is still to come.
 func (f *fanout) turn(all []*destination, b *stream.Batch) int {
+	if len(b.Chunks) == 0 {
+		return 0
+	}
 	changing, served := false, false
 	for _, d := range all {
 		changing = changing || !d.joined || d.leaving.Load()
 		served = served || d.joined
 	}
+	cut := f.cut
+	f.cut = false
 	switch {
 	case !changing:
 		f.waiting = 0
 		return len(b.Chunks) // also for what changes just now
-	case !served:
+	case !served || cut:
 		return 0 // who had the stream is gone before the end of its group: what comes now is for the new ones
 	}
 	if i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins }); i >= 0 {
@@ -148,21 +161,38 @@ func (f *fanout) current() []*destination {
 	return f.destinations
 }
 
-// remove lets a destination go when it has got its current group of pictures to the end. One that has no connection by
-// the time that Linger is over has had it: without live, the others wait for it.
+// remove lets a destination go when it has got its current group of pictures to the end. When Linger is over, one that
+// has no connection has had it, for without live the others wait for it, and so has one whose group does not go on.
 func (f *fanout) remove(d *destination) {
 	const lookAgain = time.Second
 	var look func()
 	look = func() {
 		switch {
 		case d.released.Load():
-		case d.connected.Load():
-			time.AfterFunc(lookAgain, look)
-		default:
+		case !d.connected.Load():
 			d.cancel(errEnough)
+		case !f.releaseSilent(d, max(f.o.Linger, lookAgain)):
+			time.AfterFunc(lookAgain, look)
 		}
 	}
 	time.AfterFunc(f.o.Linger, look)
+}
+
+// releaseSilent lets a destination go in the middle of its group, if nothing has come for so long.
+func (f *fanout) releaseSilent(d *destination, limit time.Duration) bool {
+	if !f.feeding.TryLock() {
+		return false // there is something to feed
+	}
+	defer f.feeding.Unlock()
+	if time.Since(f.fed) < limit {
+		return false
+	}
+	if d.joined {
+		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending}) // it was told of them, but does not get them
+		f.cut = true
+	}
+	f.release(d)
+	return true
 }
 
 // release lets a destination go that has got its last group of pictures: within Linger.
@@ -185,7 +215,7 @@ func size(chunks []stream.Chunk) (n int) {
 
 // SetURLs changes the destinations while Run is at work. New ones begin with the next group of pictures, or the next bytes
 // when there has been none for as many as Buffer. Removed ones get their current one to the end, unless they have lost
-// their connection when Linger is over, and are closed in order if that takes no longer than Linger. The others do not
+// their connection when Linger is over, or nothing comes, and are closed in order if that takes no longer than Linger. The others do not
 // notice. If a URL cannot be one, nothing changes.
 func (p *Pusher) SetURLs(urls []string) error {
 	if len(urls) == 0 {

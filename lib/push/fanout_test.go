@@ -151,6 +151,67 @@ func TestChangeInALongGroup(t *testing.T) {
 	}
 }
 
+// TestChangeInSilence: one that is removed is closed in order also when nothing comes any more, and what comes later goes
+// to the next one from its first byte, in the middle of a group and of a packet. One that stays does not notice.
+func TestChangeInSilence(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		from, to, stays := newServer(t), newServer(t), newServer(t)
+		before, after := []string{from.url()}, []string{to.url()}
+		if !alone {
+			before, after = append(before, stays.url()), append(after, stays.url())
+		}
+		o, _ := options(before...)
+		o.Format, o.Linger = stream.TS, 20*time.Millisecond
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
+		var whole []byte
+		for range 50 {
+			whole = g.Frame(whole)
+		}
+		r, w := io.Pipe()
+		result := make(chan error)
+		go func() { result <- p.Run(context.Background(), soon(t), r) }()
+		write := func(p []byte) {
+			if _, err := w.Write(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const pause = 20*mpegts.PacketSize + 100
+		write(whole[:pause])
+		<-from.arrived
+		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].Confirmed < 20*mpegts.PacketSize && ctx.Err() == nil; {
+			time.Sleep(time.Millisecond)
+		}
+		if err := p.SetURLs(after); err != nil {
+			t.Fatal(err)
+		}
+		if code := from.closedWith(0); code != closeNormal {
+			t.Errorf("closed with %d", code)
+		}
+		write(whole[pause : pause+10]) // no packet yet
+		write(whole[pause+10:])
+		w.Close()
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		first, rest := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
+		if len(first) != 20*mpegts.PacketSize || !bytes.Equal(append(first, rest...), whole) {
+			t.Errorf("alone %v: %d and %d bytes of %d arrived", alone, len(first), len(rest), len(whole))
+		}
+		if got := bytes.Join(stays.all(), nil); !alone && !bytes.Equal(got, whole) {
+			t.Errorf("%d bytes of %d arrived at the one that stays", len(got), len(whole))
+		}
+		for _, c := range o.Ledger.Snapshot(true).Out {
+			if !c.Balances() || c.In != c.Confirmed {
+				t.Errorf("alone %v: %+v", alone, c)
+			}
+		}
+	}
+}
+
 // TestChangeWithoutKeyframes: what no group of pictures tells to change changes all the same.
 func TestChangeWithoutKeyframes(t *testing.T) {
 	for _, live := range []bool{false, true} {
