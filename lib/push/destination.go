@@ -25,7 +25,7 @@ type destination struct {
 	queue   *stream.Queue
 	account *stream.Account
 
-	joined   bool        // it gets the stream; for the goroutine that feeds
+	joined   bool        // it gets the stream; under the fanout's feeding
 	leaving  atomic.Bool // it is to get its current group of pictures to the end, and no more
 	released atomic.Bool // it has got that
 	cancel   context.CancelCauseFunc

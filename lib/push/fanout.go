@@ -18,8 +18,8 @@ type fanout struct {
 	o       *Options
 	waiting int64 // bytes since a change was asked for, without a group that began; for the goroutine that feeds
 
-	feeding sync.Mutex // held by put, and to let go of a destination that gets nothing
-	fed     time.Time  // when put was called last; under feeding
+	feeding sync.Mutex // held by put, and to let go of a destination in the middle of its group
+	fed     time.Time  // when put returned last; under feeding
 	pending int        // bytes that were pending in the reader then; under feeding
 	cut     bool       // one was let go in the middle of a group, so that others need not wait for the next; under feeding
 
@@ -42,7 +42,9 @@ func (f *fanout) start(ctx context.Context, stop context.CancelCauseFunc) {
 			defer cancel(nil)
 			err := d.run(ctx)
 			if d.leaving.Load() {
-				f.release(d)
+				f.feeding.Lock()
+				f.letGo(d)
+				f.feeding.Unlock()
 				d.account.Close()
 				return
 			}
@@ -87,7 +89,7 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 	// Without mu: a queue may make it wait, and the set is still to be changed then.
 	f.feeding.Lock()
 	defer f.feeding.Unlock()
-	f.fed, f.pending = time.Now(), after
+	defer func() { f.fed, f.pending = time.Now(), after }()
 	all := f.current()
 	turn := f.turn(all, &b)
 	ok := true
@@ -178,21 +180,37 @@ func (f *fanout) remove(d *destination) {
 	time.AfterFunc(f.o.Linger, look)
 }
 
-// releaseSilent lets a destination go in the middle of its group, if nothing has come for so long.
+// releaseSilent lets a destination go in the middle of its group, if nothing has come for so long. It answers false when
+// that is to be tried again.
 func (f *fanout) releaseSilent(d *destination, limit time.Duration) bool {
 	if !f.feeding.TryLock() {
 		return false // there is something to feed
 	}
 	defer f.feeding.Unlock()
-	if time.Since(f.fed) < limit {
+	switch {
+	case f.ended():
+		return true // it goes with all others
+	case time.Since(f.fed) < limit:
 		return false
 	}
-	if d.joined {
+	f.letGo(d)
+	return true
+}
+
+// letGo releases a destination wherever its group is, so that what comes next is for others from its first byte. f.feeding
+// is held.
+func (f *fanout) letGo(d *destination) {
+	if d.joined && !d.released.Load() {
 		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending}) // it was told of them, but does not get them
 		f.cut = true
 	}
 	f.release(d)
-	return true
+}
+
+func (f *fanout) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
 }
 
 // release lets a destination go that has got its last group of pictures: within Linger.

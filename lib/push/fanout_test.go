@@ -93,60 +93,69 @@ func TestSetURLs(t *testing.T) {
 // TestChangeInALongGroup: no byte falls between one destination and the next, though Linger is over before the group of
 // pictures is. One that has no connection by then has had it, and the next one gets the rest of the group.
 func TestChangeInALongGroup(t *testing.T) {
-	for _, dead := range []bool{false, true} {
-		from, to := newServer(t), newServer(t)
-		if dead {
+	for _, test := range []struct{ dead, alone bool }{{false, true}, {false, false}, {true, true}, {true, false}} {
+		from, to, stays := newServer(t), newServer(t), newServer(t)
+		if test.dead {
 			from.check = func(*http.Request) int { return http.StatusServiceUnavailable }
 		}
-		o, _ := options(from.url())
+		before, after := []string{from.url()}, []string{to.url()}
+		if !test.alone {
+			before, after = append(before, stays.url()), append(after, stays.url())
+		}
+		o, _ := options(before...)
 		o.Format, o.Linger = stream.TS, 20*time.Millisecond
 		p, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
+		var whole []byte
+		for range 45 {
+			whole = g.Frame(whole)
+		}
+		const pause = 20*mpegts.PacketSize + 100 // in the first group
 		r, w := io.Pipe()
-		write := func(frames int) (written []byte) {
-			for range frames {
-				written = g.Frame(written)
-			}
-			// At once: one read has the end of a group and the beginning of the next.
-			if _, err := w.Write(written); err != nil {
+		write := func(p []byte) {
+			if _, err := w.Write(p); err != nil {
 				t.Error(err)
 			}
-			return written
 		}
 		result := make(chan error)
 		go func() { result <- p.Run(context.Background(), soon(t), r) }()
-		first := write(5)
-		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].In < int64(len(first)) && ctx.Err() == nil; {
+		write(whole[:pause])
+		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].In < pause && ctx.Err() == nil; {
 			time.Sleep(time.Millisecond)
 		}
-		if !dead {
+		if !test.dead {
 			<-from.arrived
 		}
-		if err := p.SetURLs([]string{to.url()}); err != nil {
+		if err := p.SetURLs(after); err != nil {
 			t.Fatal(err)
 		}
-		if time.Sleep(5 * o.Linger); dead {
-			for deadline := time.Now().Add(5 * time.Second); len(p.Stats()) > 1 && time.Now().Before(deadline); {
+		if time.Sleep(5 * o.Linger); test.dead {
+			for ctx := soon(t); len(p.Stats()) > len(after) && ctx.Err() == nil; {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		rest := write(40)
+		write(whole[pause:]) // at once: one read has the end of a group and the beginning of the next
 		w.Close()
 		if err := <-result; err != nil {
 			t.Fatal(err)
 		}
-		got := [2][]byte{bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)}
-		if !dead && !beginsGroup(got[1]) {
-			t.Error("the next one begins in the middle of the group")
+		first, next := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
+		switch {
+		case test.dead && !bytes.Equal(next, whole[20*mpegts.PacketSize:]):
+			t.Errorf("%+v: %d bytes of the rest of %d arrived", test, len(next), len(whole))
+		case !test.dead && (!beginsGroup(next) || !bytes.Equal(append(first, next...), whole)):
+			t.Errorf("%+v: %d and %d bytes of %d arrived", test, len(first), len(next), len(whole))
 		}
-		if whole := append(first, rest...); !dead && !bytes.Equal(append(got[0], got[1]...), whole) || dead && !bytes.Equal(got[1], rest) {
-			t.Errorf("dead %v: %d and %d bytes of %d arrived", dead, len(got[0]), len(got[1]), len(whole))
+		if got := bytes.Join(stays.all(), nil); !test.alone && !bytes.Equal(got, whole) {
+			t.Errorf("%+v: %d bytes of %d arrived at the one that stays", test, len(got), len(whole))
 		}
-		if s := o.Ledger.Snapshot(true); s.Out[0].In+s.Out[1].In != s.In.Bytes || s.Out[0].Dropped.Exit != s.Out[0].In-s.Out[0].Confirmed {
-			t.Errorf("dead %v: %+v", dead, s)
+		s := o.Ledger.Snapshot(true)
+		gone, came := s.Out[0], s.Out[len(s.Out)-1]
+		if gone.In+came.In != s.In.Bytes || gone.Dropped.Exit != gone.In-gone.Confirmed || !gone.Balances() || !came.Balances() {
+			t.Errorf("%+v: %+v", test, s)
 		}
 	}
 }
@@ -161,7 +170,7 @@ func TestChangeInSilence(t *testing.T) {
 			before, after = append(before, stays.url()), append(after, stays.url())
 		}
 		o, _ := options(before...)
-		o.Format, o.Linger = stream.TS, 20*time.Millisecond
+		o.Format, o.Linger = stream.TS, 300*time.Millisecond // also for the close handshake
 		p, err := New(o)
 		if err != nil {
 			t.Fatal(err)
