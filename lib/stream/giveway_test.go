@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ func (flatOut) Read(p []byte) (int, error) { return len(p), nil }
 // flood puts n bytes into the queue, as fast as it takes them.
 func flood(t *testing.T, q *Queue, n int) {
 	t.Helper()
-	r := NewReader(flatOut{}, ReaderOptions{Format: Raw})
+	r := NewReader(flatOut{}, ReaderOptions{Format: Raw, MaxChunk: 64 << 10})
 	defer r.Close()
 	for n > 0 {
 		b, err := r.Next()
@@ -60,46 +61,56 @@ func TestGiveWay(t *testing.T) {
 	}
 }
 
-// A consumer that does not move holds the producer up once, and one that rests, to take more at once, never. What may
-// wait is taken in all the same.
+// A consumer that is slower than the source holds it up only now and then, and one that rests, to take more at once,
+// never. What may wait is taken in all the same.
 func TestGiveWayEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := NewQueue(QueueOptions{Buffer: 16 << 20, Account: NewLedger("test").Open("out")})
-		began := time.Now()
-		flood(t, q, 8<<20)
-		if d := time.Since(began); d != giveWayFor {
-			t.Errorf("a consumer that does not move was waited for %v", d)
-		}
+	for _, test := range []struct {
+		name  string
+		live  bool
+		rests bool
+		every time.Duration // in which the consumer takes a parcel; 0: never
+		most  time.Duration // that the source may be held up for
+	}{
+		{name: "does not move", most: giveWayFor},
+		{name: "is slow", every: 50 * time.Millisecond, most: giveWayFor},
+		{name: "rests", rests: true},
+		{name: "is live", live: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := NewQueue(QueueOptions{Live: test.live, Buffer: 16 << 20, Account: NewLedger("test").Open("out")})
+				var consumer sync.WaitGroup
+				switch {
+				case test.rests:
+					consumer.Go(func() { q.Rest(t.Context(), 8<<20, time.Minute) })
+				case test.every > 0:
+					consumer.Go(func() { takeSlowly(q, test.every) })
+				}
+				synctest.Wait()
+				for range 2 {
+					began := time.Now()
+					flood(t, q, 3<<20)
+					if d := time.Since(began); d > test.most {
+						t.Errorf("the source was held up for %v", d)
+					}
+					time.Sleep(giveWayAgain)
+				}
+				q.Abandon(Exit)
+				consumer.Wait()
+			})
+		})
+	}
+}
+
+// takeSlowly takes a parcel now and then, until there will be none.
+func takeSlowly(q *Queue, every time.Duration) {
+	for {
 		p, err := q.Take(context.Background())
 		if err != nil {
-			t.Fatal(err)
+			return
 		}
+		time.Sleep(every)
 		p.Release()
-		began = time.Now()
-		flood(t, q, 2<<20)
-		if d := time.Since(began); d != giveWayFor {
-			t.Errorf("a consumer that had moved was waited for %v", d)
-		}
-		q.Abandon(Exit)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		q := NewQueue(QueueOptions{Buffer: 16 << 20, Account: NewLedger("test").Open("out")})
-		go q.Rest(t.Context(), 4<<20, time.Minute)
-		synctest.Wait()
-		began := time.Now()
-		flood(t, q, 3<<20)
-		if d := time.Since(began); d != 0 {
-			t.Errorf("a consumer that rests was waited for %v", d)
-		}
-		q.Abandon(Exit)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		q := NewQueue(QueueOptions{Live: true, Buffer: 16 << 20, Account: NewLedger("test").Open("out")})
-		began := time.Now()
-		flood(t, q, 8<<20)
-		if d := time.Since(began); d != 0 {
-			t.Errorf("with live, input waited for %v", d)
-		}
-		q.Abandon(Exit)
-	})
+		q.Confirm(p.Pos)
+	}
 }

@@ -64,8 +64,8 @@ type Queue struct {
 	// idle: the consumer waits in Take, so nothing is in its hands. rest is what Direct has left of a parcel for it.
 	idle bool
 	rest Parcel
-	// stuckAt is takenPos when the producer waited in vain for the consumer to move; -1: it has not.
-	stuckAt int64
+	// unyielding is until when the producer does not give way.
+	unyielding time.Time
 	// enough is how many waiting bytes end Rest; 0: the consumer is not in it.
 	enough           int64
 	ended, abandoned bool
@@ -123,12 +123,12 @@ func Direct(w io.Writer) func(p []byte) int {
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late,
-		stuckAt: -1}
+	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late}
 }
 
-// Put takes a batch in: with Live at once, else as there is room for it. It returns an error only when ctx ends it; what
-// did not get in is held until Abandon.
+// Put takes a batch in: with Live at once, else as there is room for it; and then it holds a source that has ever more to
+// give up for a moment, if the consumer is far behind. It returns an error only when ctx ends it; what did not get in is
+// held until Abandon.
 func (q *Queue) Put(ctx context.Context, b Batch) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -161,7 +161,7 @@ func (q *Queue) Put(ctx context.Context, b Batch) error {
 	}
 	q.settle()
 	if b.N >= minBlock && !q.o.Live {
-		q.giveWay(ctx)
+		q.giveWay(ctx, b.N)
 	}
 	return nil
 }
@@ -221,16 +221,20 @@ const (
 	ahead = 512 << 10
 	// giveWayFor is how long it does so at most. A consumer needs less if it can go on at all.
 	giveWayFor = 5 * time.Millisecond
+	// giveWayAgain is how long it does not, after it was of no use; perhaps it was the consumer that was held up.
+	giveWayAgain = 50 * time.Millisecond
 )
 
 // giveWay lets the consumer catch up when the source has ever more to give, for a moment, with the lock given up
 // meanwhile. On one processor they would take turns of many megabytes otherwise, and each would find in memory what the
-// other one had in the cache. A consumer that did not move is waited for only once.
-func (q *Queue) giveWay(ctx context.Context) {
+// other one had in the cache. n is how much has just come: a consumer that takes less than that meanwhile is slower than
+// the source, for whatever reason, and not waited for.
+func (q *Queue) giveWay(ctx context.Context, n int) {
 	far := func() bool {
-		return q.waiting() > ahead && q.takenPos != q.stuckAt && q.enough == 0 && !q.abandoned && ctx.Err() == nil
+		resting := q.enough > q.size
+		return q.waiting() > ahead && !resting && !q.abandoned && ctx.Err() == nil
 	}
-	if !far() {
+	if !far() || time.Now().Before(q.unyielding) {
 		return
 	}
 	began := q.takenPos
@@ -251,8 +255,8 @@ func (q *Queue) giveWay(ctx context.Context) {
 		}
 		q.mu.Lock()
 		if expired {
-			if q.takenPos == began {
-				q.stuckAt = began
+			if q.takenPos-began < int64(n) {
+				q.unyielding = time.Now().Add(giveWayAgain)
 			}
 			return
 		}
