@@ -114,14 +114,23 @@ func (f *farm) strike(c *carried) {
 // The server saves behind the back of what answers, so it is left to come to the connection's end before it is killed:
 // what it has confirmed is then in the file, and that the file is short would not be vw-push's doing.
 func (f *farm) restart(from string, c *carried) {
-	s := f.servers[len(f.servers)-1]
+	s, before := f.servers[len(f.servers)-1], f.servers[:len(f.servers)-1]
 	f.link.endServer(c)
 	closed := regexp.MustCompile(`"event":"closed",.*"remote":"` + regexp.QuoteMeta(from) + `"`)
-	waitUntil(f.t, "the end of a connection", func() bool { return closed.MatchString(s.stdout.String()) })
-	s.signal(os.Kill)
-	s.wait()
+	ended, dead := false, false
+	waitUntil(f.t, "the end of a connection", func() bool {
+		ended = closed.MatchString(s.stdout.String())
+		dead = slices.ContainsFunc(before, func(s *server) bool { return savedAs(s, from) != "" }) // for another connection
+		return ended || dead
+	})
+	if ended {
+		s.signal(os.Kill)
+		s.wait()
+	}
 	c.cut(-1) // what the server's kernel does
-	f.servers = append(f.servers, serve(f.t, "--timeout", "1h", "--listen", f.addr))
+	if ended {
+		f.servers = append(f.servers, serve(f.t, "--timeout", "1h", "--listen", f.addr))
+	}
 }
 
 // savedAs returns the file in which a server saves the connection from an address, "" if it has not got one.
