@@ -36,22 +36,7 @@ func TestGiveWay(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := NewQueue(QueueOptions{Buffer: 64 << 20, Retain: retain, Account: NewLedger("test").Open("out")})
 			done := make(chan int64)
-			go func() {
-				var most int64
-				for {
-					p, err := q.Take(context.Background())
-					if err != nil {
-						done <- most
-						return
-					}
-					q.mu.Lock()
-					most = max(most, q.waiting())
-					q.mu.Unlock()
-					time.Sleep(time.Millisecond) // to write it
-					p.Release()
-					q.Confirm(p.Pos)
-				}
-			}()
+			go func() { done <- takeSlowly(q, time.Millisecond) }()
 			flood(t, q, 32<<20)
 			q.End()
 			if most := <-done; most > ahead+maxBlock {
@@ -62,27 +47,37 @@ func TestGiveWay(t *testing.T) {
 }
 
 // A consumer that is slower than the source holds it up only now and then, and one that rests, to take more at once,
-// never. What may wait is taken in all the same.
+// never. What may wait is taken in all the same, and what is only unconfirmed does not wait.
 func TestGiveWayEnds(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		live  bool
 		rests bool
+		takes bool          // all at once, and confirms nothing
 		every time.Duration // in which the consumer takes a parcel; 0: never
 		most  time.Duration // that the source may be held up for
 	}{
 		{name: "does not move", most: giveWayFor},
 		{name: "is slow", every: 50 * time.Millisecond, most: giveWayFor},
 		{name: "rests", rests: true},
+		{name: "takes", takes: true},
 		{name: "is live", live: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := NewQueue(QueueOptions{Live: test.live, Buffer: 16 << 20, Account: NewLedger("test").Open("out")})
+				q := NewQueue(QueueOptions{
+					Live: test.live, Retain: test.takes, Buffer: 16 << 20, Account: NewLedger("test").Open("out"),
+				})
 				var consumer sync.WaitGroup
 				switch {
 				case test.rests:
 					consumer.Go(func() { q.Rest(t.Context(), 8<<20, time.Minute) })
+				case test.takes:
+					consumer.Go(func() {
+						for p, err := q.Take(t.Context()); err == nil; p, err = q.Take(t.Context()) {
+							p.Release()
+						}
+					})
 				case test.every > 0:
 					consumer.Go(func() { takeSlowly(q, test.every) })
 				}
@@ -102,14 +97,17 @@ func TestGiveWayEnds(t *testing.T) {
 	}
 }
 
-// takeSlowly takes a parcel now and then, until there will be none.
-func takeSlowly(q *Queue, every time.Duration) {
+// takeSlowly takes a parcel now and then, until there will be none, and returns how many bytes have waited at most.
+func takeSlowly(q *Queue, every time.Duration) (most int64) {
 	for {
 		p, err := q.Take(context.Background())
 		if err != nil {
-			return
+			return most
 		}
-		time.Sleep(every)
+		q.mu.Lock()
+		most = max(most, q.waiting())
+		q.mu.Unlock()
+		time.Sleep(every) // to write it
 		p.Release()
 		q.Confirm(p.Pos)
 	}
