@@ -51,7 +51,7 @@ func decodesWhole(t testing.TB, file string) {
 	var scan mpegts.Scanner
 	last, frames := len(b), 0
 	for i := 0; i+mpegts.PacketSize <= len(b); i += mpegts.PacketSize {
-		if mark := scan.Packet(b[i : i+mpegts.PacketSize]); mark&mpegts.Frame != 0 {
+		if mark := scan.Packet(b[i : i+mpegts.PacketSize]); mark&mpegts.AccessUnit != 0 {
 			last = i
 			frames++
 		}
@@ -70,10 +70,10 @@ func startsWithKeyframe(t testing.TB, file string) {
 	for i := 0; i+mpegts.PacketSize <= len(b); i += mpegts.PacketSize {
 		mark := scan.Packet(b[i : i+mpegts.PacketSize])
 		seen |= mark
-		if mark&mpegts.Table != 0 {
+		if mark&mpegts.PSI != 0 {
 			continue
 		}
-		if both := mpegts.PAT | mpegts.PMT; seen&both != both || mark&mpegts.Access == 0 {
+		if both := mpegts.PAT | mpegts.PMT; seen&both != both || mark&mpegts.RandomAccess == 0 {
 			t.Errorf("%s does not begin with PAT, PMT and a keyframe", file)
 		}
 		return

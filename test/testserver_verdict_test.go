@@ -22,7 +22,7 @@ func TestVerdicts(t *testing.T) {
 	var groups []int // where they begin: PAT and PMT in front of the keyframe
 	var scan mpegts.Scanner
 	for at := 0; at < len(good); at += size {
-		if scan.Packet(good[at:at+size])&mpegts.Access != 0 {
+		if scan.Packet(good[at:at+size])&mpegts.RandomAccess != 0 {
 			groups = append(groups, at-2*size)
 		}
 	}

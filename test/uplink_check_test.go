@@ -55,13 +55,13 @@ func takeApart(ts []byte) *original {
 		mark := scan.Packet(ts[:mpegts.PacketSize])
 		i := len(o.packets)
 		o.packets = append(o.packets, ts[:mpegts.PacketSize])
-		o.access = append(o.access, mark&mpegts.Access != 0)
-		o.group = append(o.group, mark&mpegts.Access != 0)
-		if mark&mpegts.Table != 0 {
+		o.access = append(o.access, mark&mpegts.RandomAccess != 0)
+		o.group = append(o.group, mark&mpegts.RandomAccess != 0)
+		if mark&mpegts.PSI != 0 {
 			tables++
 			continue
 		}
-		if mark&mpegts.Access != 0 {
+		if mark&mpegts.RandomAccess != 0 {
 			for k := i - tables; k < i; k++ {
 				o.group[k] = true
 			}
@@ -156,9 +156,9 @@ func clean(t testing.TB, name string, b []byte) {
 	c := mpegts.NewChecker()
 	_, _ = c.Write(b[:len(b)/mpegts.PacketSize*mpegts.PacketSize])
 	c.End()
-	f := c.Findings()
+	f := c.Report()
 	if f.SyncErrors+f.ContinuityErrors+f.TableErrors+f.Duplicates > 0 || f.Keyframes > 0 && !f.StartsAtKeyframe {
-		t.Errorf("%s is not clean: %+v %s", name, f, c.Trouble())
+		t.Errorf("%s is not clean: %+v %s", name, f, c.Problems())
 	}
 }
 

@@ -106,7 +106,7 @@ func (cfg *config) readPull(c *ucli.Context) (err error) {
 	if err := wsconn.CheckURL(cfg.pull); err != nil {
 		return cli.WithHint(cli.Usagef("invalid value for --pull: %w", err), "write it as ws://host/path or wss://host/path")
 	}
-	if cfg.proxy, err = wsconn.ProxyFrom(os.Getenv); err != nil {
+	if cfg.proxy, err = wsconn.ProxyFromEnv(os.Getenv); err != nil {
 		return cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
 	}
 	cfg.token, err = cli.ReadSecret(c.String("token-file"), tokenVariable)

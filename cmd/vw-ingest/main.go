@@ -9,13 +9,13 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
-	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
+	"github.com/timdrysdale/vw/lib/cli/singleproc"
 	"github.com/timdrysdale/vw/lib/fdio"
 	"github.com/timdrysdale/vw/lib/ingest"
 )
 
 func main() {
-	cli.OneProcessor(oneprocessor.Before)
+	cli.RestoreGOMAXPROCS(singleproc.Before)
 	cli.Main(&ucli.App{
 		Name:  "vw-ingest",
 		Usage: "take a stream over HTTP or a websocket and write it to stdout",
@@ -54,7 +54,7 @@ func run(c *ucli.Context) error {
 		} else {
 			p.Log.Info("listening", "addr", o.Listener.Addr(), "url", cfg.url(o.Listener.Addr()))
 		}
-		err = server.Run(p.Stop.Soft(), p.Stop.Hard())
+		err = server.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate())
 		if errors.Is(err, ingest.ErrOutputGone) {
 			p.Log.Info("the reader of standard output has gone")
 			return cli.WithStatus(nil, cli.ExitFailed)
@@ -66,10 +66,10 @@ func run(c *ucli.Context) error {
 // options opens what has to be opened, and leaves to the caller what the process has only one of.
 func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
 	o := ingest.Options{
-		Token: cfg.token, AnyPage: cfg.anyPage, Publishers: cfg.publishers, Once: cfg.once,
+		Token: cfg.token, AllowCrossOrigin: cfg.anyPage, Publishers: cfg.publishers, Once: cfg.once,
 		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
 		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
-		Ledger: p.Ledger, Log: p.Trouble.By("vw-ingest"),
+		Ledger: p.Ledger, Log: p.Throttled.For("vw-ingest"),
 	}
 	if cfg.pull != "" {
 		o.Pull = cfg.source()

@@ -15,14 +15,14 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
-	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
+	"github.com/timdrysdale/vw/lib/cli/singleproc"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/push"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 func main() {
-	cli.OneProcessor(oneprocessor.Before)
+	cli.RestoreGOMAXPROCS(singleproc.Before)
 	cli.Main(&ucli.App{
 		Name:      "vw-push",
 		Usage:     "carry standard input to websocket servers",
@@ -67,7 +67,7 @@ func run(c *ucli.Context) error {
 	}
 	var reload func()
 	if file.name != "" {
-		reload, options.Dialling = file.hangup, file.dialling
+		reload, options.BeforeDial = file.hangup, file.dialling
 	}
 	return cli.RunPipe(c, reload, func(p *cli.Pipe) error {
 		if err := cli.CloseStdout(); err != nil {
@@ -75,7 +75,7 @@ func run(c *ucli.Context) error {
 		}
 		options.Linger, options.Format = p.Linger, p.Format
 		options.Live, options.Buffer, options.MaxAge = p.Live, p.Buffer, p.MaxAge
-		options.Ledger, options.Log = p.Ledger, p.Trouble
+		options.Ledger, options.Log = p.Ledger, p.Throttled
 		pusher, err := push.New(options)
 		if err != nil {
 			return err
@@ -86,9 +86,9 @@ func run(c *ucli.Context) error {
 		}
 		defer in.Close()
 		p.SetStats(statsLine(p, pusher))
-		file.trouble = p.Trouble
+		file.trouble = p.Throttled
 		file.pusher.Store(pusher)
-		err = pusher.Run(p.Stop.Soft(), p.Stop.Hard(), in)
+		err = pusher.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate(), in)
 		if hint := push.Hint(err); hint != "" {
 			err = cli.WithHint(err, hint)
 		}
@@ -152,7 +152,7 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		seen[u] = true
 	}
 	var err error
-	if o.Proxy, err = wsconn.ProxyFrom(os.Getenv); err != nil {
+	if o.Proxy, err = wsconn.ProxyFromEnv(os.Getenv); err != nil {
 		return o, cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
 	}
 	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))

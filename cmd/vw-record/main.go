@@ -8,12 +8,12 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
-	"github.com/timdrysdale/vw/lib/cli/oneprocessor"
+	"github.com/timdrysdale/vw/lib/cli/singleproc"
 	"github.com/timdrysdale/vw/lib/record"
 )
 
 func main() {
-	cli.OneProcessor(oneprocessor.Before)
+	cli.RestoreGOMAXPROCS(singleproc.Before)
 	cli.Main(app())
 }
 
@@ -42,14 +42,14 @@ func run(c *ucli.Context) error {
 		}
 		config.Format, config.Live, config.Buffer = p.Format, p.Live, p.Buffer
 		config.MaxAge, config.Linger = p.MaxAge, p.Linger
-		config.Ledger, config.Log, config.Trouble = p.Ledger, p.Log, p.Trouble
+		config.Ledger, config.Log, config.Throttled = p.Ledger, p.Log, p.Throttled
 		recording, err := record.New(config)
 		if err != nil {
 			return err
 		}
 		running.Store(recording)
 		p.SetStats(func() []slog.Attr { return statsLine(p.Ledger.Snapshot(false)) })
-		err = recording.Run(p.Stop.Soft(), p.Stop.Hard())
+		err = recording.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate())
 		if err == record.ErrOutputGone { // and nothing else
 			return cli.WithStatus(nil, cli.ExitFailed)
 		}

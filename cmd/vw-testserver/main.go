@@ -48,7 +48,7 @@ func run(config config) error {
 			return err
 		}
 	}
-	stop := cli.NotifyStop(nil)
+	stop := cli.NotifyShutdown(nil)
 	defer stop.Close()
 	out := newLines(os.Stdout)
 	// A script that finds one of these must find this run's.
@@ -87,7 +87,7 @@ func run(config config) error {
 
 	over, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		report, err := server.Wait(stop.Soft())
+		report, err := server.Wait(stop.Graceful())
 		over <- struct{}{} // nothing is printed behind the report
 		ended <- conclude(config, report, err, out)
 	}()
@@ -114,7 +114,7 @@ func run(config config) error {
 		case <-out.failed:
 			server.Close()
 			return out.err
-		case <-stop.Hard().Done():
+		case <-stop.Immediate().Done():
 			return errors.New("told twice to stop: there is no verdict")
 		}
 	}

@@ -13,9 +13,9 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/timdrysdale/vw/lib/atomicfile"
 	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/testserver"
-	"github.com/timdrysdale/vw/lib/whole"
 )
 
 // The lines of standard output.
@@ -140,7 +140,7 @@ func missed(o testserver.Options, r testserver.Report) string {
 }
 
 func removeOld(what, path string) error {
-	path, err := whole.Resolve(path)
+	path, err := atomicfile.Resolve(path)
 	if err == nil {
 		err = os.Remove(path)
 	}
@@ -157,9 +157,9 @@ func removeOld(what, path string) error {
 
 // replace writes a file as a whole.
 func replace(path string, data []byte) error {
-	path, err := whole.Resolve(path)
+	path, err := atomicfile.Resolve(path)
 	if err == nil {
-		err = whole.Write(path, data, 0o644)
+		err = atomicfile.Write(path, data, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/timdrysdale/vw/lib/atomicfile"
 	"github.com/timdrysdale/vw/lib/stream"
-	"github.com/timdrysdale/vw/lib/whole"
 )
 
 // ledgerFile is a file that holds one ledger, whole at every moment.
@@ -13,18 +13,18 @@ type ledgerFile struct{ path string }
 
 // openLedgerFile decides where the ledger goes, and removes what a crash left of an earlier one.
 func openLedgerFile(path string) (*ledgerFile, error) {
-	path, err := whole.Resolve(path)
+	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write ledger: %w", err)
 	}
-	whole.RemoveLeftovers(path)
+	atomicfile.RemoveStale(path)
 	return &ledgerFile{path}, nil
 }
 
 func (f *ledgerFile) write(s stream.Snapshot) error {
 	line, err := json.Marshal(s)
 	if err == nil {
-		err = whole.Write(f.path, append(line, '\n'), 0o644)
+		err = atomicfile.Write(f.path, append(line, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write ledger %s: %w", f.path, err)

@@ -68,7 +68,7 @@ var helpers = map[string]func(*ucli.Context) error{
 	},
 	// close-stdin gives standard input up and lives on until the first signal.
 	"close-stdin": func(*ucli.Context) error {
-		stop := NotifyStop(nil)
+		stop := NotifyShutdown(nil)
 		defer stop.Close()
 		in, err := OpenStdin()
 		if err != nil {
@@ -78,29 +78,29 @@ var helpers = map[string]func(*ucli.Context) error{
 			return err
 		}
 		fmt.Fprintln(os.Stderr, "closed")
-		<-stop.Soft().Done()
+		<-stop.Graceful().Done()
 		return nil
 	},
 	// close-stdout gives standard output up and lives on until the first signal.
 	"close-stdout": func(*ucli.Context) error {
-		stop := NotifyStop(nil)
+		stop := NotifyShutdown(nil)
 		defer stop.Close()
 		if err := CloseStdout(); err != nil {
 			return err
 		}
 		fmt.Fprintln(os.Stderr, "closed")
-		<-stop.Soft().Done()
+		<-stop.Graceful().Done()
 		return nil
 	},
 	// stop tells of the signals that come, until the second.
 	"stop": func(*ucli.Context) error {
-		stop := NotifyStop(nil)
+		stop := NotifyShutdown(nil)
 		defer stop.Close()
 		fmt.Fprintln(os.Stderr, "ready")
-		<-stop.Soft().Done()
-		fmt.Fprintln(os.Stderr, context.Cause(stop.Soft()))
-		<-stop.Hard().Done()
-		return context.Cause(stop.Hard())
+		<-stop.Graceful().Done()
+		fmt.Fprintln(os.Stderr, context.Cause(stop.Graceful()))
+		<-stop.Immediate().Done()
+		return context.Cause(stop.Immediate())
 	},
 	// stderr writes to standard error until that fails, and says so on standard output.
 	"stderr": func(*ucli.Context) error {
@@ -112,7 +112,7 @@ var helpers = map[string]func(*ucli.Context) error{
 		}
 	},
 	"processors": func(*ucli.Context) error {
-		OneProcessor(runtime.GOMAXPROCS(1))
+		RestoreGOMAXPROCS(runtime.GOMAXPROCS(1))
 		_, err := fmt.Println(runtime.GOMAXPROCS(0))
 		return err
 	},

@@ -14,10 +14,10 @@ import (
 // Pipe is what every pipe tool has while it runs.
 type Pipe struct {
 	Common
-	Log     *slog.Logger
-	Trouble *Limiter // for what may happen very often
-	Ledger  *stream.Ledger
-	Stop    *Stop
+	Log       *slog.Logger
+	Throttled *ThrottledLogger // for what may happen very often
+	Ledger    *stream.Ledger
+	Shutdown  *Shutdown
 
 	stats atomic.Pointer[func() []slog.Attr]
 }
@@ -31,17 +31,17 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 		return err
 	}
 	p := &Pipe{
-		Common: common,
-		Log:    NewLogger(Stderr, c.App.Name, common.Log, common.Quiet),
-		Ledger: stream.NewLedger(c.App.Name),
-		Stop:   NotifyStop(reload),
+		Common:   common,
+		Log:      NewLogger(Stderr, c.App.Name, common.Log, common.Quiet),
+		Ledger:   stream.NewLedger(c.App.Name),
+		Shutdown: NotifyShutdown(reload),
 	}
-	defer p.Stop.Close()
-	p.Trouble = NewLimiter(p.Log)
-	keeper, err := Keep(KeepOptions{
+	defer p.Shutdown.Close()
+	p.Throttled = NewThrottledLogger(p.Log)
+	keeper, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: p.Ledger, File: common.Ledger,
 		Stats: common.Stats, StatsLine: p.statsLine,
-		Stderr: Stderr, Tool: c.App.Name, Log: common.Log, Trouble: p.Trouble,
+		Stderr: Stderr, Tool: c.App.Name, Log: common.Log, Throttled: p.Throttled,
 	})
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	defer func() {
 		// A disk that hangs must not keep the tool from ending.
 		err = errors.Join(err, keeper.Close(max(common.Linger, time.Second)))
-		p.Trouble.Flush()
+		p.Throttled.Flush()
 		if n := p.Ledger.Snapshot(true).Dropped(); n > 0 {
 			p.Log.Warn("not everything was delivered", "dropped", n)
 			err = errors.Join(err, WithStatus(nil, ExitDropped))

@@ -17,7 +17,7 @@ type guard struct {
 }
 
 func newGuard(o Options) guard {
-	return guard{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), anyPage: o.AnyPage}
+	return guard{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), anyPage: o.AllowCrossOrigin}
 }
 
 // refusal returns why the sender of the request may not publish; nil if it may.

@@ -58,9 +58,9 @@ type Options struct {
 
 	// Token is what a publisher must know; "" lets everybody publish, but for the web pages of other hosts.
 	Token string
-	// AnyPage: without a token these may publish too. A browser anywhere near can then be made to.
-	AnyPage    bool
-	Publishers Policy
+	// AllowCrossOrigin: without a token these may publish too. A browser anywhere near can then be made to.
+	AllowCrossOrigin bool
+	Publishers       Policy
 	// Once: Run returns when the first publisher has ended.
 	Once bool
 	// IdleTimeout is how long a publisher may send nothing while it is being waited for; 0 is for ever.

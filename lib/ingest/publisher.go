@@ -131,7 +131,7 @@ func (s *Server) publish(p *publisher, src source) error {
 	if end != io.EOF {
 		return end
 	}
-	if err := s.queue.Wait(s.over); err != nil || s.over.Err() != nil {
+	if err := s.queue.Flush(s.over); err != nil || s.over.Err() != nil {
 		return context.Cause(s.over)
 	}
 	return io.EOF
@@ -173,7 +173,7 @@ func splices(end error) bool {
 func discardRest(b stream.Batch) (n int64) {
 	for i := range b.Chunks {
 		c := &b.Chunks[i]
-		if c.Kind == stream.Torn || c.Kind == stream.Junk {
+		if c.Kind == stream.Partial || c.Kind == stream.Unsynced {
 			c.Discard = true
 			n += int64(len(c.Data))
 		}

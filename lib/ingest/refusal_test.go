@@ -187,7 +187,7 @@ func TestPagesOfOtherHosts(t *testing.T) {
 		{name: "empty", origin: " ", foreign: true},
 		{name: "nonsense", origin: "http://localhost:81:%", foreign: true},
 		{name: "another with a token", origin: "https://evil.example", o: Options{Token: "s"}},
-		{name: "another when all may", origin: "https://evil.example", o: Options{AnyPage: true}},
+		{name: "another when all may", origin: "https://evil.example", o: Options{AllowCrossOrigin: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -98,7 +98,7 @@ func (s *Server) Run(soft, hard context.Context) error {
 	s.conns.running.Wait()
 	s.queue.End()
 	writing.Wait()
-	s.queue.Abandon(stream.Exit) // what is left, if it ended early
+	s.queue.Abort(stream.Shutdown) // what is left, if it ended early
 	close(ended)
 	watching.Wait()
 

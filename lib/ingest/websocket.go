@@ -42,7 +42,7 @@ func isWebsocket(r *http.Request) bool {
 func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	p := s.newPublisher(r)
 	refusal := s.guard.refusal(r)
-	claimed := refusal == nil && wsconn.Acceptable(r) // else Accept says why, and nobody loses his place for it
+	claimed := refusal == nil && wsconn.IsHandshake(r) // else Accept says why, and nobody loses his place for it
 	if claimed {
 		refusal = s.claim(p)
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Findings are what a Checker has seen of a stream.
-type Findings struct {
+// Report are what a Checker has seen of a stream.
+type Report struct {
 	// Packets are all that stood in sync.
 	Packets int64 `json:"packets"`
 	// Frames are the access units of the video, Keyframes those of them at which decoding can start.
@@ -77,7 +77,7 @@ type Checker struct {
 	// an announced gap.
 	OnPCR func(pid uint16, advance time.Duration, follows bool)
 
-	f       Findings
+	f       Report
 	clocks  clocks
 	carried map[uint16]int64 // packets by PID
 	lastKey int64            // the frame that was the last keyframe, from 1
@@ -121,11 +121,11 @@ func NewChecker() *Checker {
 	}
 }
 
-// Findings returns what has been seen so far; it is complete after End.
-func (c *Checker) Findings() Findings { return c.f }
+// Report returns what has been seen so far; it is complete after End.
+func (c *Checker) Report() Report { return c.f }
 
-// Trouble returns what is wrong with the stream, one line for each kind, with the place where it came first.
-func (c *Checker) Trouble() []string {
+// Problems returns what is wrong with the stream, one line for each kind, with the place where it came first.
+func (c *Checker) Problems() []string {
 	var lines []string
 	for _, t := range []struct {
 		n    int64
@@ -301,9 +301,9 @@ func (c *Checker) packet(p Packet) {
 		c.table(pid, s, p, number)
 	}
 	mark := c.scan.Packet(p)
-	if mark&Frame != 0 {
+	if mark&AccessUnit != 0 {
 		c.f.Frames++
-		if mark&Access != 0 {
+		if mark&RandomAccess != 0 {
 			c.keyframe()
 		}
 	}
@@ -390,7 +390,7 @@ func (c *Checker) announce(pid uint16) {
 
 // start decides StartsAtKeyframe by the first packets with payload.
 func (c *Checker) start(pid uint16, p Packet, mark Mark) {
-	if !p.HasPayload() || mark&Table != 0 {
+	if !p.HasPayload() || mark&PSI != 0 {
 		return
 	}
 	tables, _ := c.scan.Tables()
@@ -398,7 +398,7 @@ func (c *Checker) start(pid uint16, p Packet, mark Mark) {
 	case tables == nil:
 		c.started = true
 	case pid == c.scan.lead:
-		c.started, c.f.StartsAtKeyframe = true, mark&Access != 0
+		c.started, c.f.StartsAtKeyframe = true, mark&RandomAccess != 0
 	}
 }
 

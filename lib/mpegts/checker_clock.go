@@ -52,7 +52,7 @@ func (c *Checker) clock(pid uint16, p Packet, number int64) {
 			c.clocks.stops.behindPCR = false
 		}
 	}
-	if !p.Start() {
+	if !p.PayloadUnitStart() {
 		return
 	}
 	kind := c.streamType(pid)

@@ -17,7 +17,7 @@ func keyframes(b []byte) []int {
 	var all []int
 	var scan mpegts.Scanner
 	for at := 0; at < len(b); at += mpegts.PacketSize {
-		if scan.Packet(b[at:at+mpegts.PacketSize])&mpegts.Access != 0 {
+		if scan.Packet(b[at:at+mpegts.PacketSize])&mpegts.RandomAccess != 0 {
 			all = append(all, at)
 		}
 	}
@@ -84,7 +84,7 @@ func TestCheckerClocks(t *testing.T) {
 		c.MaxPCRInterval = 30 * time.Millisecond
 		c.Write(stream)
 		c.End()
-		if f := c.Findings(); f.PCRErrors == 0 || f.PCRIntervalMax != 80 {
+		if f := c.Report(); f.PCRErrors == 0 || f.PCRIntervalMax != 80 {
 			t.Errorf("%+v", f)
 		}
 	})

@@ -23,11 +23,11 @@ func sample(t testing.TB, name string) []byte {
 }
 
 // check returns what a Checker finds in a stream that comes in one piece.
-func check(stream []byte) (mpegts.Findings, []string) {
+func check(stream []byte) (mpegts.Report, []string) {
 	c := mpegts.NewChecker()
 	c.Write(stream)
 	c.End()
-	return c.Findings(), c.Trouble()
+	return c.Report(), c.Problems()
 }
 
 func TestCheckerSamples(t *testing.T) {
@@ -75,7 +75,7 @@ func filtered(b []byte, keep func(mpegts.Packet) bool) (kept []byte) {
 
 func TestCheckerMutations(t *testing.T) {
 	const size = mpegts.PacketSize
-	inner := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() }
+	inner := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.PayloadUnitStart() }
 	on := func(pid uint16) func(mpegts.Packet) bool {
 		return func(p mpegts.Packet) bool { return p.PID() == pid }
 	}
@@ -85,26 +85,26 @@ func TestCheckerMutations(t *testing.T) {
 		which  func(mpegts.Packet) bool
 		n      int
 		mutate func(b []byte, at int) []byte
-		want   func(*mpegts.Findings)
+		want   func(*mpegts.Report)
 		says   string
 	}{
-		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Findings) {}, ""},
+		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Report) {}, ""},
 		"a packet dropped": {inner, 20,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Findings) { f.Packets--; f.ContinuityErrors++; f.Lost++ }, "1 continuity errors, the first at byte @ ("},
+			func(f *mpegts.Report) { f.Packets--; f.ContinuityErrors++; f.Lost++ }, "1 continuity errors, the first at byte @ ("},
 		"a packet sent twice": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at:]}, nil) },
-			func(f *mpegts.Findings) { f.Packets++; f.Duplicates++ }, ""},
+			func(f *mpegts.Report) { f.Packets++; f.Duplicates++ }, ""},
 		"a packet sent three times": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at : at+size], b[at:]}, nil) },
-			func(f *mpegts.Findings) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @2 ("},
+			func(f *mpegts.Report) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @2 ("},
 		"a counter repeated over other bytes": {inner, 20,
 			func(b []byte, at int) []byte {
 				other := bytes.Clone(b[at : at+size])
 				other[100] ^= 1
 				return bytes.Join([][]byte{b[:at+size], other, b[at+size:]}, nil)
 			},
-			func(f *mpegts.Findings) { f.Packets++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @1 ("},
+			func(f *mpegts.Report) { f.Packets++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @1 ("},
 		"two packets swapped": {
 			func(p mpegts.Packet) bool { return inner(p) && p.Continuity() == 5 }, 3,
 			func(b []byte, at int) []byte {
@@ -117,53 +117,53 @@ func TestCheckerMutations(t *testing.T) {
 				copy(b[next:], first)
 				return b
 			},
-			func(f *mpegts.Findings) { f.ContinuityErrors += 3; f.Lost += 16 }, "3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
+			func(f *mpegts.Report) { f.ContinuityErrors += 3; f.Lost += 16 }, "3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
 		"the sync byte flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at] ^= 0x10; return b },
-			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ }, "1 sync errors, the first at byte @ ["},
+			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ }, "1 sync errors, the first at byte @ ["},
 		"the counter flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
-			func(f *mpegts.Findings) { f.ContinuityErrors += 2; f.Lost += 16 }, "2 continuity errors, the first at byte @ ("},
+			func(f *mpegts.Report) { f.ContinuityErrors += 2; f.Lost += 16 }, "2 continuity errors, the first at byte @ ("},
 		"the transport error indicator set": {inner, 20,
 			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
-			func(f *mpegts.Findings) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ }, "1 transport errors, the first at byte @ ("},
+			func(f *mpegts.Report) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ }, "1 transport errors, the first at byte @ ("},
 		"junk between packets": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at], make([]byte, 5000), b[at:]}, nil) },
-			func(f *mpegts.Findings) { f.SyncErrors++ }, "1 sync errors, the first at byte @ ["},
+			func(f *mpegts.Report) { f.SyncErrors++ }, "1 sync errors, the first at byte @ ["},
 		"a PAT's bit flipped": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+9] ^= 1; return b },
-			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
 		"a PMT's CRC broken": {on(tsgen.PMTPID), 1,
 			func(b []byte, at int) []byte { b[at+5+20] ^= 1; return b },
-			func(f *mpegts.Findings) { f.PMTs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
+			func(f *mpegts.Report) { f.PMTs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
 		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
-			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"a PAT's pointer beyond the packet": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+4] = 200; return b },
-			func(f *mpegts.Findings) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"the first PAT removed": {on(mpegts.PIDPAT), 0,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Findings) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
+			func(f *mpegts.Report) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
 		"a packet announced as lost": {inner, 20,
 			func(b []byte, at int) []byte {
 				gap := mpegts.AppendDiscontinuity(nil, b[at+size:at+2*size])
 				return bytes.Join([][]byte{b[:at], gap, b[at+size:]}, nil)
 			},
-			func(f *mpegts.Findings) { f.Gaps++ }, ""},
+			func(f *mpegts.Report) { f.Gaps++ }, ""},
 		"the end torn": {inner, 20,
 			func(b []byte, at int) []byte { return b[:len(b)-88] },
-			func(f *mpegts.Findings) { f.Packets--; f.SyncErrors++ }, "1 sync errors, the first at byte $ ["},
+			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++ }, "1 sync errors, the first at byte $ ["},
 		"all PMTs removed": {inner, 20,
 			func(b []byte, at int) []byte {
 				return filtered(b, func(p mpegts.Packet) bool { return !on(tsgen.PMTPID)(p) })
 			},
-			func(f *mpegts.Findings) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false }, "no PMT\ndoes not start at a keyframe"},
+			func(f *mpegts.Report) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false }, "no PMT\ndoes not start at a keyframe"},
 		"all PATs removed": {inner, 20,
 			func(b []byte, at int) []byte {
 				return filtered(b, func(p mpegts.Packet) bool { return !on(mpegts.PIDPAT)(p) })
 			},
-			func(f *mpegts.Findings) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false }, "no PAT\nno PMT"},
+			func(f *mpegts.Report) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false }, "no PAT\nno PMT"},
 	}
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
 		clean, _ := check(sample(t, name))
@@ -209,7 +209,7 @@ func TestCheckerStreams(t *testing.T) {
 	c := mpegts.NewChecker()
 	c.Write(sample(t, "mpeg1.ts"))
 	c.End()
-	if f := c.Findings(); f.PATs != 41 || f.PMTs != 41 || f.PCRs != 60 || f.GOPMin != 12 || f.GOPMax != 12 || f.PCRIntervalMax != 80 {
+	if f := c.Report(); f.PATs != 41 || f.PMTs != 41 || f.PCRs != 60 || f.GOPMin != 12 || f.GOPMax != 12 || f.PCRIntervalMax != 80 {
 		t.Errorf("%+v", f)
 	}
 	got := ""
@@ -225,8 +225,10 @@ func TestCheckerStreams(t *testing.T) {
 func TestCheckerBehindJunk(t *testing.T) {
 	const size, junk = mpegts.PacketSize, 5000
 	b := sample(t, "mpeg1.ts")
-	n := find(t, b, 20, func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() })
-	lost := find(t, b, 40, func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.Start() && p.Continuity() == 3 })
+	n := find(t, b, 20, func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.PayloadUnitStart() })
+	lost := find(t, b, 40, func(p mpegts.Packet) bool {
+		return p.PID() == tsgen.VideoPID && !p.PayloadUnitStart() && p.Continuity() == 3
+	})
 	noise := make([]byte, junk)
 	b = bytes.Join([][]byte{b[:n*size], noise, b[n*size : lost*size], b[(lost+1)*size : len(b)-50*size], noise, b[len(b)-50*size:]}, nil)
 	f, trouble := check(b)
@@ -297,13 +299,13 @@ func TestCheckerOtherBytes(t *testing.T) {
 	two := tsgen.Frames(tsgen.Options{}, 1)[:2*mpegts.PacketSize]
 	for name, c := range map[string]struct {
 		stream []byte
-		want   mpegts.Findings
+		want   mpegts.Report
 	}{
-		"empty":         {nil, mpegts.Findings{}},
-		"random":        {random, mpegts.Findings{SyncErrors: 1}},
-		"one byte":      {[]byte{mpegts.SyncByte}, mpegts.Findings{SyncErrors: 1}},
-		"two packets":   {two, mpegts.Findings{Packets: 2, PATs: 1, PMTs: 1}},
-		"junk in front": {append(random[:1000:1000], two...), mpegts.Findings{SyncErrors: 1, Packets: 2, PATs: 1, PMTs: 1}},
+		"empty":         {nil, mpegts.Report{}},
+		"random":        {random, mpegts.Report{SyncErrors: 1}},
+		"one byte":      {[]byte{mpegts.SyncByte}, mpegts.Report{SyncErrors: 1}},
+		"two packets":   {two, mpegts.Report{Packets: 2, PATs: 1, PMTs: 1}},
+		"junk in front": {append(random[:1000:1000], two...), mpegts.Report{SyncErrors: 1, Packets: 2, PATs: 1, PMTs: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, _ := check(c.stream); got != c.want {
@@ -329,7 +331,7 @@ func FuzzChecker(f *testing.F) {
 			rest = rest[n:]
 		}
 		c.End()
-		if got := c.Findings(); got != want {
+		if got := c.Report(); got != want {
 			t.Errorf("in pieces %+v\nin one    %+v", got, want)
 		}
 		if want.Packets > int64(len(b)/mpegts.PacketSize) {

@@ -8,7 +8,7 @@ const PacketSize = 188
 // SyncByte begins every packet.
 const SyncByte = 0x47
 
-// PIDs with a fixed meaning (ISO/IEC 13818-1, table 2-3).
+// NumPIDs with a fixed meaning (ISO/IEC 13818-1, table 2-3).
 const (
 	PIDPAT  = 0x0000
 	PIDNull = 0x1FFF
@@ -17,8 +17,8 @@ const (
 	pidFirstFree = 0x0020
 )
 
-// PIDs is how many PIDs there are.
-const PIDs = 0x2000
+// NumPIDs is how many PIDs there are.
+const NumPIDs = 0x2000
 
 // Packet is one transport packet of PacketSize bytes that begins with SyncByte. Its methods never fail: a field that a
 // broken packet does not have is reported as absent.
@@ -27,8 +27,8 @@ type Packet []byte
 // PID is the packet identifier, 0 to 0x1FFF.
 func (p Packet) PID() uint16 { return uint16(p[1]&0x1F)<<8 | uint16(p[2]) }
 
-// Start is payload_unit_start_indicator: a PES packet or a section begins here.
-func (p Packet) Start() bool { return p[1]&0x40 != 0 }
+// PayloadUnitStart is payload_unit_start_indicator: a PES packet or a section begins here.
+func (p Packet) PayloadUnitStart() bool { return p[1]&0x40 != 0 }
 
 // Continuity is continuity_counter, 0 to 15.
 func (p Packet) Continuity() uint8 { return p[3] & 0x0F }

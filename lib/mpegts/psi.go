@@ -51,7 +51,7 @@ type assembler struct {
 // begin in one packet only the first is read: a PAT or a PMT is one section in all but the largest multiplexes.
 func (a *assembler) add(p Packet) []byte {
 	b := p.Payload()
-	if p.Start() {
+	if p.PayloadUnitStart() {
 		a.packets, a.section, a.open = a.packets[:0], a.section[:0], false
 		if len(b) == 0 || 1+int(b[0]) >= len(b) {
 			return nil

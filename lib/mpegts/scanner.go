@@ -10,15 +10,15 @@ import (
 type Mark uint8
 
 const (
-	// Table: the packet carries a table or nothing; it belongs to what follows it.
-	Table Mark = 1 << iota
+	// PSI: the packet carries a table or nothing; it belongs to what follows it.
+	PSI Mark = 1 << iota
 	// PAT and PMT: a table of the program is complete with this packet.
 	PAT
 	PMT
-	// Access: decoding can start at this packet (after PAT and PMT).
-	Access
-	// Frame: an access unit of the video begins in this packet.
-	Frame
+	// RandomAccess: decoding can start at this packet (after PAT and PMT).
+	RandomAccess
+	// AccessUnit: an access unit of the video begins in this packet.
+	AccessUnit
 )
 
 // Scanner follows a stream packet by packet and marks the packets. It looks at the video PID only, since muxers set
@@ -44,7 +44,7 @@ type Scanner struct {
 const maxPrograms = 64
 
 // pidSet has one bit for each PID: a connection or a file has a Scanner of its own, and is to be small.
-type pidSet [PIDs / 64]uint64
+type pidSet [NumPIDs / 64]uint64
 
 func (s *pidSet) has(pid uint16) bool { return s[pid/64]>>(pid%64)&1 != 0 }
 func (s *pidSet) add(pid uint16)      { s[pid/64] |= 1 << (pid % 64) }
@@ -66,14 +66,14 @@ func (s *Scanner) Packet(p Packet) Mark {
 	pid := p.PID()
 	if pid == s.lead && pid != PIDPAT {
 		switch {
-		case !p.Start():
+		case !p.PayloadUnitStart():
 			return 0
 		case !s.leadsVideo:
-			return Access
+			return RandomAccess
 		case p.RandomAccess() || beginsWithKeyframe(s.video, p.elementary()):
-			return Access | Frame
+			return RandomAccess | AccessUnit
 		}
-		return Frame
+		return AccessUnit
 	}
 	switch {
 	case s.pmts.has(pid):
@@ -81,7 +81,7 @@ func (s *Scanner) Packet(p Packet) Mark {
 	case pid == PIDPAT:
 		return s.addPAT(p)
 	case pid < pidFirstFree || pid == PIDNull:
-		return Table
+		return PSI
 	case s.video == streamUnknown && !s.learned && p.isVideoPES():
 		s.lead, s.leadsVideo, s.learned = pid, true, true
 		return s.Packet(p)
@@ -89,10 +89,10 @@ func (s *Scanner) Packet(p Packet) Mark {
 	return 0
 }
 
-// Plain returns how many bytes at the beginning of b, which is where a packet should begin, are whole packets that carry
+// SkipPayload returns how many bytes at the beginning of b, which is where a packet should begin, are whole packets that carry
 // nothing but the middle of a PES packet of the PID that is followed. Most are such, there is nothing to know of them,
 // and they need not be passed to Packet.
-func (s *Scanner) Plain(b []byte) (n int) {
+func (s *Scanner) SkipPayload(b []byte) (n int) {
 	if s.lead == PIDPAT {
 		return 0
 	}
@@ -112,15 +112,15 @@ func (s *Scanner) addPAT(p Packet) Mark {
 		s.next.PAT = p.Continuity() + 1
 	}
 	if s.tables != nil && samePayload(p, s.tables.pat) {
-		return Table | PAT
+		return PSI | PAT
 	}
 	section := s.pat.add(p)
 	if section == nil {
-		return Table
+		return PSI
 	}
 	s.list(parsePAT(section))
 	s.settle()
-	return Table | PAT
+	return PSI | PAT
 }
 
 // list puts the PMTs that a PAT names first. Older ones stay behind them for a while: two multiplexes may have been
@@ -156,7 +156,7 @@ func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
 			s.next.PMT = p.Continuity() + 1
 		}
 		if samePayload(p, s.tables.pmt) {
-			return Table | PMT
+			return PSI | PMT
 		}
 	}
 	for _, m := range s.maps {
@@ -165,7 +165,7 @@ func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
 		}
 		section := m.add(p)
 		if section == nil {
-			return Table
+			return PSI
 		}
 		if streams := parsePMT(section); streams != nil {
 			m.streams = streams
@@ -174,14 +174,14 @@ func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
 				s.next.PMT = p.Continuity() + 1
 			}
 		}
-		return Table | PMT
+		return PSI | PMT
 	}
-	return Table
+	return PSI
 }
 
 // samePayload reports whether p repeats the table of one packet that is already known.
 func samePayload(p Packet, known []byte) bool {
-	return len(known) == PacketSize && p.Start() && bytes.Equal(p.Payload(), Packet(known).Payload())
+	return len(known) == PacketSize && p.PayloadUnitStart() && bytes.Equal(p.Payload(), Packet(known).Payload())
 }
 
 // settle decides which program and which PID to follow, after a table has changed: the first program that has video,

@@ -20,13 +20,13 @@ func scan(t testing.TB, stream []byte) (s *mpegts.Scanner, frames, keys, tables 
 	s = new(mpegts.Scanner)
 	for ; len(stream) >= mpegts.PacketSize; stream = stream[mpegts.PacketSize:] {
 		m := s.Packet(stream[:mpegts.PacketSize])
-		if m&mpegts.Frame != 0 {
+		if m&mpegts.AccessUnit != 0 {
 			frames++
 		}
-		if m&mpegts.Access != 0 {
+		if m&mpegts.RandomAccess != 0 {
 			keys++
 		}
-		if m&mpegts.Table != 0 {
+		if m&mpegts.PSI != 0 {
 			tables++
 		}
 	}
@@ -86,7 +86,7 @@ func comparePlain(t *testing.T, b []byte) (plain int) {
 	t.Helper()
 	var with, without mpegts.Scanner
 	for at := 0; at+mpegts.PacketSize <= len(b); {
-		n := with.Plain(b[at:])
+		n := with.SkipPayload(b[at:])
 		plain += n
 		for end := at + n; at < end; at += mpegts.PacketSize {
 			p := mpegts.Packet(b[at : at+mpegts.PacketSize])
@@ -197,7 +197,7 @@ func TestDiscontinuity(t *testing.T) {
 	switch {
 	case len(p) != mpegts.PacketSize, p[0] != mpegts.SyncByte:
 		t.Error("not a packet")
-	case p.PID() != next.PID() || p.HasPayload() || !p.Discontinuity() || p.Start():
+	case p.PID() != next.PID() || p.HasPayload() || !p.Discontinuity() || p.PayloadUnitStart():
 		t.Error("not an announcement")
 	case (p.Continuity()+1)&0xF != next.Continuity():
 		t.Errorf("counter %d before %d", p.Continuity(), next.Continuity())

@@ -19,7 +19,7 @@ type spot struct {
 // cannot be one, and where the first such began.
 func (s *sections) add(p Packet, at spot, each func(section []byte)) (where spot, broken bool) {
 	b := p.Payload()
-	if p.Start() {
+	if p.PayloadUnitStart() {
 		if len(b) == 0 || 1+int(b[0]) > len(b) {
 			s.open = false
 			return at, true

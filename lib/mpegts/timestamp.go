@@ -54,7 +54,7 @@ func timestamp(b []byte) uint64 {
 // pesHeader returns the payload of p when a PES packet with the optional header begins in it, else nil. Its fields may
 // be cut off by the end of the packet.
 func (p Packet) pesHeader() []byte {
-	if !p.Start() || p.Scrambled() {
+	if !p.PayloadUnitStart() || p.Scrambled() {
 		return nil
 	}
 	b := p.Payload()

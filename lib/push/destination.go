@@ -43,14 +43,14 @@ func newDestination(url string, o *Options, late bool) *destination {
 	d.account = o.Ledger.Open(d.name)
 	d.news.to, d.news.key, d.news.log = d.name, url, o.Log
 	d.queue = stream.NewQueue(stream.QueueOptions{
-		Live:      o.Live,
-		Late:      late,
-		Buffer:    o.Buffer,
-		MaxAge:    o.MaxAge,
-		Retain:    !o.Live,
-		MaxParcel: o.MaxMessage,
-		Account:   d.account,
-		Warn:      func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
+		Live:          o.Live,
+		JoinMidStream: late,
+		Buffer:        o.Buffer,
+		MaxAge:        o.MaxAge,
+		AtLeastOnce:   !o.Live,
+		MaxDelivery:   o.MaxMessage,
+		Account:       d.account,
+		Warn:          func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
 	})
 	return d
 }
@@ -66,7 +66,7 @@ func (d *destination) outageNow() outage { return outage{time.Now(), d.account.C
 // run delivers the queue, over as many connections as it takes. It returns an error only if it gave up. Whatever it
 // returns, nothing is held and nothing unconfirmed when it does.
 func (d *destination) run(ctx context.Context) error {
-	defer d.queue.Abandon(stream.Exit)
+	defer d.queue.Abort(stream.Shutdown)
 	pause := newBackoff(d.o.BackoffMin, d.o.BackoffMax)
 	d.down = d.outageNow()
 	for ctx.Err() == nil {
@@ -98,8 +98,8 @@ func (e *dialError) Unwrap() error { return e.error }
 // connection makes one connection and delivers the queue over it. It returns nil when that is at its end and all is
 // confirmed, a dialError, or why the connection was lost.
 func (d *destination) connection(ctx context.Context, pause *backoff) error {
-	if d.o.Dialling != nil {
-		d.o.Dialling()
+	if d.o.BeforeDial != nil {
+		d.o.BeforeDial()
 	}
 	conn, err := d.dial(ctx)
 	if err != nil {
@@ -114,7 +114,7 @@ func (d *destination) connection(ctx context.Context, pause *backoff) error {
 	if err != nil {
 		pause.held(time.Since(now))
 		d.down = d.outageNow() // what was not confirmed belongs to it
-		d.queue.Restart()
+		d.queue.Requeue()
 	}
 	return err
 }

@@ -141,7 +141,7 @@ func (f *fanout) turn(all []*destination, b *stream.Batch) int {
 	case !served || cut:
 		return 0 // who had the stream is gone before the end of its group: what comes now is for the new ones
 	}
-	if i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.Begins }); i >= 0 {
+	if i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.RandomAccess }); i >= 0 {
 		f.waiting = 0
 		return i
 	}
@@ -152,7 +152,7 @@ func (f *fanout) turn(all []*destination, b *stream.Batch) int {
 	f.o.Log.Warn("change", "no keyframe for so long that the destinations changed without one", "buffer", f.o.Buffer,
 		"hint", "let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
 	b.Chunks = slices.Clone(b.Chunks)
-	b.Chunks[0].Begins = true
+	b.Chunks[0].RandomAccess = true
 	return 0
 }
 

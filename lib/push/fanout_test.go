@@ -300,8 +300,8 @@ func TestAddedBeginsWithTables(t *testing.T) {
 func beginsGroup(b []byte) bool {
 	var scan mpegts.Scanner
 	for ; len(b) >= mpegts.PacketSize; b = b[mpegts.PacketSize:] {
-		if mark := scan.Packet(b[:mpegts.PacketSize]); mark&mpegts.Table == 0 {
-			return mark&mpegts.Access != 0
+		if mark := scan.Packet(b[:mpegts.PacketSize]); mark&mpegts.PSI == 0 {
+			return mark&mpegts.RandomAccess != 0
 		}
 	}
 	return true

@@ -26,9 +26,9 @@ type Options struct {
 	Subprotocol string
 	// Credentials are read again at each dial.
 	Credentials Credentials
-	// Dialling, if it is not nil, is called right before each dial, and may call SetURLs. Destinations call it
+	// BeforeDial, if it is not nil, is called right before each dial, and may call SetURLs. Destinations call it
 	// concurrently.
-	Dialling func()
+	BeforeDial func()
 	// Proxy returns the proxy to dial a destination through, or nil for none; see wsconn.DialOptions.
 	Proxy func(*url.URL) (*url.URL, error)
 	// DialTimeout bounds each dial, from the name to the handshake; 0 for wsconn's default.
@@ -59,8 +59,8 @@ type Options struct {
 type Log interface {
 	Info(key, msg string, args ...any)
 	Warn(key, msg string, args ...any)
-	// Tell calls line when it can be told, now or later; once, however often Tell was called with the key meanwhile.
-	Tell(key string, line func() (level slog.Level, msg string, args []any))
+	// LogLatest calls line when it can be told, now or later; once, however often Tell was called with the key meanwhile.
+	LogLatest(key string, line func() (level slog.Level, msg string, args []any))
 }
 
 // ErrGaveUp says that a destination was out of reach for too long.

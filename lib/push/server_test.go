@@ -173,7 +173,7 @@ func (l *logs) add(msg string, args []any) {
 
 func (l *logs) Info(_, msg string, args ...any) { l.add(msg, args) }
 func (l *logs) Warn(_, msg string, args ...any) { l.add(msg, args) }
-func (l *logs) Tell(_ string, line func() (slog.Level, string, []any)) {
+func (l *logs) LogLatest(_ string, line func() (slog.Level, string, []any)) {
 	_, msg, args := line()
 	l.add(msg, args)
 }

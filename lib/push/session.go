@@ -320,7 +320,7 @@ func (s *session) movement() uint64 {
 	if acked, ok := s.conn.Acked(); ok {
 		return acked
 	}
-	return uint64(s.sent.Load()) - uint64(s.conn.Unsent())
+	return uint64(s.sent.Load()) - uint64(s.conn.Buffered())
 }
 
 // end closes the connection: properly when all is confirmed, in a hurry when there is no time, else at once.

@@ -45,13 +45,13 @@ func BenchmarkParcel(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(batch.Chunks[0].Data)))
 			n := 0
-			var p stream.Parcel
+			var p stream.Delivery
 			for b.Loop() {
 				c := batch.Chunks[n%len(batch.Chunks)]
 				n++
-				p = stream.Parcel{
-					Data: c.Data, Size: len(c.Data), At: c.At, Kind: c.Kind,
-					Begins: c.Begins, OwnTables: c.OwnTables, Tables: c.Tables, Counters: c.Counters,
+				p = stream.Delivery{
+					Data: c.Data, Size: len(c.Data), ReceivedAt: c.ReceivedAt, Kind: c.Kind,
+					RandomAccess: c.RandomAccess, HasPSI: c.HasPSI, PSI: c.PSI, Counters: c.Counters,
 				}
 				if err := w.parcel(context.Background(), &p); err != nil {
 					b.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/timdrysdale/vw/lib/whole"
+	"github.com/timdrysdale/vw/lib/atomicfile"
 )
 
 // load reads the manifest: its lines in their order. Lines that cannot be read are nobody's business.
@@ -52,7 +52,7 @@ func (m *manifest) compact(live int) error {
 		return err
 	}
 	defer f.Close() // and with it the lock
-	whole.RemoveLeftovers(m.path)
+	atomicfile.RemoveStale(m.path)
 	lines, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("read manifest %s: %w", m.path, err)
@@ -67,7 +67,7 @@ func (m *manifest) compact(live int) error {
 		}
 		left = append(left, line...)
 	}
-	if err := whole.Write(m.path, left, 0o666); err != nil {
+	if err := atomicfile.Write(m.path, left, 0o666); err != nil {
 		return fmt.Errorf("write manifest %s: %w", m.path, err)
 	}
 	m.dead = 0

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/timdrysdale/vw/lib/whole"
+	"github.com/timdrysdale/vw/lib/atomicfile"
 )
 
 // disk is what recording needs of a file system. Tests put faults in here.
@@ -130,6 +130,6 @@ func linkNoReplace(from, to string) error {
 	return os.Remove(from)
 }
 
-func (osDisk) SyncFolder(path string) error { return whole.SyncFolder(path) }
+func (osDisk) SyncFolder(path string) error { return atomicfile.SyncDir(path) }
 
 func (osDisk) Remove(path string) error { return os.Remove(path) }

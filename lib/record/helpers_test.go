@@ -136,7 +136,7 @@ func newTrialIn(t testing.TB, dir string, in io.Reader, l Limits) *trial {
 		Template: mustTemplate(t, filepath.Join(dir, "cam.ts")),
 		Limits:   l, Manifest: filepath.Join(dir, "manifest.jsonl"),
 		In: newInput(in), Buffer: 16 << 20, Linger: 10 * time.Second,
-		Ledger: stream.NewLedger("vw-record"), Log: slog.New(slog.DiscardHandler), Trouble: s,
+		Ledger: stream.NewLedger("vw-record"), Log: slog.New(slog.DiscardHandler), Throttled: s,
 	}}
 }
 

@@ -16,7 +16,7 @@ import (
 type hook struct {
 	command string
 	output  *os.File // gets what the command says; nil: nobody does
-	trouble Trouble
+	trouble Logger
 
 	jobs chan hookJob
 	done chan struct{}

@@ -76,7 +76,7 @@ func (w *writer) overdue(pending int, mark mpegts.Mark, at time.Time) Reason {
 		return Size
 	case l.RotateTime > 0 && w.age(at) >= s.lasts+limitTicks(l.RotateTime):
 		return Time
-	case l.RotateFrames > 0 && mark&mpegts.Frame != 0 && s.frames >= 2*l.RotateFrames:
+	case l.RotateFrames > 0 && mark&mpegts.AccessUnit != 0 && s.frames >= 2*l.RotateFrames:
 		return Frames
 	}
 	return ""
@@ -101,8 +101,8 @@ func (w *writer) room(pending, n int) int {
 func (w *writer) over(pending int, mark mpegts.Mark) bool {
 	l := &w.limits
 	return !w.fits(pending+mpegts.PacketSize) ||
-		l.StopTime > 0 && mark&mpegts.Table == 0 && w.clock.elapsed >= limitTicks(l.StopTime) ||
-		l.StopFrames > 0 && mark&mpegts.Frame != 0 && w.frames >= l.StopFrames
+		l.StopTime > 0 && mark&mpegts.PSI == 0 && w.clock.elapsed >= limitTicks(l.StopTime) ||
+		l.StopFrames > 0 && mark&mpegts.AccessUnit != 0 && w.frames >= l.StopFrames
 }
 
 // fits reports whether n more bytes may be recorded.
@@ -112,18 +112,18 @@ func (w *writer) fits(n int) bool {
 
 // overAtFirstFrame reports whether the recording ends before the first frame of a parcel, which begins a group: then no
 // file is begun for the tables in front of it.
-func (w *writer) overAtFirstFrame(p *stream.Parcel) bool {
+func (w *writer) overAtFirstFrame(p *stream.Delivery) bool {
 	lead := leadingTables(p)
-	if !p.OwnTables && p.Tables != nil {
-		lead += len(p.Tables.Append(w.tables[:0], p.Counters))
+	if !p.HasPSI && p.PSI != nil {
+		lead += len(p.PSI.Append(w.tables[:0], p.Counters))
 	}
-	return w.over(lead, mpegts.Frame)
+	return w.over(lead, mpegts.AccessUnit)
 }
 
 // leadingTables is how many bytes of a parcel stand before the first packet of an elementary stream.
-func leadingTables(p *stream.Parcel) int {
+func leadingTables(p *stream.Delivery) int {
 	n := 0
-	for p.Tables != nil && n < len(p.Data) && !p.Tables.Carries(mpegts.Packet(p.Data[n:]).PID()) {
+	for p.PSI != nil && n < len(p.Data) && !p.PSI.Carries(mpegts.Packet(p.Data[n:]).PID()) {
 		n += mpegts.PacketSize
 	}
 	return n

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/timdrysdale/vw/lib/atomicfile"
 	"github.com/timdrysdale/vw/lib/mpegts"
-	"github.com/timdrysdale/vw/lib/whole"
 )
 
 // Entry is a line of the manifest: one file.
@@ -79,7 +79,7 @@ type manifest struct {
 
 // openManifest opens a manifest, and makes it if it is not there. When the disk is full, it can be used all the same.
 func openManifest(path string) (*manifest, error) {
-	path, err := whole.Resolve(path)
+	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/atomicfile"
 	"github.com/timdrysdale/vw/lib/mpegts"
-	"github.com/timdrysdale/vw/lib/whole"
 )
 
 // playlist is an HLS media playlist (RFC 8216) of the finished files. It is replaced as a whole, and goes on where an
@@ -42,7 +42,7 @@ type item struct {
 // openPlaylist reads what an earlier run has left of a playlist. rotate is how long the files are to be. When the disk is full, it can be
 // used all the same.
 func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error) {
-	path, err := whole.Resolve(path)
+	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write playlist: %w", err)
 	}
@@ -55,7 +55,7 @@ func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error
 	case len(b) > 0 && !bytes.HasPrefix(b, []byte("#EXTM3U")):
 		return nil, fmt.Errorf("write playlist: %s is something else", path)
 	}
-	whole.RemoveLeftovers(path)
+	atomicfile.RemoveStale(path)
 	p.parse(b)
 	p.resumed, p.dirty = true, true
 	return p, p.flush()
@@ -174,7 +174,7 @@ func (p *playlist) write(ended bool) error {
 	if ended {
 		b.WriteString("#EXT-X-ENDLIST\n")
 	}
-	if err := whole.Write(p.path, b.Bytes(), 0o666); err != nil {
+	if err := atomicfile.Write(p.path, b.Bytes(), 0o666); err != nil {
 		return fmt.Errorf("write playlist %s: %w", p.path, err)
 	}
 	p.dirty = false

@@ -38,9 +38,9 @@ type Config struct {
 	// Linger is how long to read on after a signal, and how long to write what is held after that.
 	Linger time.Duration
 
-	Ledger  *stream.Ledger
-	Log     *slog.Logger
-	Trouble Trouble
+	Ledger    *stream.Ledger
+	Log       *slog.Logger
+	Throttled Logger
 }
 
 // Input is where the stream comes from.
@@ -57,8 +57,8 @@ type Output interface {
 	Gone() <-chan struct{}
 }
 
-// Trouble logs what may happen again and again. Of lines with one key it may leave out all but the last.
-type Trouble interface {
+// Logger logs what may happen again and again. Of lines with one key it may leave out all but the last.
+type Logger interface {
 	Warn(key, msg string, args ...any)
 }
 
@@ -96,7 +96,7 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	select {
 	case s = <-started:
 	case <-patience:
-		c.Trouble.Warn("disk", "the disk does not answer; nothing is recorded until it does")
+		c.Throttled.Warn("disk", "the disk does not answer; nothing is recorded until it does")
 		late = started
 	}
 	if s.err != nil {
@@ -109,16 +109,16 @@ func newRecording(c Config, d disk) (*Recording, error) {
 		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.Direct(c.Out))
 	}
 	if c.Exec != "" {
-		r.hook = &hook{command: c.Exec, output: c.ExecOutput, trouble: c.Trouble}
+		r.hook = &hook{command: c.Exec, output: c.ExecOutput, trouble: c.Throttled}
 	}
-	kept := newArchive(c.Keep, c.Template, d, c.Trouble)
+	kept := newArchive(c.Keep, c.Template, d, c.Throttled)
 	r.writer = &writer{
 		template: c.Template, limits: c.Limits, live: c.Live, hashed: c.Manifest != "" || r.hook != nil,
-		disk: d, queue: r.queue, account: account, trouble: c.Trouble, archive: kept, late: late,
+		disk: d, queue: r.queue, account: account, trouble: c.Throttled, archive: kept, late: late,
 		syncer: syncer{every: c.Sync},
 		finisher: &finisher{
 			template: c.Template, disk: d, queue: r.queue, account: account, manifest: s.manifest, archive: kept, playlist: s.playlist,
-			hook: r.hook, log: c.Log, trouble: c.Trouble, live: c.Live,
+			hook: r.hook, log: c.Log, trouble: c.Throttled, live: c.Live,
 		},
 	}
 	r.writer.gatherWithin(c.Buffer, c.MaxAge)

@@ -89,9 +89,9 @@ func (r *Recording) Run(soft, hard context.Context) error {
 		case <-late:
 			hurry()
 		case <-giveUp:
-			r.queue.Abandon(stream.Exit)
+			r.queue.Abort(stream.Shutdown)
 			if r.copies != nil {
-				r.copies.Abandon(stream.Exit)
+				r.copies.Abort(stream.Shutdown)
 			}
 			return errors.Join(append(errs, fmt.Errorf("finish the files of %s: the disk did not answer", r.config.Template))...)
 		}
@@ -152,7 +152,7 @@ func (r *Recording) copy(outer context.Context) error {
 	err := stream.Copy(ctx, r.copies, r.config.Out)
 	cancel()
 	<-watched
-	r.copies.Abandon(stream.Exit)
+	r.copies.Abort(stream.Shutdown)
 	closed := r.config.Out.Close()
 	switch {
 	case outer.Err() != nil:

@@ -100,7 +100,7 @@ func TestSmallLimitsAreNotFelt(t *testing.T) {
 // TestMuchIsNotGathered: while much comes in it is written as it comes, and when that is over it is gathered again.
 func TestMuchIsNotGathered(t *testing.T) {
 	q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
-	defer q.Abandon(stream.Exit)
+	defer q.Abort(stream.Shutdown)
 	w := &writer{queue: q, gatherSize: 1000, gatherTime: time.Second}
 	ctx := context.Background()
 	reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000}, stream.ReaderOptions{Format: stream.Raw})

@@ -17,7 +17,7 @@ func prefix(b []byte, stop func(frame int, p mpegts.Packet) bool) []byte {
 	frames := 0
 	for i := 0; i < len(b); i += mpegts.PacketSize {
 		p := mpegts.Packet(b[i : i+mpegts.PacketSize])
-		if scan.Packet(p)&mpegts.Frame != 0 {
+		if scan.Packet(p)&mpegts.AccessUnit != 0 {
 			if stop(frames, p) {
 				return b[:i]
 			}

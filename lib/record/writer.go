@@ -20,7 +20,7 @@ type writer struct {
 	disk     disk
 	queue    *stream.Queue
 	account  *stream.Account
-	trouble  Trouble
+	trouble  Logger
 	finisher *finisher
 	archive  *archive
 	syncer   syncer
@@ -76,7 +76,7 @@ func (w *writer) gather(ctx context.Context) {
 		w.hurried++
 		return
 	}
-	rested := w.queue.Rest(ctx, w.gatherSize, w.gatherTime)
+	rested := w.queue.WaitBatch(ctx, w.gatherSize, w.gatherTime)
 	switch {
 	case rested == 0:
 	case rested < w.gatherTime/16:
@@ -94,7 +94,7 @@ var errStop = errors.New("the recording has reached its limit")
 // the ledger: without live, a disk that failed; with it, one that could not be used at all.
 func (w *writer) run(ctx, soft context.Context) error {
 	if err := w.waitForDisk(ctx); err != nil {
-		w.queue.Abandon(stream.Exit)
+		w.queue.Abort(stream.Shutdown)
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -113,13 +113,13 @@ func (w *writer) run(ctx, soft context.Context) error {
 	failed := w.finisher.close()
 	w.syncer.close()
 	if failed != nil {
-		w.queue.Restart() // what was not confirmed is lost
+		w.queue.Requeue() // what was not confirmed is lost
 	}
 	if errors.Is(err, errStop) {
-		w.queue.Abandon(stream.Stop)
+		w.queue.Abort(stream.Stop)
 		err = nil
 	} else {
-		w.queue.Abandon(stream.Exit)
+		w.queue.Abort(stream.Shutdown)
 	}
 	if w.live || ctx.Err() != nil && failed == nil {
 		return nil
@@ -143,7 +143,7 @@ func (w *writer) waitForDisk(ctx context.Context) error {
 
 // record returns nil at the end of the queue or of ctx.
 func (w *writer) record(ctx context.Context) error {
-	var p stream.Parcel // one for all, because it is on the heap
+	var p stream.Delivery // one for all, because it is on the heap
 	for {
 		if ctx.Err() != nil {
 			return nil
@@ -153,7 +153,7 @@ func (w *writer) record(ctx context.Context) error {
 		if p, end = w.queue.Take(ctx); end != nil {
 			return nil
 		}
-		err := w.check(p.At)
+		err := w.check(p.ReceivedAt)
 		if err == nil && w.live { // else it ends ctx, and is told at the end
 			err = w.finisher.failure()
 		}
@@ -182,7 +182,7 @@ func (w *writer) beginAnew(ctx context.Context, err error) {
 	w.finish(Error)
 	w.finisher.flush()
 	_ = w.finisher.failure() // what else has failed up to here is made good with it
-	w.queue.Restart()
+	w.queue.Requeue()
 	w.rest(ctx)
 }
 
@@ -227,18 +227,18 @@ func (w *writer) check(now time.Time) error {
 }
 
 // parcel writes p, or as much of it as the limits allow.
-func (w *writer) parcel(ctx context.Context, p *stream.Parcel) error {
-	w.clock.arrive(p.At, p.Kind == stream.Bytes)
-	if p.Begins && p.Kind == stream.Packets {
+func (w *writer) parcel(ctx context.Context, p *stream.Delivery) error {
+	w.clock.arrive(p.ReceivedAt, p.Kind == stream.Bytes)
+	if p.RandomAccess && p.Kind == stream.Packets {
 		for i := leadingTables(p); i < len(p.Data); i += mpegts.PacketSize {
 			if stamp, ok := mpegts.Packet(p.Data[i : i+mpegts.PacketSize]).DTS(); ok {
-				w.clock.stamp(fromFrames, stamp, p.At)
+				w.clock.stamp(fromFrames, stamp, p.ReceivedAt)
 				break
 			}
 		}
 	}
-	if w.open != nil && p.Begins {
-		reason := w.due(p.At)
+	if w.open != nil && p.RandomAccess {
+		reason := w.due(p.ReceivedAt)
 		if reason != "" && !(p.Kind == stream.Packets && w.overAtFirstFrame(p)) {
 			w.finish(reason)
 		}

@@ -16,37 +16,37 @@ const (
 	Packets Kind = iota
 	// Bytes: of a raw stream.
 	Bytes
-	// Junk: bytes of a TS stream that are no packets.
-	Junk
-	// Torn: the part of a packet at an end of a TS stream.
-	Torn
+	// Unsynced: bytes of a TS stream that are no packets.
+	Unsynced
+	// Partial: the part of a packet at an end of a TS stream.
+	Partial
 )
 
 // unfit reports whether a live queue drops chunks of this kind.
-func (k Kind) unfit() bool { return k == Junk || k == Torn }
+func (k Kind) unfit() bool { return k == Unsynced || k == Partial }
 
 // dropReason is what a chunk of this kind counts as when it must not be delivered.
 func (k Kind) dropReason() Reason {
-	if k == Torn {
-		return TornOff
+	if k == Partial {
+		return Torn
 	}
-	return Sync
+	return OutOfSync
 }
 
 // Chunk is a run of whole packets, or of raw bytes, that arrived together. Its bytes are shared and never change. Each
 // holder of a chunk has a reference of its own: Retain makes one, Release gives one up.
 type Chunk struct {
-	Data []byte
-	At   time.Time // when it was read
-	Kind Kind
-	// Begins says that decoding can start here: a keyframe, after PAT and PMT where the stream has them right before
+	Data       []byte
+	ReceivedAt time.Time // when it was read
+	Kind       Kind
+	// RandomAccess says that decoding can start here: a keyframe, after PAT and PMT where the stream has them right before
 	// it. All raw chunks begin.
-	Begins bool
-	// OwnTables says that the chunk begins with both PAT and PMT.
-	OwnTables bool
-	// Tables are the PAT and PMT in force where the chunk begins decoding, nil if none have come, and Counters theirs
+	RandomAccess bool
+	// HasPSI says that the chunk begins with both PAT and PMT.
+	HasPSI bool
+	// PSI are the PAT and PMT in force where the chunk begins decoding, nil if none have come, and Counters theirs
 	// right before the chunk.
-	Tables   *mpegts.Tables
+	PSI      *mpegts.Tables
 	Counters mpegts.Counters
 	// Discard says that the chunk must not be delivered, whatever the policy: the part of a packet in front of a splice.
 	Discard bool

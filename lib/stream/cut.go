@@ -38,14 +38,14 @@ func (r *Reader) cutRun(at time.Time) {
 	longest := max(r.max/mpegts.PacketSize, 1) * mpegts.PacketSize
 	tables := r.tables // those right in front of p
 	r.tables = run{}
-	c := Chunk{At: at}
+	c := Chunk{ReceivedAt: at}
 	p := r.start + tables.size
 	for p+mpegts.PacketSize <= r.end && r.block.buf[p] == mpegts.SyncByte {
-		if n := r.scan.Plain(r.block.buf[p:min(r.end, r.start+longest)]); n > 0 {
+		if n := r.scan.SkipPayload(r.block.buf[p:min(r.end, r.start+longest)]); n > 0 {
 			tables = run{}
 			if p += n; p-r.start >= longest {
 				r.emit(c, p-r.start)
-				c = Chunk{At: at}
+				c = Chunk{ReceivedAt: at}
 			}
 			continue
 		}
@@ -54,17 +54,17 @@ func (r *Reader) cutRun(at time.Time) {
 			_, tables.before = r.scan.Tables()
 		}
 		mark := r.scan.Packet(r.block.buf[p : p+mpegts.PacketSize])
-		if mark&mpegts.Table != 0 {
+		if mark&mpegts.PSI != 0 {
 			tables.size += mpegts.PacketSize
 			tables.seen |= mark
 		} else {
-			if mark&mpegts.Access != 0 {
+			if mark&mpegts.RandomAccess != 0 {
 				if begin := p - tables.size; begin > r.start {
 					r.emit(c, begin-r.start)
 				}
 				const both = mpegts.PAT | mpegts.PMT
-				c = Chunk{At: at, Begins: true, OwnTables: tables.seen&both == both, Counters: tables.before}
-				c.Tables, _ = r.scan.Tables()
+				c = Chunk{ReceivedAt: at, RandomAccess: true, HasPSI: tables.seen&both == both, Counters: tables.before}
+				c.PSI, _ = r.scan.Tables()
 			}
 			tables = run{}
 		}
@@ -74,7 +74,7 @@ func (r *Reader) cutRun(at time.Time) {
 				tables = run{} // the chunk is nothing but tables
 			}
 			r.emit(c, p-tables.size-r.start)
-			c = Chunk{At: at}
+			c = Chunk{ReceivedAt: at}
 		}
 	}
 	more := p == r.end || r.block.buf[p] == mpegts.SyncByte
@@ -115,7 +115,7 @@ func (r *Reader) hunt(at time.Time) bool {
 func (r *Reader) junk(at time.Time, n int) {
 	for n > 0 {
 		part := min(n, r.max)
-		r.emit(Chunk{Kind: Junk, At: at}, part)
+		r.emit(Chunk{Kind: Unsynced, ReceivedAt: at}, part)
 		n -= part
 	}
 }

@@ -92,7 +92,7 @@ func TestAbandonBehindDirect(t *testing.T) {
 	if err := q.Put(context.Background(), b); err != nil {
 		t.Fatal(err)
 	}
-	q.Abandon(Exit)
+	q.Abort(Shutdown)
 	r.Close()
 	if c := account.Counts(); !c.Balances() || c.Dropped.Lost != 100 || c.Held != 0 || c.Unconfirmed != 0 {
 		t.Errorf("%+v", c)

@@ -23,7 +23,7 @@ func TestQueueDiscards(t *testing.T) {
 			break
 		}
 		for i := range b.Chunks {
-			b.Chunks[i].Discard = b.Chunks[i].Kind == Torn
+			b.Chunks[i].Discard = b.Chunks[i].Kind == Partial
 		}
 		if err := q.Put(context.Background(), b); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,7 @@ func TestRest(t *testing.T) {
 		{"little comes", background, 0, short, func(q *Queue) { putRaw(t, background, q, 999) }, 999},
 		{"nothing comes", background, 0, short, func(*Queue) {}, 0},
 		{"the end", background, 0, long, (*Queue).End, 0},
-		{"nothing matters any more", background, 0, long, func(q *Queue) { q.Abandon(Exit) }, 0},
+		{"nothing matters any more", background, 0, long, func(q *Queue) { q.Abort(Shutdown) }, 0},
 		{"the context ends", ended, 0, long, func(*Queue) { end() }, 0},
 		{"it is full before it is enough", background, 0, long, func(q *Queue) {
 			putRaw(t, background, q, 900)
@@ -50,7 +50,7 @@ func TestRest(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			q := NewQueue(QueueOptions{Buffer: 1200, Account: NewLedger("test").Open("out")})
-			defer q.Abandon(Exit)
+			defer q.Abort(Shutdown)
 			putRaw(t, background, q, tc.before)
 			var rested atomic.Bool
 			go func() {
@@ -64,7 +64,7 @@ func TestRest(t *testing.T) {
 				tc.then(q)
 			}()
 			began := time.Now()
-			q.Rest(tc.ctx, 1000, tc.limit)
+			q.WaitBatch(tc.ctx, 1000, tc.limit)
 			took := time.Since(began)
 			rested.Store(true)
 			if took > long/2 || tc.limit == short && took < short {
@@ -82,13 +82,13 @@ func TestRest(t *testing.T) {
 // TestRestAgain: what ended one Rest does not end the next.
 func TestRestAgain(t *testing.T) {
 	q := NewQueue(QueueOptions{Buffer: 1 << 20, Account: NewLedger("test").Open("out")})
-	defer q.Abandon(Exit)
+	defer q.Abort(Shutdown)
 	for range 3 {
 		q.enough = 1
 		q.rouse() // too late for a Rest that the time has ended
 		q.enough = 0
 		began := time.Now()
-		q.Rest(context.Background(), 1000, 20*time.Millisecond)
+		q.WaitBatch(context.Background(), 1000, 20*time.Millisecond)
 		if took := time.Since(began); took < 20*time.Millisecond {
 			t.Fatalf("it rested for %v", took)
 		}

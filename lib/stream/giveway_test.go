@@ -34,7 +34,7 @@ func flood(t *testing.T, q *Queue, n int) {
 func TestGiveWay(t *testing.T) {
 	for _, retain := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			q := NewQueue(QueueOptions{Buffer: 64 << 20, Retain: retain, Account: NewLedger("test").Open("out")})
+			q := NewQueue(QueueOptions{Buffer: 64 << 20, AtLeastOnce: retain, Account: NewLedger("test").Open("out")})
 			done := make(chan int64)
 			go func() { done <- takeSlowly(q, time.Millisecond) }()
 			flood(t, q, 32<<20)
@@ -66,12 +66,12 @@ func TestGiveWayEnds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := NewQueue(QueueOptions{
-					Live: test.live, Retain: test.takes, Buffer: 16 << 20, Account: NewLedger("test").Open("out"),
+					Live: test.live, AtLeastOnce: test.takes, Buffer: 16 << 20, Account: NewLedger("test").Open("out"),
 				})
 				var consumer sync.WaitGroup
 				switch {
 				case test.rests:
-					consumer.Go(func() { q.Rest(t.Context(), 8<<20, time.Minute) })
+					consumer.Go(func() { q.WaitBatch(t.Context(), 8<<20, time.Minute) })
 				case test.takes:
 					consumer.Go(func() {
 						for p, err := q.Take(t.Context()); err == nil; p, err = q.Take(t.Context()) {
@@ -90,7 +90,7 @@ func TestGiveWayEnds(t *testing.T) {
 					}
 					time.Sleep(giveWayAgain)
 				}
-				q.Abandon(Exit)
+				q.Abort(Shutdown)
 				consumer.Wait()
 			})
 		})

@@ -90,16 +90,16 @@ const (
 	Full
 	// Resync: before the next place where decoding can start.
 	Resync
-	// Sync: no packets.
-	Sync
-	// TornOff: part of a packet at a splice or an end.
-	TornOff
+	// OutOfSync: no packets.
+	OutOfSync
+	// Torn: part of a packet at a splice or an end.
+	Torn
 	// Lost: written to a connection or a file that died before it confirmed. It may have arrived.
 	Lost
 	// Stop: past a limit that the user set.
 	Stop
-	// Exit: still here when the tool had to end.
-	Exit
+	// Shutdown: still here when the tool had to end.
+	Shutdown
 
 	reasons
 )
@@ -269,10 +269,10 @@ func (a *Account) abandon(r Reason) {
 }
 
 // AddWritten counts a parcel that was handed to the socket, the file or the pipe.
-func (a *Account) AddWritten(p *Parcel) {
+func (a *Account) AddWritten(p *Delivery) {
 	a.mu.Lock()
 	a.counts.Written += int64(p.Size)
-	if p.Resent {
+	if p.Redelivered {
 		a.counts.Resent += int64(p.Size)
 	}
 	a.counts.Injected += int64(p.Injected())

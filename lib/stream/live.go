@@ -11,15 +11,15 @@ import (
 // putLive takes a chunk in, and makes room for it.
 func (q *Queue) putLive(c *Chunk) {
 	n := int64(len(c.Data))
-	q.expire(c.At)
+	q.expire(c.ReceivedAt)
 	for q.size+n > q.o.Buffer && q.makeRoom() {
 	}
-	if q.skipping && !c.Begins {
+	if q.skipping && !c.RandomAccess {
 		if q.skip(n) {
 			q.gap.add(n)
 			return
 		}
-		c.Begins = true
+		c.RandomAccess = true
 	}
 	if q.skipping {
 		q.skipping, q.skipped = false, 0
@@ -41,7 +41,7 @@ func (q *Queue) skip(n int64) bool {
 
 // expire drops the groups that began longer than MaxAge before now.
 func (q *Queue) expire(now time.Time) {
-	old := func(i int) bool { return now.Sub(q.entries[i].At) > q.o.MaxAge }
+	old := func(i int) bool { return now.Sub(q.entries[i].ReceivedAt) > q.o.MaxAge }
 	for q.o.MaxAge > 0 && q.head < len(q.entries) && old(q.head) {
 		i := q.droppable()
 		if i == len(q.entries) || !old(i) {
@@ -78,7 +78,7 @@ func (q *Queue) droppable() int {
 
 // beginning returns the index of the first entry from i on that begins a group, or the number of entries.
 func (q *Queue) beginning(i int) int {
-	for i < len(q.entries) && !q.entries[i].Begins {
+	for i < len(q.entries) && !q.entries[i].RandomAccess {
 		i++
 	}
 	return i

@@ -13,16 +13,16 @@ type QueueOptions struct {
 	// Live: input never waits; what is too old or too much is dropped, oldest first, in whole groups of pictures.
 	// Otherwise nothing is dropped, and input waits.
 	Live bool
-	// Late: the consumer joins a stream that flows already, so with Live its first parcel begins decoding, as after Restart.
-	Late bool
+	// JoinMidStream: the consumer joins a stream that flows already, so with Live its first parcel begins decoding, as after Restart.
+	JoinMidStream bool
 	// Buffer is how many bytes may wait. One chunk is taken in even if it is longer.
 	Buffer int64
 	// MaxAge is how old, with Live, what waits may become; 0 for any age.
 	MaxAge time.Duration
-	// Retain keeps what was taken until it is confirmed, within Buffer, so that it can be taken again. Not with Live.
-	Retain bool
-	// MaxParcel is the longest parcel in bytes that a rewritten chunk may make; 0 for any.
-	MaxParcel int
+	// AtLeastOnce keeps what was taken until it is confirmed, within Buffer, so that it can be taken again. Not with Live.
+	AtLeastOnce bool
+	// MaxDelivery is the longest parcel in bytes that a rewritten chunk may make; 0 for any.
+	MaxDelivery int
 	// Direct, if it is not nil, writes at once what can be written without waiting, and returns how many bytes that was. Put
 	// calls it in place of a consumer that is idle: Copy, to the same output. Waking another goroutine for each frame of a
 	// camera costs more than the frame. Not with Retain.
@@ -57,13 +57,13 @@ type Queue struct {
 	// size is the sum of the entries' bytes.
 	size int64
 	// front comes before the entries: parcels of a chunk that had to be rewritten behind a gap.
-	front       []Parcel
+	front       []Delivery
 	frontNumber uint64 // of that chunk
 	// takenPos and confirmedPos count the bytes of the stream that were taken, and confirmed or lost.
 	takenPos, confirmedPos int64
 	// idle: the consumer waits in Take, so nothing is in its hands. rest is what Direct has left of a parcel for it.
 	idle bool
-	rest Parcel
+	rest Delivery
 	// unyielding is until when the producer does not give way.
 	unyielding time.Time
 	// enough is how many waiting bytes end Rest; 0: the consumer is not in it.
@@ -123,7 +123,7 @@ func Direct(w io.Writer) func(p []byte) int {
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.Late}
+	return &Queue{o: o, ready: token(), room: token(), roused: token(), over: make(chan struct{}), fresh: o.Live && o.JoinMidStream}
 }
 
 // Put takes a batch in: with Live at once, else as there is room for it; and then it holds a source that has ever more to
@@ -265,7 +265,7 @@ func (q *Queue) giveWay(ctx context.Context, n int) {
 
 // waiting is how many bytes wait to be taken.
 func (q *Queue) waiting() int64 {
-	if q.o.Retain {
+	if q.o.AtLeastOnce {
 		return q.size - (q.takenPos - q.confirmedPos)
 	}
 	return q.size
@@ -283,10 +283,10 @@ func (q *Queue) push(c *Chunk) {
 	if last := len(q.entries) - 1; last >= q.head+q.taken && !q.gap.open {
 		prev := &q.entries[last]
 		limit := mergeLimit
-		if q.o.MaxParcel > 0 {
-			limit = min(limit, q.o.MaxParcel)
+		if q.o.MaxDelivery > 0 {
+			limit = min(limit, q.o.MaxDelivery)
 		}
-		if prev.Kind == c.Kind && !prev.resent && (!c.Begins || c.Kind == Bytes) && c.follows(&prev.Chunk) && len(prev.Data)+n <= limit {
+		if prev.Kind == c.Kind && !prev.resent && (!c.RandomAccess || c.Kind == Bytes) && c.follows(&prev.Chunk) && len(prev.Data)+n <= limit {
 			prev.extend(c)
 			return
 		}
@@ -313,16 +313,16 @@ func (q *Queue) End() {
 // Ended returns a channel that is closed when nothing more comes in.
 func (q *Queue) Ended() <-chan struct{} { return q.over }
 
-// Abandon drops everything: what is held for the reason, what is unconfirmed as lost. What comes in later is dropped for
+// Abort drops everything: what is held for the reason, what is unconfirmed as lost. What comes in later is dropped for
 // the same reason, and Take returns io.EOF. A consumer that abandons for Stop has confirmed what is within its limit: the
 // rest of what it took is dropped for that reason too.
-func (q *Queue) Abandon(reason Reason) {
+func (q *Queue) Abort(reason Reason) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.abandoned, q.fate = true, reason
 	q.front = nil
 	q.rest.Release()
-	q.rest = Parcel{}
+	q.rest = Delivery{}
 	for i := q.head; i < len(q.entries); i++ {
 		q.entries[i].Release()
 	}
@@ -335,8 +335,8 @@ func (q *Queue) Abandon(reason Reason) {
 	wake(q.room)
 }
 
-// Wait waits until everything that has been put is confirmed or dropped, whatever comes in behind it meanwhile.
-func (q *Queue) Wait(ctx context.Context) error {
+// Flush waits until everything that has been put is confirmed or dropped, whatever comes in behind it meanwhile.
+func (q *Queue) Flush(ctx context.Context) error {
 	w := &waiter{done: make(chan struct{})}
 	q.mu.Lock()
 	w.last = q.pushed
@@ -372,7 +372,7 @@ func (q *Queue) settle() {
 			w.left, w.pos = true, q.takenPos
 		}
 		// With Retain an entry waits until it is confirmed.
-		if !w.left || !q.o.Retain && q.confirmedPos < w.pos {
+		if !w.left || !q.o.AtLeastOnce && q.confirmedPos < w.pos {
 			return false
 		}
 		close(w.done)

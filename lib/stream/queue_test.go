@@ -61,7 +61,7 @@ func (b *bench) put() {
 		b.t.Fatalf("read: %v", err)
 	}
 	for i := range batch.Chunks {
-		batch.Chunks[i].At = batch.Chunks[i].At.Add(-b.late)
+		batch.Chunks[i].ReceivedAt = batch.Chunks[i].ReceivedAt.Add(-b.late)
 	}
 	b.ledger.AddIn(batch.N)
 	if err := b.queue.Put(canceled, batch); err != nil {
@@ -85,7 +85,7 @@ func (b *bench) take() bool {
 }
 
 func (b *bench) restart() {
-	b.queue.Restart()
+	b.queue.Requeue()
 	b.connections = append(b.connections, nil)
 }
 
@@ -114,7 +114,7 @@ func blockDeliversAll(t *rapid.T) {
 	retain := rapid.Bool().Draw(t, "retain")
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
-	b := newBench(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, Retain: retain},
+	b := newBench(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, AtLeastOnce: retain},
 		ReaderOptions{Format: Format(rapid.IntRange(0, 2).Draw(t, "format")), MaxChunk: 4096})
 	defer b.reader.Close()
 	var confirmed, sent []byte // the stream up to the last confirmation, and what was sent since
@@ -179,7 +179,7 @@ func liveKeepsItsPromises(t *rapid.T) {
 	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
 	buffer := rapid.Int64Range(10_000, 200_000).Draw(t, "buffer")
 	restarts := rapid.Bool().Draw(t, "restarts")
-	b := newBench(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxParcel: 4000},
+	b := newBench(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxDelivery: 4000},
 		ReaderOptions{Format: TS, MaxChunk: 4000})
 	defer b.reader.Close()
 	hunger := rapid.IntRange(1, 8).Draw(t, "hunger")
@@ -225,7 +225,7 @@ func checkConnection(t rapid.TB, source, got []byte, later, warned bool) (announ
 	scan := new(mpegts.Scanner)
 	for i := 0; i < len(source); i += mpegts.PacketSize {
 		p := mpegts.Packet(source[i : i+mpegts.PacketSize])
-		if scan.Packet(p)&mpegts.Access != 0 {
+		if scan.Packet(p)&mpegts.RandomAccess != 0 {
 			gops = append(gops, 0)
 		}
 		places[string(p)] = place{i, len(gops)}
@@ -257,16 +257,16 @@ func checkConnection(t rapid.TB, source, got []byte, later, warned bool) (announ
 		}
 		counters[pid] = p.Continuity()
 		if announced[pid] || later && !started[pid] {
-			if !p.Start() {
+			if !p.PayloadUnitStart() {
 				t.Fatalf("packet %d: PID %#x resumes in the middle", i/mpegts.PacketSize, pid)
 			}
 		}
 		announced[pid], started[pid] = false, true
 		tablesSeen |= mark
-		if mark&mpegts.Table != 0 {
+		if mark&mpegts.PSI != 0 {
 			continue
 		}
-		if firstGOP < 0 && later && mark&mpegts.Access == 0 && !warned {
+		if firstGOP < 0 && later && mark&mpegts.RandomAccess == 0 && !warned {
 			t.Fatalf("packet %d: a later connection does not begin with a keyframe", i/mpegts.PacketSize)
 		}
 		if firstGOP < 0 && later && !warned && tablesSeen&(mpegts.PAT|mpegts.PMT) != mpegts.PAT|mpegts.PMT {
@@ -393,7 +393,7 @@ func TestLiveReasons(t *testing.T) {
 		b.put()
 		b.put()
 		b.take()
-		b.queue.Abandon(Exit)
+		b.queue.Abort(Shutdown)
 		b.put()
 		// The second frame has joined the first, which waited.
 		want := Dropped{Lost: 22 * mpegts.PacketSize, Exit: 10 * mpegts.PacketSize}
@@ -452,16 +452,16 @@ func TestWait(t *testing.T) {
 	src := pieces{make([]byte, 100)}
 	b := newBench(t, &src, QueueOptions{Buffer: 150}, ReaderOptions{Format: Raw})
 	defer b.reader.Close()
-	if err := b.queue.Wait(canceled); err != nil && !errors.Is(err, context.Canceled) {
+	if err := b.queue.Flush(canceled); err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	b.put()
 	b.take()
-	if err := b.queue.Wait(canceled); !errors.Is(err, context.Canceled) {
+	if err := b.queue.Flush(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v: something is unconfirmed", err)
 	}
 	done := make(chan error)
-	go func() { done <- b.queue.Wait(context.Background()) }()
+	go func() { done <- b.queue.Flush(context.Background()) }()
 	b.queue.Confirm(b.last)
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -198,7 +198,7 @@ func (r *Reader) decide(n int) (more int) {
 func (r *Reader) cutRaw(at time.Time) {
 	for r.start < r.end {
 		n := min(r.end-r.start, r.max)
-		r.emit(Chunk{Kind: Bytes, At: at, Begins: true}, n)
+		r.emit(Chunk{Kind: Bytes, ReceivedAt: at, RandomAccess: true}, n)
 	}
 }
 
@@ -206,15 +206,15 @@ func (r *Reader) cutRaw(at time.Time) {
 func (r *Reader) flush() {
 	at := time.Now()
 	if r.tables.size > 0 {
-		r.emit(Chunk{At: at}, r.tables.size)
+		r.emit(Chunk{ReceivedAt: at}, r.tables.size)
 		r.tables = run{}
 	}
 	if r.start == r.end {
 		return
 	}
-	c := Chunk{Kind: Torn, At: at}
+	c := Chunk{Kind: Partial, ReceivedAt: at}
 	if r.hunting {
-		c.Kind = Junk
+		c.Kind = Unsynced
 	}
 	r.emit(c, r.end-r.start)
 }

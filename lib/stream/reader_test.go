@@ -134,8 +134,8 @@ func TestReaderKinds(t *testing.T) {
 	for _, c := range chunks {
 		sum[c.Kind] += len(c.Data)
 	}
-	if sum[Packets] != 2*len(ts) || sum[Junk] != len(junk) || sum[Torn] != 100 {
-		t.Errorf("packets %d, junk %d, torn %d; want %d, %d, 100", sum[Packets], sum[Junk], sum[Torn], 2*len(ts), len(junk))
+	if sum[Packets] != 2*len(ts) || sum[Unsynced] != len(junk) || sum[Partial] != 100 {
+		t.Errorf("packets %d, junk %d, torn %d; want %d, %d, 100", sum[Packets], sum[Unsynced], sum[Partial], 2*len(ts), len(junk))
 	}
 }
 
@@ -179,15 +179,15 @@ func TestReaderBegins(t *testing.T) {
 			for _, c := range chunks {
 				for i := 0; i < len(c.Data); i += mpegts.PacketSize {
 					m := scan.Packet(c.Data[i : i+mpegts.PacketSize])
-					if m&mpegts.Access == 0 {
+					if m&mpegts.RandomAccess == 0 {
 						continue
 					}
 					begins++
-					if !c.Begins {
+					if !c.RandomAccess {
 						t.Errorf("%s: a keyframe in a chunk that does not begin", name)
 					}
-					if c.OwnTables != (i >= 2*mpegts.PacketSize) {
-						t.Errorf("%s: own tables %v, %d bytes in front of the keyframe", name, c.OwnTables, i)
+					if c.HasPSI != (i >= 2*mpegts.PacketSize) {
+						t.Errorf("%s: own tables %v, %d bytes in front of the keyframe", name, c.HasPSI, i)
 					}
 				}
 			}
@@ -207,7 +207,7 @@ func TestTablesBelongToWhatFollowsThem(t *testing.T) {
 	b = slices.Insert(b, middle, b[:tables]...)
 	keyframe += tables
 	chunks, _ := readAll(t, bytes.NewReader(b), ReaderOptions{Format: TS})
-	if len(chunks) != 2 || len(chunks[0].Data) != keyframe || !chunks[0].OwnTables || chunks[1].OwnTables {
+	if len(chunks) != 2 || len(chunks[0].Data) != keyframe || !chunks[0].HasPSI || chunks[1].HasPSI {
 		t.Fatalf("%d chunks, the first of %d bytes (want %d): %+v", len(chunks), len(chunks[0].Data), keyframe, chunks)
 	}
 }

@@ -27,7 +27,7 @@ func TestFinishedTakesNothingApart(t *testing.T) {
 	}
 	b.queue.mu.Lock()
 	for i := range b.queue.entries[:len(b.queue.entries)/2] {
-		b.queue.entries[i].At = time.Now().Add(-time.Hour)
+		b.queue.entries[i].ReceivedAt = time.Now().Add(-time.Hour)
 	}
 	b.queue.mu.Unlock()
 	for b.take() {
@@ -41,7 +41,7 @@ func TestFinishedTakesNothingApart(t *testing.T) {
 
 // A parcel that is sent again is not made longer by what comes in meanwhile: that would count as sent again too.
 func TestResentIsWhatWasTaken(t *testing.T) {
-	b := newBench(t, iotest.OneByteReader(bytes.NewReader(make([]byte, 3000))), QueueOptions{Buffer: 1 << 20, Retain: true},
+	b := newBench(t, iotest.OneByteReader(bytes.NewReader(make([]byte, 3000))), QueueOptions{Buffer: 1 << 20, AtLeastOnce: true},
 		ReaderOptions{Format: Raw})
 	put := func(n int) {
 		for range n {

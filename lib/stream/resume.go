@@ -9,7 +9,7 @@ import "github.com/timdrysdale/vw/lib/mpegts"
 type filter struct {
 	active   bool // there has been a gap
 	announce bool
-	resumed  [mpegts.PIDs / 64]uint64
+	resumed  [mpegts.NumPIDs / 64]uint64
 }
 
 func (f *filter) begin(announce bool) {
@@ -34,14 +34,14 @@ func (f *filter) clean(data []byte) bool {
 func (q *Queue) prepare() {
 	for len(q.front) == 0 && q.head < len(q.entries) {
 		e := &q.entries[q.head]
-		if q.fresh && !e.Begins {
+		if q.fresh && !e.RandomAccess {
 			if n := int64(len(e.Data)); q.skip(n) {
 				q.before.add(n)
 				e.Release()
 				q.pop()
 				continue
 			}
-			e.Begins = true
+			e.RandomAccess = true
 		}
 		resuming := q.fresh || e.gap.open
 		if resuming {
@@ -50,7 +50,7 @@ func (q *Queue) prepare() {
 		q.fresh, q.skipped = false, 0
 		e.gap.join(q.before)
 		q.before = gap{}
-		inject := resuming && !e.OwnTables && e.Tables != nil
+		inject := resuming && !e.HasPSI && e.PSI != nil
 		if e.Kind != Packets || !q.filter.active || !inject && q.filter.clean(e.Data) {
 			return
 		}
@@ -65,10 +65,10 @@ func (q *Queue) rewrite(inject bool) {
 	defer e.Release()
 	first := e.parcel()
 	first.block = nil
-	first.OwnTables = first.OwnTables || inject
-	w := rewriter{first: first, limit: q.o.MaxParcel}
+	first.HasPSI = first.HasPSI || inject
+	w := rewriter{first: first, limit: q.o.MaxDelivery}
 	if inject {
-		for p := e.Tables.Append(nil, e.Counters); len(p) > 0; p = p[mpegts.PacketSize:] {
+		for p := e.PSI.Append(nil, e.Counters); len(p) > 0; p = p[mpegts.PacketSize:] {
 			q.resume(&w, p[:mpegts.PacketSize], true)
 		}
 	}
@@ -79,9 +79,9 @@ func (q *Queue) rewrite(inject bool) {
 		switch {
 		case pid == mpegts.PIDNull, q.filter.has(pid):
 			w.add(packet, false)
-		case packet.Start():
+		case packet.PayloadUnitStart():
 			q.resume(&w, packet, false)
-		case !packet.HasPayload() && (e.Tables == nil || !e.Tables.Carries(pid)):
+		case !packet.HasPayload() && (e.PSI == nil || !e.PSI.Carries(pid)):
 			w.add(packet, false) // nothing but a clock, on a PID of its own
 		default:
 			dropped += mpegts.PacketSize
@@ -112,9 +112,9 @@ func (q *Queue) resume(w *rewriter, p mpegts.Packet, injected bool) {
 
 // rewriter makes parcels of packets.
 type rewriter struct {
-	first Parcel // what the first parcel says of itself
+	first Delivery // what the first parcel says of itself
 	limit int
-	done  []Parcel
+	done  []Delivery
 	data  []byte
 	size  int
 }
@@ -130,7 +130,7 @@ func (w *rewriter) add(p mpegts.Packet, injected bool) {
 }
 
 func (w *rewriter) finish() {
-	p := Parcel{At: w.first.At, Kind: w.first.Kind}
+	p := Delivery{ReceivedAt: w.first.ReceivedAt, Kind: w.first.Kind}
 	if len(w.done) == 0 {
 		p = w.first
 	}
@@ -139,7 +139,7 @@ func (w *rewriter) finish() {
 	w.data, w.size = nil, 0
 }
 
-func (w *rewriter) parcels() []Parcel {
+func (w *rewriter) parcels() []Delivery {
 	if len(w.data) > 0 {
 		w.finish()
 	}

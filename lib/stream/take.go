@@ -8,24 +8,24 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// Parcel is what a consumer takes from a queue and hands on as a whole.
-type Parcel struct {
+// Delivery is what a consumer takes from a queue and hands on as a whole.
+type Delivery struct {
 	Data []byte
 	// Size is how many bytes of Data are the stream's. The others were injected: tables, the announcement of a gap.
 	Size int
 	// Pos is the place in the stream behind the parcel, for Confirm.
-	Pos  int64
-	At   time.Time // when it was read
-	Kind Kind
-	// Begins, OwnTables, Tables and Counters are those of the chunk.
-	Begins, OwnTables bool
-	Tables            *mpegts.Tables
-	Counters          mpegts.Counters
+	Pos        int64
+	ReceivedAt time.Time // when it was read
+	Kind       Kind
+	// RandomAccess, OwnTables, Tables and Counters are those of the chunk.
+	RandomAccess, HasPSI bool
+	PSI                  *mpegts.Tables
+	Counters             mpegts.Counters
 	// Gap says that something was dropped right before the parcel, and Dropped how many bytes.
 	Gap     bool
 	Dropped int64
-	// Resent says that the parcel was taken before.
-	Resent bool
+	// Redelivered says that the parcel was taken before.
+	Redelivered bool
 
 	block *block // that Data is in; nil when it is the parcel's own
 	// counted says that Data is what Direct has left of a parcel that has been counted as written.
@@ -33,10 +33,10 @@ type Parcel struct {
 }
 
 // Injected is how many bytes of Data are not the stream's.
-func (p *Parcel) Injected() int { return len(p.Data) - p.Size }
+func (p *Delivery) Injected() int { return len(p.Data) - p.Size }
 
 // Release gives the parcel's bytes back. It must be called when they are not needed any more.
-func (p *Parcel) Release() {
+func (p *Delivery) Release() {
 	if p.block != nil {
 		p.block.release()
 		p.block = nil
@@ -45,7 +45,7 @@ func (p *Parcel) Release() {
 
 // Take waits for the next parcel. It returns io.EOF when there will be none, or the error of ctx. With Retain there may
 // be more after io.EOF, if Restart is called before everything is confirmed.
-func (q *Queue) Take(ctx context.Context) (Parcel, error) {
+func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 	for {
 		q.mu.Lock()
 		p, ok := q.takeRest()
@@ -64,11 +64,11 @@ func (q *Queue) Take(ctx context.Context) (Parcel, error) {
 			return p, nil
 		}
 		if over {
-			return Parcel{}, io.EOF
+			return Delivery{}, io.EOF
 		}
 		if err := ctx.Err(); err != nil {
 			q.leave()
-			return Parcel{}, err
+			return Delivery{}, err
 		}
 		<-q.ready
 	}
@@ -81,10 +81,10 @@ func (q *Queue) leave() {
 	q.mu.Unlock()
 }
 
-// Rest is for a consumer that takes more at once rather than little at a time: when nothing waits, it returns once enough
+// WaitBatch is for a consumer that takes more at once rather than little at a time: when nothing waits, it returns once enough
 // bytes do, or limit has passed, or something else than more bytes is to be seen to. Put wakes nobody meanwhile. It returns
 // how long it rested; 0 when something waits.
-func (q *Queue) Rest(ctx context.Context, enough int64, limit time.Duration) time.Duration {
+func (q *Queue) WaitBatch(ctx context.Context, enough int64, limit time.Duration) time.Duration {
 	q.mu.Lock()
 	if q.ended || q.abandoned || q.size > 0 || len(q.front) > 0 || q.rest.Data != nil {
 		q.mu.Unlock()
@@ -130,29 +130,29 @@ func (q *Queue) watch(ctx context.Context) {
 	}
 }
 
-func (q *Queue) takeRest() (Parcel, bool) {
+func (q *Queue) takeRest() (Delivery, bool) {
 	p := q.rest
-	q.rest = Parcel{}
+	q.rest = Delivery{}
 	return p, p.Data != nil
 }
 
 // next takes the next parcel, if there is one.
-func (q *Queue) next() (Parcel, bool) {
+func (q *Queue) next() (Delivery, bool) {
 	if q.o.Live {
 		q.expire(time.Now())
 		q.prepare()
 	}
-	var p Parcel
+	var p Delivery
 	if len(q.front) > 0 {
 		p = q.front[0]
 		q.front = q.front[1:]
 	} else {
 		i := q.head + q.taken
 		if i == len(q.entries) {
-			return Parcel{}, false
+			return Delivery{}, false
 		}
 		p = q.entries[i].parcel()
-		if q.o.Retain {
+		if q.o.AtLeastOnce {
 			q.entries[i].Retain()
 			q.taken++
 		} else {
@@ -192,14 +192,14 @@ func (q *Queue) Age() time.Duration {
 	if i == len(q.entries) {
 		return 0
 	}
-	return time.Since(q.entries[i].At)
+	return time.Since(q.entries[i].ReceivedAt)
 }
 
-func (e *entry) parcel() Parcel {
-	return Parcel{
-		Data: e.Data, Size: len(e.Data), At: e.At, Kind: e.Kind,
-		Begins: e.Begins, OwnTables: e.OwnTables, Tables: e.Tables, Counters: e.Counters,
-		Gap: e.gap.open, Dropped: e.gap.bytes, Resent: e.resent,
+func (e *entry) parcel() Delivery {
+	return Delivery{
+		Data: e.Data, Size: len(e.Data), ReceivedAt: e.ReceivedAt, Kind: e.Kind,
+		RandomAccess: e.RandomAccess, HasPSI: e.HasPSI, PSI: e.PSI, Counters: e.Counters,
+		Gap: e.gap.open, Dropped: e.gap.bytes, Redelivered: e.resent,
 		block: e.block,
 	}
 }
@@ -240,7 +240,7 @@ func (q *Queue) confirm(pos int64) {
 	}
 	q.confirmedPos += n
 	q.o.Account.confirm(n)
-	for q.o.Retain && n > 0 {
+	for q.o.AtLeastOnce && n > 0 {
 		e := &q.entries[q.head].Chunk
 		n -= int64(len(e.Data))
 		e.Release()
@@ -251,14 +251,14 @@ func (q *Queue) confirm(pos int64) {
 	q.settle()
 }
 
-// Restart says that what was taken and not confirmed will never be: the connection or the file is gone, and the consumer
+// Requeue says that what was taken and not confirmed will never be: the connection or the file is gone, and the consumer
 // begins anew. With Retain it is taken again, first of all. Otherwise it is lost, and with Live the next parcel begins
 // decoding: PAT and PMT, which are injected where the stream does not have them there, and a keyframe.
-func (q *Queue) Restart() {
+func (q *Queue) Requeue() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := q.takenPos - q.confirmedPos
-	if q.o.Retain {
+	if q.o.AtLeastOnce {
 		q.takenPos = q.confirmedPos
 		q.o.Account.untake(n)
 		for i := range q.taken {

@@ -21,7 +21,7 @@ func TestWaitIsForWhatWasPut(t *testing.T) {
 				}
 			}
 		}
-		take := func() Parcel {
+		take := func() Delivery {
 			p, err := q.Take(context.Background())
 			if err != nil {
 				t.Fatal(err)
@@ -31,7 +31,7 @@ func TestWaitIsForWhatWasPut(t *testing.T) {
 		}
 		put()
 		waited := make(chan error)
-		go func() { waited <- q.Wait(context.Background()) }()
+		go func() { waited <- q.Flush(context.Background()) }()
 		for waiting := false; !waiting; time.Sleep(time.Millisecond) {
 			q.mu.Lock()
 			waiting = len(q.waiters) == 1
@@ -55,7 +55,7 @@ func TestWaitIsForWhatWasPut(t *testing.T) {
 		case <-time.After(5 * time.Second):
 			t.Fatalf("live %v: Wait goes on for what came later", live)
 		}
-		q.Abandon(Exit)
+		q.Abort(Shutdown)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestWaitIsForWhatWasPut(t *testing.T) {
 func TestAge(t *testing.T) {
 	for _, retain := range []bool{false, true} {
 		src := pieces{make([]byte, 100), make([]byte, 100)}
-		b := newBench(t, &src, QueueOptions{Buffer: 1000, Retain: retain}, ReaderOptions{Format: Raw})
+		b := newBench(t, &src, QueueOptions{Buffer: 1000, AtLeastOnce: retain}, ReaderOptions{Format: Raw})
 		if age := b.queue.Age(); age != 0 {
 			t.Errorf("retain %v: %v with nothing in it", retain, age)
 		}

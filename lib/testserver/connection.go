@@ -61,7 +61,7 @@ type connection struct {
 // watching is an expectation's view of one connection.
 type watching struct {
 	expectation int // its index in Options
-	watcher     Watcher
+	watcher     Observer
 }
 
 // run receives until the connection has ended and all that came is with the sinks.
@@ -78,7 +78,7 @@ func (c *connection) run() {
 	c.result.BitRate = c.intervals.bitRate(c.result.Bytes)
 	c.result.Streams = c.check.Streams()
 	c.result.SHA256 = hex.EncodeToString(c.hash.Sum(nil))
-	c.result.TS, c.result.trouble = c.check.Findings(), c.check.Trouble()
+	c.result.TS, c.result.trouble = c.check.Report(), c.check.Problems()
 }
 
 // receive reads messages until the connection ends, and says how it did. Nothing here waits but for the peer and for

@@ -143,12 +143,12 @@ func (s *Server) judge(timedOut bool) Report {
 		Refused:      s.refusals,
 		Faults:       s.faults,
 	}
-	seen := make([][]Seen, len(s.options.Expectations))
+	seen := make([][]Result, len(s.options.Expectations))
 	for id := 1; id <= s.count; id++ {
 		p := s.past[id]
 		r.Connections = append(r.Connections, p.result)
 		for _, w := range p.watches {
-			seen[w.expectation] = append(seen[w.expectation], Seen{p.result, w.watcher})
+			seen[w.expectation] = append(seen[w.expectation], Result{p.result, w.watcher})
 		}
 	}
 	for i, e := range s.options.Expectations {

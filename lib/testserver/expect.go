@@ -14,43 +14,43 @@ type Expectation interface {
 	Path() string
 	// Watch is called for each connection, with its path, and returns what is to see its bytes, or nil when the
 	// expectation is not about it.
-	Watch(path string) Watcher
+	Watch(path string) Observer
 	// Judge says whether the expectation held and, if not, what was expected and what came: a line, and below it, indented,
 	// the bytes around the place where they part. It gets the connections that are watched, in the order in which they
 	// came.
-	Judge(seen []Seen) (ok bool, detail string)
+	Judge(seen []Result) (ok bool, detail string)
 }
 
-// Watcher sees the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot fail.
-type Watcher interface {
+// Observer sees the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot fail.
+type Observer interface {
 	Write(p []byte)
 	End() // nothing more will come
 }
 
-// Seen is a connection that has ended, with what watched it.
-type Seen struct {
+// Result is a connection that has ended, with what watched it.
+type Result struct {
 	Connection
-	Watcher Watcher
+	Watcher Observer
 }
 
 // each is an expectation that must hold for every connection with a path, and for one at least.
 type each struct {
 	name, path string
-	watch      func() Watcher
-	judge      func(Seen) (wrong string)
+	watch      func() Observer
+	judge      func(Result) (wrong string)
 }
 
 func (e *each) Name() string { return e.name }
 func (e *each) Path() string { return e.path }
 
-func (e *each) Watch(path string) Watcher {
+func (e *each) Watch(path string) Observer {
 	if e.path != "" && e.path != path {
 		return nil
 	}
 	return e.watch()
 }
 
-func (e *each) Judge(seen []Seen) (ok bool, detail string) {
+func (e *each) Judge(seen []Result) (ok bool, detail string) {
 	if len(seen) == 0 {
 		if e.path != "" {
 			return false, "no connection came with the path " + e.path
@@ -87,7 +87,7 @@ func ExpectSHA256(path, sum string) (Expectation, error) {
 		return nil, fmt.Errorf("%q is no SHA-256 (64 hexadecimal digits)", sum)
 	}
 	want := strings.ToLower(sum)
-	return &each{"sha256", path, func() Watcher { return unwatched{} }, func(s Seen) string {
+	return &each{"sha256", path, func() Observer { return unwatched{} }, func(s Result) string {
 		if s.SHA256 == want {
 			return ""
 		}
@@ -99,7 +99,7 @@ func ExpectSHA256(path, sum string) (Expectation, error) {
 // sync to the end, continuous but for announced gaps, with PAT and PMT whose CRC is right, beginning at a keyframe, with
 // timestamps that do not jump and a PCR often enough (Options.MaxPCRInterval).
 func ExpectClean(path string) Expectation {
-	return &each{"clean", path, func() Watcher { return unwatched{} }, func(s Seen) string {
+	return &each{"clean", path, func() Observer { return unwatched{} }, func(s Result) string {
 		return strings.Join(s.trouble, "; ")
 	}}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // counted is an expectation about a number that is in the report.
-func counted(name, path, noun string, n int64, orMore bool, count func(Seen) (int64, string)) Expectation {
-	return &each{name, path, func() Watcher { return unwatched{} }, func(s Seen) string {
+func counted(name, path, noun string, n int64, orMore bool, count func(Result) (int64, string)) Expectation {
+	return &each{name, path, func() Observer { return unwatched{} }, func(s Result) string {
 		got, more := count(s)
 		return miscounted(noun, got, n, orMore, more)
 	}}
@@ -25,13 +25,13 @@ func miscounted(noun string, got, want int64, orMore bool, more string) string {
 
 // ExpectBytes expects each connection with the path ("": any) to carry exactly n bytes, or with orMore at least n.
 func ExpectBytes(path string, n int64, orMore bool) Expectation {
-	return counted("bytes", path, "bytes", n, orMore, func(s Seen) (int64, string) { return s.Bytes, "" })
+	return counted("bytes", path, "bytes", n, orMore, func(s Result) (int64, string) { return s.Bytes, "" })
 }
 
 // ExpectMessages expects each connection with the path ("": any) to carry exactly n whole binary messages, or with
 // orMore at least n.
 func ExpectMessages(path string, n int64, orMore bool) Expectation {
-	return counted("messages", path, "messages", n, orMore, func(s Seen) (int64, string) {
+	return counted("messages", path, "messages", n, orMore, func(s Result) (int64, string) {
 		if s.Torn > 0 {
 			return s.Messages, fmt.Sprintf(", and %d bytes of one that has no end (behind byte %d)", s.Torn, s.Bytes-s.Torn)
 		}
@@ -42,13 +42,13 @@ func ExpectMessages(path string, n int64, orMore bool) Expectation {
 // ExpectFrames expects each connection with the path ("": any) to carry exactly n frames (access units) of video, or
 // with orMore at least n.
 func ExpectFrames(path string, n int64, orMore bool) Expectation {
-	return counted("frames", path, "frames", n, orMore, func(s Seen) (int64, string) { return s.TS.Frames, "" })
+	return counted("frames", path, "frames", n, orMore, func(s Result) (int64, string) { return s.TS.Frames, "" })
 }
 
 // ExpectMaxGap expects each connection with the path ("": any) to carry its messages without a pause longer than d from
 // one to the next.
 func ExpectMaxGap(path string, d time.Duration) Expectation {
-	return &each{"max-gap", path, func() Watcher { return unwatched{} }, func(s Seen) string {
+	return &each{"max-gap", path, func() Observer { return unwatched{} }, func(s Result) string {
 		longest := time.Duration(s.Intervals.Max) * time.Microsecond
 		if longest <= d {
 			return ""

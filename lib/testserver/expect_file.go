@@ -23,7 +23,7 @@ func ExpectFile(path, name string) (Expectation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expected file: %w", err)
 	}
-	return &each{"file", path, func() Watcher { return newComparer(name) }, func(s Seen) string {
+	return &each{"file", path, func() Observer { return newComparer(name) }, func(s Result) string {
 		return s.Watcher.(*comparer).wrong
 	}}, nil
 }

@@ -22,14 +22,14 @@ func ExpectConns(path string, n int64, orMore bool) Expectation { return &conns{
 func (c *conns) Name() string { return "conns" }
 func (c *conns) Path() string { return c.path }
 
-func (c *conns) Watch(path string) Watcher {
+func (c *conns) Watch(path string) Observer {
 	if c.path != "" && c.path != path {
 		return nil
 	}
 	return unwatched{}
 }
 
-func (c *conns) Judge(seen []Seen) (ok bool, detail string) {
+func (c *conns) Judge(seen []Result) (ok bool, detail string) {
 	noun := "connections"
 	if c.path != "" {
 		noun += " with the path " + c.path
@@ -43,7 +43,7 @@ func ExpectPath(pattern string) (Expectation, error) {
 	if _, err := path.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%q is no pattern: %w", pattern, err)
 	}
-	return &each{"path", "", func() Watcher { return unwatched{} }, func(s Seen) string {
+	return &each{"path", "", func() Observer { return unwatched{} }, func(s Result) string {
 		if ok, _ := path.Match(pattern, s.Path); ok {
 			return ""
 		}
@@ -61,7 +61,7 @@ func ExpectHeader(path, name, value string) (Expectation, error) {
 		return nil, fmt.Errorf("a header needs a name")
 	}
 	value = strings.TrimSpace(value)
-	return &each{"header", path, func() Watcher { return unwatched{} }, func(s Seen) string {
+	return &each{"header", path, func() Observer { return unwatched{} }, func(s Result) string {
 		return wrongHeader(s.header, name, value)
 	}}, nil
 }

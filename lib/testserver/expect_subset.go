@@ -41,19 +41,19 @@ func ExpectSubset(path, name string) (Expectation, error) {
 func (e *subset) Name() string { return "subset" }
 func (e *subset) Path() string { return e.path }
 
-func (e *subset) Watch(path string) Watcher {
+func (e *subset) Watch(path string) Observer {
 	if e.path != "" && e.path != path {
 		return nil
 	}
 	return newFollower(e.source)
 }
 
-func (e *subset) Judge(seen []Seen) (ok bool, detail string) {
+func (e *subset) Judge(seen []Result) (ok bool, detail string) {
 	if len(seen) == 0 {
 		return (&each{path: e.path}).Judge(nil)
 	}
 	var paths []string
-	byPath := map[string][]Seen{}
+	byPath := map[string][]Result{}
 	for _, s := range seen {
 		if byPath[s.Path] == nil {
 			paths = append(paths, s.Path)

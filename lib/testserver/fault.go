@@ -193,8 +193,8 @@ func (f *Fault) isHandshake() bool {
 	return slices.ContainsFunc(faultKinds, func(k FaultKind) bool { return k.Name == f.Do && k.Handshake })
 }
 
-// Fired is a fault that has happened.
-type Fired struct {
+// FaultEvent is a fault that has happened.
+type FaultEvent struct {
 	// Fault is its place in Options.Faults, from 1.
 	Fault int       `json:"fault"`
 	Do    FaultName `json:"do"`
@@ -253,7 +253,7 @@ func (s *Server) plan(requestPath string) plan {
 }
 
 // fired notes that a fault has happened.
-func (s *Server) fired(f Fired) {
+func (s *Server) fired(f FaultEvent) {
 	f.At = time.Now().UTC()
 	s.log.Info("fault "+string(f.Do), "path", f.Path, "handshake", f.Handshake, "bytes", f.Bytes, "messages", f.Messages)
 	s.mu.Lock()

@@ -17,7 +17,7 @@ import (
 // spoil does to a handshake what is planned instead of a connection.
 func (s *Server) spoil(w http.ResponseWriter, r *http.Request, path string, p plan) {
 	f := p.handshake
-	s.fired(Fired{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number})
+	s.fired(FaultEvent{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number})
 	switch f.Do {
 	case Refuse:
 		if f.RetryAfter > 0 {
@@ -86,7 +86,7 @@ func (s *Server) acceptRaw(w http.ResponseWriter, r *http.Request, path string, 
 	raw := newRawConn(conn, rw.Reader, s.options.MaxMessage, p.steps)
 	c := s.begin(raw, path, r)
 	raw.fired = func(f *step) {
-		s.fired(Fired{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number, Connection: c.result.ID,
+		s.fired(FaultEvent{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number, Connection: c.result.ID,
 			Bytes: raw.bytes, Messages: raw.messages})
 	}
 	return c, nil

@@ -20,7 +20,7 @@ const size = mpegts.PacketSize
 func verdicts(expectations []Expectation, connections ...[]byte) []string {
 	var details []string
 	for _, e := range expectations {
-		var seen []Seen
+		var seen []Result
 		for i, data := range connections {
 			w := e.Watch("/cam1")
 			check := mpegts.NewChecker()
@@ -33,8 +33,8 @@ func verdicts(expectations []Expectation, connections ...[]byte) []string {
 			w.End()
 			check.End()
 			c := Connection{Connected: Connected{ID: i + 1, Path: "/cam1"}, Bytes: int64(len(data)), SHA256: sum(data),
-				TS: check.Findings(), trouble: check.Trouble()}
-			seen = append(seen, Seen{c, w})
+				TS: check.Report(), trouble: check.Problems()}
+			seen = append(seen, Result{c, w})
 		}
 		ok, detail := e.Judge(seen)
 		if ok {
@@ -95,7 +95,7 @@ func testMutations(t *testing.T, name string) {
 	first := func(g int) int { return source.groups[g].first * size }
 	// A video packet inside the second group, with another one behind it.
 	inner := source.groups[1].access + 2
-	for source.packet(inner).Start() || source.packet(inner+1).PID() != source.packet(inner).PID() || source.packet(inner+1).Start() {
+	for source.packet(inner).PayloadUnitStart() || source.packet(inner+1).PID() != source.packet(inner).PID() || source.packet(inner+1).PayloadUnitStart() {
 		inner++
 	}
 	at := inner * size
@@ -225,7 +225,7 @@ func TestSubsetClock(t *testing.T) {
 	for ; len(plain) > 0; plain = plain[size:] {
 		p := mpegts.Packet(plain[:size])
 		b = append(b, p...)
-		if p.Start() && p.PID() == tsgen.VideoPID {
+		if p.PayloadUnitStart() && p.PID() == tsgen.VideoPID {
 			clocks = append(clocks, len(b))
 			clock := append([]byte{mpegts.SyncByte, 0x01, 0xFF, 0x20, size - 5, 0x10}, make([]byte, size-6)...)
 			clock[9] = byte(len(clocks))
@@ -257,7 +257,7 @@ func TestSubsetNullPackets(t *testing.T) {
 	var scan mpegts.Scanner
 	plain := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 20)
 	for ; len(plain) > 0; plain = plain[size:] {
-		if scan.Packet(plain[:size])&mpegts.Access != 0 {
+		if scan.Packet(plain[:size])&mpegts.RandomAccess != 0 {
 			b = append(b, mpegts.SyncByte, mpegts.PIDNull>>8, mpegts.PIDNull&0xFF, 0x10)
 			b = append(b, make([]byte, size-4)...)
 		}
@@ -270,11 +270,11 @@ func TestSubsetNullPackets(t *testing.T) {
 	}
 }
 
-func newChecked(b []byte) mpegts.Findings {
+func newChecked(b []byte) mpegts.Report {
 	c := mpegts.NewChecker()
 	c.Write(b)
 	c.End()
-	return c.Findings()
+	return c.Report()
 }
 
 // tablesIn counts the tables of a group, which are not missed with it.

@@ -21,7 +21,7 @@ type Report struct {
 	// Refused counts the requests that were answered with something else than a websocket, by status.
 	Refused map[int]int `json:"refused,omitempty"`
 	// Faults are those that happened, in the order in which they did.
-	Faults []Fired `json:"faults,omitempty"`
+	Faults []FaultEvent `json:"faults,omitempty"`
 }
 
 // Failed reports whether an expectation failed.
@@ -75,7 +75,7 @@ type Connection struct {
 	// packet that completes a PCR arrives when the piece of the message does that completes the packet.
 	Jitter Intervals `json:"pcr_jitter_us"`
 	// TS leaves out a packet at the end that is torn because the server ended the connection.
-	TS mpegts.Findings `json:"ts"`
+	TS mpegts.Report `json:"ts"`
 	// Streams are the PIDs that carried something, in ascending order.
 	Streams []mpegts.StreamInfo `json:"streams,omitempty"`
 

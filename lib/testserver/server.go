@@ -56,10 +56,10 @@ type Server struct {
 	count   int          // connections so far
 	past    map[int]past // by connection
 
-	handshakes int         // so far, of those that are allowed to connect
-	matched    []int       // by fault: handshakes with a path that matches
-	faults     []Fired     // in the order in which they happened
-	refusals   map[int]int // by status
+	handshakes int          // so far, of those that are allowed to connect
+	matched    []int        // by fault: handshakes with a path that matches
+	faults     []FaultEvent // in the order in which they happened
+	refusals   map[int]int  // by status
 }
 
 // past is a connection that has ended.

@@ -609,7 +609,7 @@ func TestCheck(t *testing.T) {
 				k.Write(p)
 			}
 			k.End(c.cut)
-			if f := k.Findings(); f.SyncErrors != c.sync || f.Packets != c.whole {
+			if f := k.Report(); f.SyncErrors != c.sync || f.Packets != c.whole {
 				t.Errorf("%s, in pieces of %d: %d sync errors, %d packets", name, piece, f.SyncErrors, f.Packets)
 			}
 		}

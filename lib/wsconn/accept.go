@@ -26,8 +26,8 @@ type AcceptOptions struct {
 	Origins []string
 }
 
-// Acceptable reports whether r is a handshake that Accept can take (RFC 6455, 4.2.1).
-func Acceptable(r *http.Request) bool {
+// IsHandshake reports whether r is a handshake that Accept can take (RFC 6455, 4.2.1).
+func IsHandshake(r *http.Request) bool {
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 || r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) {
 		return false

@@ -15,7 +15,7 @@ import (
 // It returns nil when the peer answered with the same code or none; a *CloseError when it gave another; else why there
 // was no answer, or why the connection had ended before. A second call does no harm.
 func (c *Conn) Close(ctx context.Context, code int, reason string) error {
-	if !sendable(code) {
+	if !ValidCloseCode(code) {
 		c.CloseNow()
 		return fmt.Errorf("close: code %d cannot be sent", code)
 	}
@@ -46,7 +46,7 @@ func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 // SendClose sends what has been written and a close frame, and does not wait: what comes until the peer answers, which
 // ends the connection, is for NextMessage still. A code that may not be sent (RFC 6455, 7.4) ends it at once.
 func (c *Conn) SendClose(code int, reason string) {
-	if !sendable(code) {
+	if !ValidCloseCode(code) {
 		c.CloseNow()
 		return
 	}

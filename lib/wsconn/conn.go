@@ -102,9 +102,9 @@ func (c *Conn) Err() error {
 // moves, also while Write is blocked. ok is false where the system does not tell (it is Linux that does).
 func (c *Conn) Acked() (bytes uint64, ok bool) { return acked(c.sock.raw) }
 
-// Unsent returns how many bytes, framing included, are in memory because the socket has not taken them yet. A message
+// Buffered returns how many bytes, framing included, are in memory because the socket has not taken them yet. A message
 // is handed over in pieces of 512 KiB, so within a piece it stands still.
-func (c *Conn) Unsent() int64 { return c.sock.pending() }
+func (c *Conn) Buffered() int64 { return c.sock.pending() }
 
 // Write sends p as one binary message and returns when the socket has taken it all. It does not keep p. When ctx ends
 // while the message is being sent, the connection has ended too.

@@ -119,8 +119,8 @@ func closeFrame(code int, reason string, masked bool) []byte {
 	return f
 }
 
-// sendable reports whether an endpoint may put the code into a close frame (RFC 6455, 7.4).
-func sendable(code int) bool {
+// ValidCloseCode reports whether an endpoint may put the code into a close frame (RFC 6455, 7.4).
+func ValidCloseCode(code int) bool {
 	switch code {
 	case 1004, 1005, 1006, 1015:
 		return false

@@ -21,16 +21,16 @@ import (
 
 // ProxyError says that an HTTP proxy answered CONNECT with something other than success. No secret is in it.
 type ProxyError struct {
-	Code   int
-	Status string // "407 Proxy Authentication Required"
-	Asks   string // the ways to authenticate that a 407 offers ("Basic, NTLM"), or ""
-	Body   string // the start of the body: printable, 200 bytes at most
+	Code       int
+	Status     string // "407 Proxy Authentication Required"
+	Challenges string // the ways to authenticate that a 407 offers ("Basic, NTLM"), or ""
+	Body       string // the start of the body: printable, 200 bytes at most
 }
 
 func (e *ProxyError) Error() string {
 	text := "the proxy answered " + e.Status
-	if e.Asks != "" {
-		text += ", asking for " + e.Asks
+	if e.Challenges != "" {
+		text += ", asking for " + e.Challenges
 	}
 	if e.Body != "" {
 		text += fmt.Sprintf(": %q", e.Body)
@@ -221,10 +221,10 @@ func newProxyError(resp *http.Response, body string, s secrets) *ProxyError {
 		body = "" // a page for browsers: its start says nothing
 	}
 	return &ProxyError{
-		Code:   resp.StatusCode,
-		Status: excerpt(s.scrub(resp.Status)),
-		Asks:   excerpt(s.scrub(strings.Join(asks, ", "))),
-		Body:   excerpt(s.scrub(body)),
+		Code:       resp.StatusCode,
+		Status:     excerpt(s.scrub(resp.Status)),
+		Challenges: excerpt(s.scrub(strings.Join(asks, ", "))),
+		Body:       excerpt(s.scrub(body)),
 	}
 }
 

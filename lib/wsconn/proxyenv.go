@@ -9,11 +9,11 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// ProxyFrom returns the choice that an environment makes, for DialOptions.Proxy: HTTP_PROXY for ws, HTTPS_PROXY for wss,
+// ProxyFromEnv returns the choice that an environment makes, for DialOptions.Proxy: HTTP_PROXY for ws, HTTPS_PROXY for wss,
 // ALL_PROXY for what has none of these, and none for hosts in NO_PROXY (see httpproxy.Config) and on loopback. The names
 // count in lower case too, and first. A proxy without a scheme is an HTTP proxy. When a proxy cannot be used, the error
 // names its variable.
-func ProxyFrom(getenv func(name string) string) (func(*url.URL) (*url.URL, error), error) {
+func ProxyFromEnv(getenv func(name string) string) (func(*url.URL) (*url.URL, error), error) {
 	_, noProxy := variable(getenv, "no_proxy")
 	config := httpproxy.Config{NoProxy: noProxy, CGI: getenv("REQUEST_METHOD") != ""}
 	for own, proxy := range map[string]*string{"http_proxy": &config.HTTPProxy, "https_proxy": &config.HTTPSProxy} {

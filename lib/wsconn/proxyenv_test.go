@@ -34,7 +34,7 @@ func TestProxyFrom(t *testing.T) {
 		{"ALL_PROXY=a", "ws://localhost:8081/", ""},
 		{"ALL_PROXY=a", "ws://[::1]:8081/", ""},
 	} {
-		choose, err := ProxyFrom(environment(c.env))
+		choose, err := ProxyFromEnv(environment(c.env))
 		if err != nil {
 			t.Errorf("%s: %v", c.env, err)
 			continue
@@ -63,14 +63,14 @@ func TestProxyFromBad(t *testing.T) {
 		"HTTPS_PROXY=s3cr3t://a", "HTTPS_PROXY=http://a:s3cr3t", "HTTPS_PROXY=/s3cr3t",
 	} {
 		for _, name := range []string{"HTTPS_PROXY", "http_proxy", "ALL_PROXY"} {
-			_, err := ProxyFrom(environment(name + env[len("HTTPS_PROXY"):]))
+			_, err := ProxyFromEnv(environment(name + env[len("HTTPS_PROXY"):]))
 			if err == nil || !strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "s3cr3t") {
 				t.Errorf("%s as %s: %v", env, name, err)
 			}
 		}
 	}
 	// As in a CGI script, where a header of the request would be HTTP_PROXY.
-	choose, err := ProxyFrom(environment("REQUEST_METHOD=GET HTTP_PROXY=http://evil.test"))
+	choose, err := ProxyFromEnv(environment("REQUEST_METHOD=GET HTTP_PROXY=http://evil.test"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,10 +25,10 @@ func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
 
 // limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told by
 // then.
-func limited(t *testing.T, level slog.Level, test func(l *Limiter, expect func(after time.Duration, want string))) {
+func limited(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration, want string))) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		l := NewLimiter(plainLogger(&b, level))
+		l := NewThrottledLogger(plainLogger(&b, level))
 		test(l, func(after time.Duration, want string) {
 			t.Helper()
 			time.Sleep(after)
@@ -44,7 +44,7 @@ func limited(t *testing.T, level slog.Level, test func(l *Limiter, expect func(a
 }
 
 func TestLimiter(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble", "n", 1)
 		expect(0, "level=WARN msg=trouble n=1\n")
 		l.Warn("a", "trouble", "n", 2)
@@ -68,7 +68,7 @@ func TestLimiterUnderStress(t *testing.T) {
 	const things, each = 20, 500
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		l := NewLimiter(plainLogger(&b, slog.LevelInfo))
+		l := NewThrottledLogger(plainLogger(&b, slog.LevelInfo))
 		began := time.Now()
 		for range each {
 			for n := range things {
@@ -103,14 +103,14 @@ func TestLimiterUnderStress(t *testing.T) {
 
 // TestLimiterMakesLinesWhenTheyAreTold, not before: what a line sums up may have grown while it waited.
 func TestLimiterMakesLinesWhenTheyAreTold(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		sum := 0
 		line := func() (slog.Level, string, []any) { return slog.LevelInfo, "so far", []any{"sum", sum} }
-		l.Tell("a", line)
+		l.LogLatest("a", line)
 		expect(0, "level=INFO msg=\"so far\" sum=0\n")
 		for range 3 {
 			sum++
-			l.Tell("a", line)
+			l.LogLatest("a", line)
 		}
 		expect(limitInterval, "level=INFO msg=\"so far\" sum=3 left_out=2 ago=1s\n")
 	})
@@ -118,7 +118,7 @@ func TestLimiterMakesLinesWhenTheyAreTold(t *testing.T) {
 
 // TestQuietLimiter: what is not logged does not keep what is from being told.
 func TestQuietLimiter(t *testing.T) {
-	limited(t, slog.LevelError, func(l *Limiter, expect func(time.Duration, string)) {
+	limited(t, slog.LevelError, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble")
 		l.Error("b", "failure")
 		l.Warn("a", "trouble")
@@ -129,7 +129,7 @@ func TestQuietLimiter(t *testing.T) {
 }
 
 func TestLimiterFlush(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
+	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		for n := range 3 {
 			l.Warn("a", "trouble", "n", n)
 			l.Warn("b", "other", "n", n)
@@ -144,8 +144,8 @@ func TestLimiterFlush(t *testing.T) {
 
 // TestLimiterBy: lines are told apart by their source and their message.
 func TestLimiterBy(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *Limiter, expect func(time.Duration, string)) {
-		x, y := l.By("x"), l.By("y")
+	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+		x, y := l.For("x"), l.For("y")
 		x.Warn("late", "n", 1)
 		x.Warn("late", "n", 2)
 		y.Info("late", "n", 3)

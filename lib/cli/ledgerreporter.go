@@ -15,8 +15,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// KeepOptions say how a ledger is kept.
-type KeepOptions struct {
+// LedgerReporterOptions say how a ledger is kept.
+type LedgerReporterOptions struct {
 	// Ledger is written to File, if that is not "", every Every (0: a minute) and at the end.
 	Ledger *stream.Ledger
 	File   string
@@ -30,14 +30,14 @@ type KeepOptions struct {
 	Stderr io.Writer
 	Tool   string
 	Log    string
-	// Trouble is told when the file could not be written while the tool runs. It may be nil.
-	Trouble *Limiter
+	// Throttled is told when the file could not be written while the tool runs. It may be nil.
+	Throttled *ThrottledLogger
 }
 
-// Keeper keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it from
+// LedgerReporter keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it from
 // answering SIGUSR1.
-type Keeper struct {
-	options KeepOptions
+type LedgerReporter struct {
+	options LedgerReporterOptions
 	log     *slog.Logger
 	signals chan os.Signal
 	file    *ledgerFile // nil: none
@@ -47,13 +47,13 @@ type Keeper struct {
 	written   chan error     // the result of the last write; closed after it
 }
 
-// Keep begins to keep a ledger. The file is written once before Keep returns, so that a ledger that cannot be written
+// StartLedgerReporter begins to keep a ledger. The file is written once before Keep returns, so that a ledger that cannot be written
 // is an error at the start, and not after months.
-func Keep(o KeepOptions) (*Keeper, error) {
+func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 	if o.Every == 0 {
 		o.Every = time.Minute
 	}
-	k := &Keeper{
+	k := &LedgerReporter{
 		options:   o,
 		log:       NewLogger(o.Stderr, o.Tool, o.Log, false),
 		signals:   make(chan os.Signal, 1),
@@ -77,15 +77,15 @@ func Keep(o KeepOptions) (*Keeper, error) {
 	return k, nil
 }
 
-func (k *Keeper) write() {
+func (k *LedgerReporter) write() {
 	defer close(k.written)
 	tick := time.NewTicker(k.options.Every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := k.file.write(k.options.Ledger.Snapshot(false)); err != nil && k.options.Trouble != nil {
-				k.options.Trouble.Error("ledger", "ledger not written", "err", err)
+			if err := k.file.write(k.options.Ledger.Snapshot(false)); err != nil && k.options.Throttled != nil {
+				k.options.Throttled.Error("ledger", "ledger not written", "err", err)
 			}
 		case <-k.terminate:
 			k.written <- k.file.write(k.options.Ledger.Snapshot(true))
@@ -94,7 +94,7 @@ func (k *Keeper) write() {
 	}
 }
 
-func (k *Keeper) tell() {
+func (k *LedgerReporter) tell() {
 	var stats <-chan time.Time
 	if k.options.Stats > 0 && k.options.StatsLine != nil {
 		tick := time.NewTicker(k.options.Stats)
@@ -114,7 +114,7 @@ func (k *Keeper) tell() {
 }
 
 // print writes the ledger to stderr. An error there has nowhere to go.
-func (k *Keeper) print() {
+func (k *LedgerReporter) print() {
 	if line, err := json.Marshal(k.options.Ledger.Snapshot(false)); err == nil {
 		_, _ = k.options.Stderr.Write(append(line, '\n'))
 	}
@@ -123,7 +123,7 @@ func (k *Keeper) print() {
 // Close writes the ledger a last time, with its end, and stops. It returns the error of that last write; earlier ones
 // are mended by it. When the disk has not answered within limit (0: no limit), Close returns an error and leaves the
 // write behind: nothing can end it, and the process may have to.
-func (k *Keeper) Close(limit time.Duration) error {
+func (k *LedgerReporter) Close(limit time.Duration) error {
 	signal.Stop(k.signals)
 	close(k.terminate)
 	k.told.Wait()

@@ -15,9 +15,9 @@ type Signalled struct{ Signal syscall.Signal }
 
 func (s Signalled) Error() string { return "received " + unix.SignalName(s.Signal) }
 
-// Stop tells when the user wants the tool to end: the first SIGINT or SIGTERM asks it to finish, the second to stop
+// Shutdown tells when the user wants the tool to end: the first SIGINT or SIGTERM asks it to finish, the second to stop
 // now.
-type Stop struct {
+type Shutdown struct {
 	soft, hard             context.Context
 	cancelSoft, cancelHard context.CancelCauseFunc
 
@@ -26,13 +26,13 @@ type Stop struct {
 	done      chan struct{}
 }
 
-// NotifyStop begins to listen. SIGHUP calls reload, one call at a time; without reload it counts as SIGTERM, unless the
+// NotifyShutdown begins to listen. SIGHUP calls reload, one call at a time; without reload it counts as SIGTERM, unless the
 // process was started with it ignored (nohup), which stays so.
 //
 // An ignored SIGINT does not stay so: scripts start pipelines in the background with it ignored, and those are to
 // finish when Ctrl-C ends the script.
-func NotifyStop(reload func()) *Stop {
-	s := &Stop{
+func NotifyShutdown(reload func()) *Shutdown {
+	s := &Shutdown{
 		signals:   make(chan os.Signal, 8),
 		terminate: make(chan struct{}),
 		done:      make(chan struct{}),
@@ -47,7 +47,7 @@ func NotifyStop(reload func()) *Stop {
 	return s
 }
 
-func (s *Stop) listen(reload func()) {
+func (s *Shutdown) listen(reload func()) {
 	defer close(s.done)
 	for {
 		select {
@@ -67,15 +67,15 @@ func (s *Stop) listen(reload func()) {
 	}
 }
 
-// Soft ends at the first signal. Its cause is a Signalled.
-func (s *Stop) Soft() context.Context { return s.soft }
+// Graceful ends at the first signal. Its cause is a Signalled.
+func (s *Shutdown) Graceful() context.Context { return s.soft }
 
-// Hard ends at the second signal. Its cause wraps a Signalled.
-func (s *Stop) Hard() context.Context { return s.hard }
+// Immediate ends at the second signal. Its cause wraps a Signalled.
+func (s *Shutdown) Immediate() context.Context { return s.hard }
 
 // Close stops listening: signals have their default effect again, and neither context ends any more. It waits for a
 // running reload.
-func (s *Stop) Close() {
+func (s *Shutdown) Close() {
 	signal.Stop(s.signals)
 	close(s.terminate)
 	<-s.done

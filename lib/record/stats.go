@@ -29,17 +29,17 @@ func (t *tally) packet(p mpegts.Packet, mark mpegts.Mark) {
 	t.packets++
 	if !t.decided {
 		t.tables |= mark & (mpegts.PAT | mpegts.PMT)
-		if mark&mpegts.Table == 0 && p.HasPayload() {
+		if mark&mpegts.PSI == 0 && p.HasPayload() {
 			t.decided = true
-			t.atKeyframe = mark&mpegts.Access != 0 && t.tables == mpegts.PAT|mpegts.PMT
+			t.atKeyframe = mark&mpegts.RandomAccess != 0 && t.tables == mpegts.PAT|mpegts.PMT
 		}
 	}
-	if mark&(mpegts.Frame|mpegts.Access) == 0 {
+	if mark&(mpegts.AccessUnit|mpegts.RandomAccess) == 0 {
 		return
 	}
-	if mark&mpegts.Frame != 0 {
+	if mark&mpegts.AccessUnit != 0 {
 		t.frames++
-		if mark&mpegts.Access != 0 {
+		if mark&mpegts.RandomAccess != 0 {
 			t.keyframes++
 		}
 	}

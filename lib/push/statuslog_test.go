@@ -14,7 +14,9 @@ type slowLog struct {
 	waiting map[string]func() (slog.Level, string, []any)
 }
 
-func (l *slowLog) Tell(key string, line func() (slog.Level, string, []any)) { l.waiting[key] = line }
+func (l *slowLog) LogLatest(key string, line func() (slog.Level, string, []any)) {
+	l.waiting[key] = line
+}
 
 // room tells what waits.
 func (l *slowLog) room() string {

@@ -1,4 +1,4 @@
-package whole
+package atomicfile
 
 import (
 	"os"
@@ -45,7 +45,7 @@ func TestRemoveLeftovers(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		RemoveLeftovers(filepath.Join(dir, "f"))
+		RemoveStale(filepath.Join(dir, "f"))
 		if _, err := os.Stat(path); (err == nil) != stays {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -20,7 +20,7 @@ func (w *writer) begin(ctx context.Context, c *cut) error {
 		s, err := w.create(c)
 		if err == nil {
 			w.setOpen(s)
-			w.checked = c.p.At
+			w.checked = c.p.ReceivedAt
 			s.afterGap = w.clock.jumped || c.from == 0 && c.p.Gap
 			w.clock.jumped = false
 			w.plan(s)
@@ -55,10 +55,10 @@ func (w *writer) makeRoom() bool {
 // create makes a segment with the tables that it needs in front.
 func (w *writer) create(c *cut) (*segment, error) {
 	tables := w.tables[:0]
-	if c.p.Kind == stream.Packets && !(c.from == 0 && c.p.OwnTables) {
+	if c.p.Kind == stream.Packets && !(c.from == 0 && c.p.HasPSI) {
 		known, counters := w.scan.Tables()
-		if c.from == 0 && c.p.Tables != nil {
-			known, counters = c.p.Tables, c.p.Counters
+		if c.from == 0 && c.p.PSI != nil {
+			known, counters = c.p.PSI, c.p.Counters
 		}
 		if known != nil {
 			tables = known.Append(tables, counters)
@@ -68,7 +68,7 @@ func (w *writer) create(c *cut) (*segment, error) {
 	if !w.fits(len(tables) + mpegts.PacketSize) {
 		tables = nil
 	}
-	s := &segment{path: w.template.Path(c.p.At), raw: c.p.Kind == stream.Bytes, start: c.p.At, end: c.p.At}
+	s := &segment{path: w.template.Path(c.p.ReceivedAt), raw: c.p.Kind == stream.Bytes, start: c.p.ReceivedAt, end: c.p.ReceivedAt}
 	if w.hashed {
 		s.hash = sha256.New()
 	}
@@ -85,7 +85,7 @@ func (w *writer) create(c *cut) (*segment, error) {
 		return nil, errors.Join(err, s.file.Close(), w.disk.Remove(s.temp))
 	}
 	if len(tables) > 0 {
-		w.account.AddWritten(&stream.Parcel{Data: tables})
+		w.account.AddWritten(&stream.Delivery{Data: tables})
 		w.written += int64(len(tables))
 	}
 	w.begun = at

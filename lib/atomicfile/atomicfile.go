@@ -1,7 +1,7 @@
-// Package whole writes files that are replaced as a whole: whoever reads one, at any moment and after any crash, finds
+// Package atomicfile writes files that are replaced as a whole: whoever reads one, at any moment and after any crash, finds
 // the old contents or the new. It is renameio, with what renameio leaves to its users: symbolic links, what is no
 // regular file, what a crash left, and the name on the disk.
-package whole
+package atomicfile
 
 import (
 	"errors"
@@ -50,11 +50,11 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	if err := pending.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
-	return SyncFolder(dir)
+	return SyncDir(dir)
 }
 
-// SyncFolder makes the names in a folder last: renaming makes a file whole, but does not put its name on the disk.
-func SyncFolder(path string) error {
+// SyncDir makes the names in a folder last: renaming makes a file whole, but does not put its name on the disk.
+func SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
@@ -67,9 +67,9 @@ func SyncFolder(path string) error {
 	return nil
 }
 
-// RemoveLeftovers removes temporary files of Write that a crash left: the name with a dot before it and a random number
+// RemoveStale removes temporary files of Write that a crash left: the name with a dot before it and a random number
 // after, which has 18 or 19 digits nearly always. Fewer are left alone: they may be somebody's file.
-func RemoveLeftovers(path string) {
+func RemoveStale(path string) {
 	dir, base := filepath.Split(path)
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {

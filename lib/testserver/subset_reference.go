@@ -41,14 +41,14 @@ func newSource(data []byte) (*source, error) {
 			s.payload[p.PID()] = true
 		}
 		mark := scan.Packet(p)
-		if mark&mpegts.Table != 0 {
+		if mark&mpegts.PSI != 0 {
 			if pid := p.PID(); pid != mpegts.PIDNull {
 				s.tables[tableKey(p)], s.maps[pid] = true, true
 			}
 			s.longest = max(s.longest, i+1-tables)
 			continue
 		}
-		if mark&mpegts.Access != 0 {
+		if mark&mpegts.RandomAccess != 0 {
 			if n := len(s.groups); n > 0 {
 				s.groups[n-1].end = tables
 			} else if tables > 0 {

@@ -31,7 +31,7 @@ type archive struct {
 	rules    Retention
 	template *Template
 	disk     disk
-	trouble  Trouble
+	trouble  Logger
 	began    time.Time
 	// The clock and the file system, for tests.
 	now          func() time.Time
@@ -55,7 +55,7 @@ type kept struct {
 // fileID tells whether a path is still the file that was recorded.
 type fileID struct{ device, inode uint64 }
 
-func newArchive(r Retention, t *Template, d disk, trouble Trouble) *archive {
+func newArchive(r Retention, t *Template, d disk, trouble Logger) *archive {
 	return &archive{
 		rules: r, template: t, disk: d, trouble: trouble, began: time.Now(),
 		now: time.Now, synchronised: clockIsSynchronised, free: freeSpace,

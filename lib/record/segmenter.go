@@ -14,7 +14,7 @@ import (
 // cut writes one parcel to segments, in as few writes as the limits allow.
 type cut struct {
 	w *writer
-	p *stream.Parcel
+	p *stream.Delivery
 	// p.Data[from:] is not written yet, and pos is the position of from in the stream.
 	from int
 	pos  int64
@@ -34,7 +34,7 @@ func (c *cut) packets(ctx context.Context) error {
 	calm := false // what the limits said of the packet before holds for plain ones behind it
 	for i := 0; i < len(p.Data); i += mpegts.PacketSize {
 		if calm {
-			n := w.scan.Plain(p.Data[i : i+w.room(i-c.from, len(p.Data)-i)])
+			n := w.scan.SkipPayload(p.Data[i : i+w.room(i-c.from, len(p.Data)-i)])
 			w.open.plain(n)
 			if i += n; i == len(p.Data) {
 				break
@@ -42,11 +42,11 @@ func (c *cut) packets(ctx context.Context) error {
 		}
 		packet := mpegts.Packet(p.Data[i : i+mpegts.PacketSize])
 		mark := w.scan.Packet(packet)
-		w.tick(packet, mark, p.At)
+		w.tick(packet, mark, p.ReceivedAt)
 		if w.over(i-c.from, mark) {
 			return c.stop(i)
 		}
-		if reason := w.overdue(i-c.from, mark, p.At); reason != "" {
+		if reason := w.overdue(i-c.from, mark, p.ReceivedAt); reason != "" {
 			w.trouble.Warn("keyframe", "no keyframe came, so a file ends in the middle of a group of pictures")
 			if err := c.next(ctx, i, reason); err != nil {
 				return err
@@ -55,7 +55,7 @@ func (c *cut) packets(ctx context.Context) error {
 		before := w.open.frames
 		w.open.packet(packet, mark)
 		w.frames += w.open.frames - before
-		calm = mark&mpegts.Table == 0 && w.open.decided && !w.bare(i-c.from)
+		calm = mark&mpegts.PSI == 0 && w.open.decided && !w.bare(i-c.from)
 	}
 	if err := c.flush(len(p.Data)); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *cut) bytes(ctx context.Context) error {
 	if p.Kind != stream.Bytes {
 		limit *= 2
 	}
-	if w.limits.StopTime > 0 && w.clock.elapsed >= limitTicks(w.limits.StopTime) || p.Kind == stream.Torn && !w.fits(len(p.Data)) {
+	if w.limits.StopTime > 0 && w.clock.elapsed >= limitTicks(w.limits.StopTime) || p.Kind == stream.Partial && !w.fits(len(p.Data)) {
 		return errStop
 	}
 	for c.from < len(p.Data) {
@@ -87,7 +87,7 @@ func (c *cut) bytes(ctx context.Context) error {
 		if w.limits.StopSize > 0 {
 			n = min(n, w.limits.StopSize-w.written)
 		}
-		if limit > 0 && p.Kind != stream.Torn {
+		if limit > 0 && p.Kind != stream.Partial {
 			n = min(n, max(limit-w.open.size, 0))
 		}
 		w.open.otherBytes()
@@ -161,7 +161,7 @@ func (c *cut) write(i int) error {
 		unit = mpegts.PacketSize
 	}
 	kept, err := s.write(c.p.Data[c.from:i], unit)
-	part := stream.Parcel{Data: c.p.Data[c.from : c.from+kept], Size: kept}
+	part := stream.Delivery{Data: c.p.Data[c.from : c.from+kept], Size: kept}
 	for at := c.from; c.isInjected != nil && at < c.from+kept; at += mpegts.PacketSize {
 		if c.isInjected[at/mpegts.PacketSize] {
 			part.Size -= mpegts.PacketSize
@@ -171,14 +171,14 @@ func (c *cut) write(i int) error {
 	w.written += int64(kept)
 	c.from += kept
 	c.pos += int64(part.Size)
-	s.pos, s.end = c.pos, c.p.At
+	s.pos, s.end = c.pos, c.p.ReceivedAt
 	s.injected += int64(part.Injected())
 	return err
 }
 
 // tick tells the clock what time a packet has.
 func (w *writer) tick(p mpegts.Packet, mark mpegts.Mark, at time.Time) {
-	if mark&(mpegts.Frame|mpegts.Access) != 0 {
+	if mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
 		if stamp, ok := p.DTS(); ok {
 			w.clock.stamp(fromFrames, stamp, at)
 		}
@@ -189,7 +189,7 @@ func (w *writer) tick(p mpegts.Packet, mark mpegts.Mark, at time.Time) {
 
 // injectedPackets tells which packets of a parcel were put in by the queue: the announcements of a gap, which are
 // recognised by what follows them, and tables in front of everything. It answers nil when there are none.
-func injectedPackets(p *stream.Parcel) []bool {
+func injectedPackets(p *stream.Delivery) []bool {
 	left := p.Injected() / mpegts.PacketSize
 	if left == 0 {
 		return nil

@@ -73,7 +73,7 @@ func (s *segment) count(f io.Reader) (announced, error) {
 				p := mpegts.Packet(b[:mpegts.PacketSize])
 				mark := scan.Packet(p)
 				s.packet(p, mark)
-				if behind && mark&(mpegts.Frame|mpegts.Access) != 0 {
+				if behind && mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
 					gaps.gaps++ // each is announced once for the video
 				}
 				if behind = isAnnouncement(p); behind {

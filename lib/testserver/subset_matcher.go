@@ -90,7 +90,7 @@ func (f *follower) advance(p mpegts.Packet, isTable bool) {
 	f.data = f.next
 	f.runs[len(f.runs)-1].to = f.data
 	f.pat, f.pmt, f.loose, f.tables = false, false, nil, 0
-	if f.free && p.Start() {
+	if f.free && p.PayloadUnitStart() {
 		f.resumed[p.PID()] = true
 	}
 }
@@ -129,7 +129,7 @@ func (f *follower) skipTorn(p mpegts.Packet, isTable bool) bool {
 // isTorn reports whether the packet belongs to a PES packet that began before this run.
 func (f *follower) isTorn(q mpegts.Packet) bool {
 	pid := q.PID()
-	return f.free && !q.Start() && !f.resumed[pid] && f.source.payload[pid] && !f.source.isTable(q)
+	return f.free && !q.PayloadUnitStart() && !f.resumed[pid] && f.source.payload[pid] && !f.source.isTable(q)
 }
 
 // missing counts the packets that have not come of the group that this connection is in.

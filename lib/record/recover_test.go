@@ -198,7 +198,7 @@ func TestOrderOfLeftovers(t *testing.T) {
 	at := time.Now()
 	var last time.Time
 	for i := range 5 {
-		s, err := w.create(&cut{w: w, p: &stream.Parcel{At: at, Kind: stream.Bytes}})
+		s, err := w.create(&cut{w: w, p: &stream.Delivery{ReceivedAt: at, Kind: stream.Bytes}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ const (
 )
 
 // added says that the destination is new.
-func (n *news) added() { n.log.Tell(n.key, n.line) }
+func (n *news) added() { n.log.LogLatest(n.key, n.line) }
 
 // removed says that the destination is to have no more than its current group of pictures.
 func (n *news) removed() { n.change(func() { n.state = removed }) }
@@ -53,7 +53,7 @@ func (n *news) change(f func()) {
 	}
 	n.mu.Unlock()
 	if !over {
-		n.log.Tell(n.key, n.line)
+		n.log.LogLatest(n.key, n.line)
 	}
 }
 
@@ -78,7 +78,7 @@ func (n *news) slow(dropped, held int64) {
 	n.tooSlow += dropped
 	n.held = held
 	n.mu.Unlock()
-	n.log.Tell("slow "+n.key, n.slowLine)
+	n.log.LogLatest("slow "+n.key, n.slowLine)
 }
 
 // line tells how things are.

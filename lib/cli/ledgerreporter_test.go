@@ -46,7 +46,7 @@ func TestKeeperWritesAtStartAndEnd(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
 	stderr := newLockedBuffer()
-	k, err := Keep(KeepOptions{Ledger: ledger, File: file, Stderr: stderr})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Stderr: stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestKeeperWritesAtStartAndEnd(t *testing.T) {
 func TestKeeperWritesEachInterval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
-	k, err := Keep(KeepOptions{Ledger: ledger, File: file, Every: time.Millisecond, Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond, Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestKeeperTellsAtSIGUSR1(t *testing.T) {
 	ledger := stream.NewLedger("vw-test")
 	ledger.AddIn(5)
 	stderr := newLockedBuffer()
-	k, err := Keep(KeepOptions{Ledger: ledger, Stderr: stderr})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, Stderr: stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestKeeperTellsAtSIGUSR1(t *testing.T) {
 
 func TestKeeperLogsStats(t *testing.T) {
 	stderr := newLockedBuffer()
-	k, err := Keep(KeepOptions{
+	k, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: stream.NewLedger("vw-test"), Stderr: stderr, Tool: "vw-test", Log: "text",
 		Stats: time.Millisecond, StatsLine: func() []slog.Attr { return []slog.Attr{slog.Int("frames", 7)} },
 	})
@@ -136,7 +136,7 @@ func TestKeeperRefusesAtStart(t *testing.T) {
 		dir:                                     dir + " is not a regular file",
 		fifo:                                    fifo + " is not a regular file",
 	} {
-		k, err := Keep(KeepOptions{Ledger: stream.NewLedger("vw-test"), File: file, Stderr: newLockedBuffer()})
+		k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: file, Stderr: newLockedBuffer()})
 		if k != nil || err == nil || !strings.Contains(err.Error(), want) || Status(err) != ExitFailed {
 			t.Errorf("%s: got %v, %v; want an error with %q", file, k, err, want)
 		}
@@ -149,9 +149,9 @@ func TestKeeperFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := newLockedBuffer()
-	k, err := Keep(KeepOptions{
+	k, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: stream.NewLedger("vw-test"), File: filepath.Join(dir, "ledger"), Every: time.Millisecond,
-		Stderr: newLockedBuffer(), Trouble: NewLimiter(NewLogger(log, "vw-test", "text", true)),
+		Stderr: newLockedBuffer(), Throttled: NewThrottledLogger(NewLogger(log, "vw-test", "text", true)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestKeeperFailsLater(t *testing.T) {
 
 func TestKeeperDoesNotWaitForeverForADisk(t *testing.T) {
 	// A keeper whose write has not come back, without a disk that hangs.
-	k := &Keeper{options: KeepOptions{File: "ledger"}, terminate: make(chan struct{}), written: make(chan error)}
+	k := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}), written: make(chan error)}
 	if err := k.Close(time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not answer within 1ms") {
 		t.Errorf("got %v", err)
 	}
@@ -186,7 +186,7 @@ func TestKeeperFollowsALink(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	k, err := Keep(KeepOptions{Ledger: stream.NewLedger("vw-test"), File: link, Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: link, Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestKeeperRemovesLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k, err := Keep(KeepOptions{Ledger: stream.NewLedger("vw-test"), File: filepath.Join(dir, "ledger"), Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: filepath.Join(dir, "ledger"), Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,12 @@ import (
 // limitInterval is the least time between two lines of a Limiter.
 const limitInterval = time.Second
 
-// Limiter logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in all, so
+// ThrottledLogger logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in all, so
 // that a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held until its
 // turn, the last line for each key: the latest state of everything is told in the end. Such a line says how many others
 // it stands for ("left_out"), and how old it is ("ago"). Keys are few: kinds of trouble, or those for each destination.
 // A Limiter is safe for concurrent use.
-type Limiter struct {
+type ThrottledLogger struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
@@ -28,38 +28,38 @@ type Limiter struct {
 // heldLine is the last line for a key, and stands for those before it.
 type heldLine struct {
 	key     string
-	line    Line
+	line    Record
 	at      time.Time
 	leftOut int
 }
 
-// Line is a line of a log, made when it is told. It must not call the Limiter.
-type Line = func() (level slog.Level, msg string, args []any)
+// Record is a line of a log, made when it is told. It must not call the Limiter.
+type Record = func() (level slog.Level, msg string, args []any)
 
-// NewLimiter limits what is logged to log.
-func NewLimiter(log *slog.Logger) *Limiter { return &Limiter{log: log} }
+// NewThrottledLogger limits what is logged to log.
+func NewThrottledLogger(log *slog.Logger) *ThrottledLogger { return &ThrottledLogger{log: log} }
 
 // Info says how things are.
-func (l *Limiter) Info(key, msg string, args ...any) {
-	l.Tell(key, plainLine(slog.LevelInfo, msg, args))
+func (l *ThrottledLogger) Info(key, msg string, args ...any) {
+	l.LogLatest(key, plainLine(slog.LevelInfo, msg, args))
 }
 
 // Warn says what is wrong.
-func (l *Limiter) Warn(key, msg string, args ...any) {
-	l.Tell(key, plainLine(slog.LevelWarn, msg, args))
+func (l *ThrottledLogger) Warn(key, msg string, args ...any) {
+	l.LogLatest(key, plainLine(slog.LevelWarn, msg, args))
 }
 
 // Error says what failed.
-func (l *Limiter) Error(key, msg string, args ...any) {
-	l.Tell(key, plainLine(slog.LevelError, msg, args))
+func (l *ThrottledLogger) Error(key, msg string, args ...any) {
+	l.LogLatest(key, plainLine(slog.LevelError, msg, args))
 }
 
-func plainLine(level slog.Level, msg string, args []any) Line {
+func plainLine(level slog.Level, msg string, args []any) Record {
 	return func() (slog.Level, string, []any) { return level, msg, args }
 }
 
-// Tell logs the line now or later. It takes the place, and the turn, of one that waits with the same key.
-func (l *Limiter) Tell(key string, line Line) {
+// LogLatest logs the line now or later. It takes the place, and the turn, of one that waits with the same key.
+func (l *ThrottledLogger) LogLatest(key string, line Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -81,7 +81,7 @@ func (l *Limiter) Tell(key string, line Line) {
 }
 
 // next tells the line whose turn it is.
-func (l *Limiter) next() {
+func (l *ThrottledLogger) next() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.held) > 0 && !time.Now().Before(l.free) {
@@ -96,7 +96,7 @@ func (l *Limiter) next() {
 }
 
 // tell logs h; l.mu is held. What the logger does not let through takes no other line's place.
-func (l *Limiter) tell(h *heldLine) {
+func (l *ThrottledLogger) tell(h *heldLine) {
 	level, msg, args := h.line()
 	if !l.log.Enabled(context.Background(), level) {
 		return
@@ -113,7 +113,7 @@ func (l *Limiter) tell(h *heldLine) {
 }
 
 // Flush tells all that is held, at once. Call it at the end.
-func (l *Limiter) Flush() {
+func (l *ThrottledLogger) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.held {
@@ -126,22 +126,22 @@ func (l *Limiter) Flush() {
 	}
 }
 
-// By is the Limiter as a log: the key of a line is its message, with the source.
-func (l *Limiter) By(source string) Source { return Source{l, source} }
+// For is the Limiter as a log: the key of a line is its message, with the source.
+func (l *ThrottledLogger) For(source string) Scoped { return Scoped{l, source} }
 
-// Source is what has lines for a Limiter; see By.
-type Source struct {
-	limiter *Limiter
+// Scoped is what has lines for a Limiter; see By.
+type Scoped struct {
+	limiter *ThrottledLogger
 	name    string
 }
 
 // Info says how things are.
-func (s Source) Info(msg string, args ...any) { s.limiter.Info(s.key(msg), msg, args...) }
+func (s Scoped) Info(msg string, args ...any) { s.limiter.Info(s.key(msg), msg, args...) }
 
 // Warn says what is wrong.
-func (s Source) Warn(msg string, args ...any) { s.limiter.Warn(s.key(msg), msg, args...) }
+func (s Scoped) Warn(msg string, args ...any) { s.limiter.Warn(s.key(msg), msg, args...) }
 
 // Error says what failed.
-func (s Source) Error(msg string, args ...any) { s.limiter.Error(s.key(msg), msg, args...) }
+func (s Scoped) Error(msg string, args ...any) { s.limiter.Error(s.key(msg), msg, args...) }
 
-func (s Source) key(msg string) string { return s.name + "\x00" + msg }
+func (s Scoped) key(msg string) string { return s.name + "\x00" + msg }

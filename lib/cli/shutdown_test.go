@@ -18,28 +18,28 @@ func signalSelf(t *testing.T, sig syscall.Signal) {
 
 func TestStopReloads(t *testing.T) {
 	reloaded := make(chan struct{})
-	stop := NotifyStop(func() { reloaded <- struct{}{} })
+	stop := NotifyShutdown(func() { reloaded <- struct{}{} })
 	defer stop.Close()
 	for range 3 {
 		signalSelf(t, syscall.SIGHUP)
 		<-reloaded
 	}
-	if stop.Soft().Err() != nil {
+	if stop.Graceful().Err() != nil {
 		t.Error("SIGHUP stopped a tool that has something to reload")
 	}
 
 	signalSelf(t, syscall.SIGINT)
-	<-stop.Soft().Done()
-	if stop.Hard().Err() != nil {
+	<-stop.Graceful().Done()
+	if stop.Immediate().Err() != nil {
 		t.Error("the first signal ended Hard")
 	}
-	if got, want := context.Cause(stop.Soft()), (Signalled{syscall.SIGINT}); got != want {
+	if got, want := context.Cause(stop.Graceful()), (Signalled{syscall.SIGINT}); got != want {
 		t.Errorf("cause of Soft: got %v, want %v", got, want)
 	}
 
 	signalSelf(t, syscall.SIGTERM)
-	<-stop.Hard().Done()
-	if got, want := context.Cause(stop.Hard()), (Signalled{syscall.SIGTERM}); !errors.Is(got, want) {
+	<-stop.Immediate().Done()
+	if got, want := context.Cause(stop.Immediate()), (Signalled{syscall.SIGTERM}); !errors.Is(got, want) {
 		t.Errorf("cause of Hard: got %v, want it to be %v", got, want)
 	}
 }

@@ -388,7 +388,7 @@ func TestClockGoesBack(t *testing.T) {
 			at = at.Add(-12 * time.Hour)
 		}
 		frame := g.Frame(nil)
-		p := stream.Parcel{Data: frame, Size: len(frame), At: at, Kind: stream.Packets, Begins: true, OwnTables: true}
+		p := stream.Delivery{Data: frame, Size: len(frame), ReceivedAt: at, Kind: stream.Packets, RandomAccess: true, HasPSI: true}
 		if err := w.parcel(context.Background(), &p); err != nil {
 			t.Fatal(err)
 		}

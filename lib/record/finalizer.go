@@ -24,7 +24,7 @@ type finisher struct {
 	archive  *archive
 	hook     *hook // nil: none
 	log      *slog.Logger
-	trouble  Trouble
+	trouble  Logger
 	live     bool
 
 	jobs chan job
