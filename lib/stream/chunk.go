@@ -48,6 +48,11 @@ type Chunk struct {
 	// right before the chunk.
 	PSI      *mpegts.Tables
 	Counters mpegts.Counters
+	// Change is what is new in the stream from this chunk on.
+	Change mpegts.Change
+	// Sets are the parameter sets to put in front where something begins with this chunk: a file, a connection with Live, a
+	// viewer. They are nil where the stream carries them itself, and where no set is known.
+	Sets *mpegts.ParameterSets
 	// Discard says that the chunk must not be delivered, whatever the policy: the part of a packet in front of a splice.
 	Discard bool
 

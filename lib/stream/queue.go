@@ -286,7 +286,7 @@ func (q *Queue) push(c *Chunk) {
 		if q.o.MaxDelivery > 0 {
 			limit = min(limit, q.o.MaxDelivery)
 		}
-		if prev.Kind == c.Kind && !prev.resent && (!c.RandomAccess || c.Kind == Bytes) && c.follows(&prev.Chunk) && len(prev.Data)+n <= limit {
+		if prev.Kind == c.Kind && !prev.resent && (!c.RandomAccess || c.Kind == Bytes) && c.Change == 0 && c.follows(&prev.Chunk) && len(prev.Data)+n <= limit {
 			prev.extend(c)
 			return
 		}

@@ -17,10 +17,12 @@ type Delivery struct {
 	Pos        int64
 	ReceivedAt time.Time // when it was read
 	Kind       Kind
-	// RandomAccess, OwnTables, Tables and Counters are those of the chunk.
+	// RandomAccess, HasPSI, PSI, Counters, Change and Sets are those of the chunk.
 	RandomAccess, HasPSI bool
 	PSI                  *mpegts.Tables
 	Counters             mpegts.Counters
+	Change               mpegts.Change
+	Sets                 *mpegts.ParameterSets
 	// Gap says that something was dropped right before the parcel, and Dropped how many bytes.
 	Gap     bool
 	Dropped int64
@@ -199,6 +201,7 @@ func (e *entry) parcel() Delivery {
 	return Delivery{
 		Data: e.Data, Size: len(e.Data), ReceivedAt: e.ReceivedAt, Kind: e.Kind,
 		RandomAccess: e.RandomAccess, HasPSI: e.HasPSI, PSI: e.PSI, Counters: e.Counters,
+		Change: e.Change, Sets: e.Sets,
 		Gap: e.gap.open, Dropped: e.gap.bytes, Redelivered: e.resent,
 		block: e.block,
 	}
