@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // camera starts ffmpeg with a picture of its own, in real time, that never ends by itself.
@@ -38,13 +40,7 @@ func startFullPipeline(t testing.TB, all, ingest, push []string) *fullPipeline {
 	f.ingest, f.record, f.push = p[0], p[1], p[2]
 	f.ffmpeg = camera(t, ingestURL(f.ingest))
 	f.server.find(f.server.stdout, `"event":"connected"`)
-	deadline := time.Now().Add(patience)
-	for len(finished(f.rec)) < 2 { // the third file is being written
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was recorded")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	testwait.Eventually(t, "two files, and a third that is being written", func() bool { return len(finished(f.rec)) >= 2 })
 	return f
 }
 
@@ -133,13 +129,7 @@ func TestEndedByServer(t *testing.T) {
 	f.push.account()
 	f.record.find(f.record.stderr, `(?i)standard output`)
 	before := len(finished(f.rec))
-	deadline := time.Now().Add(patience)
-	for len(finished(f.rec)) < before+2 {
-		if time.Now().After(deadline) {
-			t.Fatal("the recording does not go on")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	testwait.Eventually(t, "two more files", func() bool { return len(finished(f.rec)) >= before+2 })
 	f.ffmpeg.signal(syscall.SIGTERM)
 	f.ffmpeg.wait()
 	f.ingest.signal(syscall.SIGTERM)

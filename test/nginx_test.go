@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // relay is a machine that a camera's machine reaches over a cable, with nginx in front of a vw-testserver:
@@ -213,7 +215,7 @@ func TestNginxComesAndGoes(t *testing.T) {
 			p := r.camera.start(wiring{stdin: in}, nil, "vw-push", append(args, "wss://10.82.1.2/in/cam1")...)
 			in.Close()
 			// Before that, nobody has made room in the pipe for more than it holds by default.
-			waitUntil(t, "a connection", func() bool { return r.connects() > 0 })
+			testwait.Eventually(t, "a connection", func() bool { return r.connects() > 0 })
 			feed := newFeeder(t, out, 10*time.Millisecond, portions(source, 9_001))
 			disturbances := []func(){
 				func() { r.nginx.signal(syscall.SIGHUP) },
@@ -223,8 +225,8 @@ func TestNginxComesAndGoes(t *testing.T) {
 			for n := range 9 {
 				before := r.connects()
 				disturbances[n%3]()
-				waitUntil(t, "another connection", func() bool { return r.connects() > before })
-				waitUntil(t, "bytes on it", r.growing)
+				testwait.Eventually(t, "another connection", func() bool { return r.connects() > before })
+				testwait.Eventually(t, "bytes on it", r.growing)
 			}
 			sent := feed.end()
 			p.expect(status)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -87,7 +88,7 @@ func mountAgain(t testing.TB, folder, image string) {
 		}
 	}
 	probe := filepath.Join(folder, "probe")
-	waitUntil(t, "an ext4 that can be written to", func() bool {
+	testwait.Eventually(t, "an ext4 that can be written to", func() bool {
 		run("umount", "--lazy", folder)
 		run("mount", "-o", "loop", image, folder)
 		return os.WriteFile(probe, nil, 0o600) == nil && os.Remove(probe) == nil
@@ -162,7 +163,7 @@ func TestFileSystemGone(t *testing.T) {
 	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--buffer", "64KiB", "--rotate-frames", "10", filepath.Join(files, "%Y%m%dT%H%M%SZ.ts"))
 	in.Close()
 	sent := feed(t, w, tsgen.Options{GOP: 5, FramePackets: 10}, 1<<20, 5*time.Millisecond, stop)
-	waitUntil(t, "the first files", func() bool { return len(finished(files)) >= 2 })
+	testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
 	if err := unix.Unmount(folder, unix.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestFileSystemGone(t *testing.T) {
 	if err := unix.Mount("", folder, "", unix.MS_REMOUNT, ""); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "files on the new file system", func() bool { return len(finished(files)) >= 2 })
+	testwait.Eventually(t, "files on the new file system", func() bool { return len(finished(files)) >= 2 })
 	close(stop)
 	all := <-sent
 	p.expect(3)
@@ -206,7 +207,7 @@ func TestPowerCut(t *testing.T) {
 			return size
 		}
 		least := int64(170000 + 10000*(round%3)) // a file of 162 kB and the beginning of the next
-		waitUntil(t, "a file and more", func() bool { return written() >= least })
+		testwait.Eventually(t, "a file and more", func() bool { return written() >= least })
 		time.Sleep(300 * time.Millisecond) // it is still the same file then
 		if err := cutPower(folder); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/record"
 )
@@ -143,7 +144,7 @@ func TestManyRotations(t *testing.T) {
 	}
 	finished := func(n int) {
 		name := fmt.Sprintf("_%03d.ts", n)
-		waitUntil(t, "file "+name, func() bool {
+		testwait.Eventually(t, "file "+name, func() bool {
 			names, _ := filepath.Glob(filepath.Join(files, "*"+name))
 			return len(names) == 1
 		})
@@ -268,7 +269,7 @@ func TestExecOfBuiltTool(t *testing.T) {
 	if _, err := w.Write(read(t, sample("intra.ts"))[:100*188]); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "an open file", func() bool {
+	testwait.Eventually(t, "an open file", func() bool {
 		names, _ := filepath.Glob(filepath.Join(folder, ".vw-record-*"))
 		if len(names) != 1 {
 			return false

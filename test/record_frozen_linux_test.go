@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -119,7 +120,7 @@ func TestFrozenDisk(t *testing.T) {
 			var stream clockwork
 			stop, fed := make(chan struct{}), make(chan error, 1)
 			go func() { fed <- stream.feed(w, options, 40*time.Millisecond, stop) }()
-			waitUntil(t, "the first files", func() bool { return len(finished(files)) >= 2 })
+			testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
 			turns := []time.Time{time.Now()} // the disk hangs from each second one to the next
 			pass := func(d time.Duration) {
 				time.Sleep(d)
@@ -165,7 +166,7 @@ func TestFrozenDisk(t *testing.T) {
 
 			// With tee nobody waits for the recorder's end.
 			rec := &process{t: t, name: "vw-record", ledger: ledger, stderr: p.stderr}
-			waitUntil(t, "the recorder's ledger", func() bool {
+			testwait.Eventually(t, "the recorder's ledger", func() bool {
 				b, _ := os.ReadFile(ledger)
 				return bytes.Contains(b, []byte(`"ended"`))
 			})
@@ -281,7 +282,7 @@ func TestFrozenAtStart(t *testing.T) {
 	if _, err := w.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the copy", func() bool { return len(p.stdout.String()) == len(b) })
+	testwait.Eventually(t, "the copy", func() bool { return len(p.stdout.String()) == len(b) })
 	p.find(p.stderr, "the disk does not answer")
 	thaw()
 	w.Close()

@@ -81,16 +81,6 @@ func feed(t testing.TB, w *os.File, o tsgen.Options, n int, interval time.Durati
 	return sent
 }
 
-// waitUntil waits for something that takes a second at most on a good day.
-func waitUntil(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
 // memoryFolder is a folder in memory, where there is such a thing: thousands of syncs take their time elsewhere.
 func memoryFolder(t testing.TB) string {
 	t.Helper()

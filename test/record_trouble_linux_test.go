@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -44,13 +45,13 @@ func TestDiskTrouble(t *testing.T) {
 			in.Close()
 			tr.limited = p
 			sent := feed(t, w, tsgen.Options{GOP: 5, FramePackets: 10}, 1<<20, 5*time.Millisecond, stop)
-			waitUntil(t, "the first files", func() bool { return len(finished(files)) >= 2 })
+			testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
 			tr.cause()
 			p.find(p.stderr, tr.says)
 			time.Sleep(1500 * time.Millisecond) // long enough to be said more often than once
 			tr.cure()
 			n := len(finished(files))
-			waitUntil(t, "files after it", func() bool { return len(finished(files)) >= n+2 })
+			testwait.Eventually(t, "files after it", func() bool { return len(finished(files)) >= n+2 })
 			close(stop)
 			all := <-sent
 			p.expect(3)
@@ -148,7 +149,7 @@ func folderRemoved(t *testing.T) *trouble {
 		says: "no such file or directory", folder: folder, takes: true,
 		cause: func() {
 			// A file may begin in it just then.
-			waitUntil(t, "a removed folder", func() bool { return os.RemoveAll(filepath.Join(folder, "rec")) == nil })
+			testwait.Eventually(t, "a removed folder", func() bool { return os.RemoveAll(filepath.Join(folder, "rec")) == nil })
 		},
 		cure: func() {},
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestIdleMemory: an idle connection costs vw-testserver less than 64 KiB of the process's memory, in the worst case too:
@@ -66,11 +68,9 @@ func TestIdleMemory(t *testing.T) {
 			}
 			each := func() float64 { return float64(s.status("VmRSS")-before) / connections }
 			t.Logf("%.1f KiB for each connection, with what handshakes leave behind", each())
-			for began := time.Now(); each() > float64(c.limit); time.Sleep(100 * time.Millisecond) {
-				if time.Since(began) > patience/4 {
-					t.Fatalf("%.1f KiB for each idle connection, more than %d", each(), c.limit)
-				}
-			}
+			testwait.Eventually(t, fmt.Sprint(c.limit, " KiB at most for each idle connection"), func() bool {
+				return each() <= float64(c.limit)
+			})
 			t.Logf("%.1f KiB for each idle connection", each())
 		})
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // stubborn returns the URLs of peers with which nothing can be ended in order, by name. Each takes what it takes of a
@@ -39,9 +41,10 @@ func stubborn(t testing.TB) map[string]string {
 	unanswered := newSink(t, listen(t), nil)
 	deaf := newLink(t, listen(t), always(unanswered.addr)) // dies when there is a connection
 	go func() {
-		for len(unanswered.connections()) == 0 || unanswered.connections()[0].size() == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		testwait.Poll(func() bool {
+			all := unanswered.connections()
+			return len(all) > 0 && all[0].size() > 0
+		})
 		deaf.die()
 	}()
 	none := listen(t)
@@ -95,11 +98,11 @@ func TestSIGTERMEndsInTime(t *testing.T) {
 			r.Close()
 			newFeeder(t, w, 20*time.Millisecond, camera1300(2).Frame)
 			all.Go(func() {
-				for begun := time.Now(); time.Since(begun) < patience; time.Sleep(10 * time.Millisecond) {
-					if _, err := os.Stat(push.ledger); err == nil {
-						break // before that, a signal finds nobody who listens
-					}
-				}
+				// Before its ledger exists, vw-push does not handle signals.
+				testwait.Poll(func() bool {
+					_, err := os.Stat(push.ledger)
+					return err == nil
+				})
 				time.Sleep(2500 * time.Millisecond) // with all of them at work
 				at := time.Now()
 				_ = push.cmd.Process.Signal(syscall.SIGTERM)

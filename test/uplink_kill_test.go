@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // fault is a way for a connection to end.
@@ -93,7 +95,7 @@ func (f *farm) strike(c *carried) {
 	case goAway, silent:
 		from := f.link.sourceOf(c)
 		var at *sunk
-		waitUntil(f.t, "the server's connection", func() bool {
+		testwait.Eventually(f.t, "the server's connection", func() bool {
 			i := slices.IndexFunc(f.sink.connections(), func(s *sunk) bool { return s.remote == from })
 			if i >= 0 {
 				at = f.sink.connections()[i]
@@ -118,7 +120,7 @@ func (f *farm) restart(from string, c *carried) {
 	f.link.endServer(c)
 	closed := regexp.MustCompile(`"event":"closed",.*"remote":"` + regexp.QuoteMeta(from) + `"`)
 	ended, dead := false, false
-	waitUntil(f.t, "the end of a connection", func() bool {
+	testwait.Eventually(f.t, "the end of a connection", func() bool {
 		ended = closed.MatchString(s.stdout.String())
 		dead = slices.ContainsFunc(before, func(s *server) bool { return savedAs(s, from) != "" }) // for another connection
 		return ended || dead

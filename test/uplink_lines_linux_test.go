@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // logLine is a line of a log in the text form.
@@ -96,7 +98,7 @@ func TestLinesUnderStress(t *testing.T) {
 	r.Close()
 	feed := newFeeder(t, w, 40*time.Millisecond, camera1300(5).Frame)
 	for i, server := range servers {
-		waitUntil(t, "the last connection to "+urls[i], func() bool {
+		testwait.Eventually(t, "the last connection to "+urls[i], func() bool {
 			time.Sleep(50 * time.Millisecond) // there is much to look through
 			return connected(s, fmt.Sprint("/", i)) >= server.connections
 		})

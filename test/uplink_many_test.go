@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -106,7 +107,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 			baseline = u.push.status("VmRSS")
 		}
 	}
-	waitUntil(t, "64 MiB of stream", func() bool {
+	testwait.Eventually(t, "64 MiB of stream", func() bool {
 		u.feed.mu.Lock()
 		defer u.feed.mu.Unlock()
 		return len(u.feed.stream) > 64<<20

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
@@ -163,7 +164,7 @@ func longestGroup(source []byte) int {
 func (u *uplink) fresh(server *sink) {
 	u.t.Helper()
 	since := time.Now()
-	waitUntil(u.t, "a fresh picture", func() bool {
+	testwait.Eventually(u.t, "a fresh picture", func() bool {
 		return slices.ContainsFunc(server.connections(), func(c *sunk) bool {
 			b, arrivals := c.received()
 			if len(b) < mpegts.PacketSize || len(arrivals) == 0 || arrivals[len(arrivals)-1].at.Before(since) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -177,7 +178,7 @@ func (s *sink) connections() []*sunk {
 func (s *sink) wait(t testing.TB, n, bytes int) *sunk {
 	t.Helper()
 	var c *sunk
-	waitUntil(t, "a connection that brings bytes", func() bool {
+	testwait.Eventually(t, "a connection that brings bytes", func() bool {
 		for _, one := range s.connections()[min(n, len(s.connections())):] {
 			if one.size() >= bytes {
 				c = one

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
@@ -70,7 +71,7 @@ func TestSoak(t *testing.T) {
 		revive()
 	}
 	f.calm.Store(true)
-	waitUntil(t, "as many descriptors as at the start", func() bool { return u.push.descriptors() == before })
+	testwait.Eventually(t, "as many descriptors as at the start", func() bool { return u.push.descriptors() == before })
 	sent := make(chan []byte, 1)
 	go func() { sent <- u.feed.end() }()
 	for over := false; !over; {
@@ -96,7 +97,7 @@ func TestSoak(t *testing.T) {
 // someBytes waits until a connection has carried something.
 func (f *farm) someBytes() {
 	f.t.Helper()
-	waitUntil(f.t, "a connection over the bad link", func() bool { return len(f.sink.connections()) > 0 || len(f.pieces()) > 0 })
+	testwait.Eventually(f.t, "a connection over the bad link", func() bool { return len(f.sink.connections()) > 0 || len(f.pieces()) > 0 })
 }
 
 // checkSoak checks the account, and what arrived over the bad link and over the good one.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -170,16 +170,12 @@ func TestSecondSignal(t *testing.T) {
 	dial(t, tl.url, wsconn.DialOptions{})
 	tl.line("connected")
 	tl.Process.Signal(syscall.SIGTERM)
-	for {
-		// The second one must not come before the first has been taken, or they are one.
-		if tl.Process.Signal(syscall.SIGTERM) != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tl.Process.Pid)); len(b) == 0 || bytes.Contains(b, []byte(") Z ")) {
-			break
-		}
-	}
+	// A second signal that comes before the process has taken the first is lost in it: send more until it has ended.
+	testwait.Eventually(t, "the end", func() bool {
+		_ = tl.Process.Signal(syscall.SIGTERM)
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tl.Process.Pid))
+		return len(b) == 0 || bytes.Contains(b, []byte(") Z "))
+	})
 	if stderr := tl.end(1); !strings.Contains(stderr, "error: told twice to stop") {
 		t.Errorf("stderr: %s", stderr)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -79,9 +80,7 @@ func TestKeeperWritesEachInterval(t *testing.T) {
 	}
 	defer k.Close(0)
 	ledger.AddIn(5)
-	for readLedger(t, file).In.Bytes != 5 {
-		time.Sleep(time.Millisecond) // a reader of the file can only look again; the test's time limit ends this
-	}
+	testwait.Eventually(t, "the new count in the file", func() bool { return readLedger(t, file).In.Bytes == 5 })
 }
 
 func TestKeeperTellsAtSIGUSR1(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -194,9 +195,7 @@ func TestStallOfFinishedPeer(t *testing.T) {
 			s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall, For: stall, AfterMessages: 1}}})
 			conn := raw(t, s.URL())
 			conn.Write(sent)
-			for s.bytes.Load() < 1 {
-				time.Sleep(time.Millisecond) // nothing tells of bytes
-			}
+			testwait.Eventually(t, "the first byte", func() bool { return s.bytes.Load() > 0 })
 			c.finish(conn)
 			got := one(t, s)
 			if got.Bytes != 10_001 || got.Messages != 2 || got.Close.Code != c.code || got.Ended.Sub(got.Started) < c.least {

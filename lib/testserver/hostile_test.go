@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // closeCode reads frames until the peer's close frame and returns its code, 1006 when there is none.
@@ -96,9 +98,7 @@ func TestReset(t *testing.T) {
 	conn := raw(t, s.URL())
 	const whole = 2 * blockSize
 	conn.Write(append(frameHeader(1<<20), make([]byte, whole)...))
-	for s.bytes.Load() < whole/2 {
-		time.Sleep(time.Millisecond) // nothing tells of bytes in mid-message
-	}
+	testwait.Eventually(t, "half of the bytes", func() bool { return s.bytes.Load() >= whole/2 })
 	conn.SetLinger(0)
 	conn.Close()
 	c := one(t, s)

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -258,9 +259,7 @@ func endAfter(t *testing.T, o Options, bytes int64, send []byte) (peer *net.TCPC
 	s := start(t, o)
 	conn := raw(t, s.URL())
 	conn.Write(send)
-	for s.bytes.Load() < bytes {
-		time.Sleep(time.Millisecond) // nothing tells of bytes in mid-message
-	}
+	testwait.Eventually(t, "the bytes", func() bool { return s.bytes.Load() >= bytes })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	reports := make(chan Report, 1)

@@ -1,0 +1,37 @@
+// Package testwait lets a test wait for a condition that sends no event when it becomes true: a file that another
+// process writes, a counter behind a lock. Where there is an event, wait for that instead.
+//
+// It is for vw's own tests and may change.
+package testwait
+
+import (
+	"testing"
+	"time"
+)
+
+const (
+	// timeout is only there to end a test that has failed: a loaded machine must not reach it.
+	timeout  = time.Minute
+	maxPause = 20 * time.Millisecond
+)
+
+// Eventually returns as soon as condition is true, and fails the test after a minute; what names the condition. Only
+// the test's own goroutine may call it, as it may call [testing.T.FailNow].
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	if !Poll(condition) {
+		t.Fatalf("not within %v: %s", timeout, what)
+	}
+}
+
+// Poll waits as Eventually does, in any goroutine, and reports whether condition became true.
+func Poll(condition func() bool) bool {
+	deadline := time.Now().Add(timeout)
+	for pause := time.Millisecond; !condition(); pause = min(2*pause, maxPause) {
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(pause)
+	}
+	return true
+}

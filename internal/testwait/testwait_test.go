@@ -1,0 +1,54 @@
+package testwait
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// failure is a test that records how it failed.
+type failure struct {
+	testing.TB
+	message string
+}
+
+func (*failure) Helper() {}
+
+func (f *failure) Fatalf(format string, args ...any) {
+	f.message = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func TestEventually(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration // when the condition becomes true
+		want  string
+	}{
+		{"true at once", 0, ""},
+		{"true later", timeout / 2, ""},
+		{"never true", 2 * timeout, "not within 1m0s: the moon is blue"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				f := &failure{TB: t}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					Eventually(f, "the moon is blue", func() bool { return time.Since(start) >= test.after })
+				}()
+				<-done
+				if f.message != test.want {
+					t.Errorf("failed with %q, want %q", f.message, test.want)
+				}
+				latest := min(test.after, timeout) + maxPause
+				if d := time.Since(start); d > latest {
+					t.Errorf("returned after %v, want at most %v", d, latest)
+				}
+			})
+		})
+	}
+}
