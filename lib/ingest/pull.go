@@ -2,9 +2,9 @@ package ingest
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -12,18 +12,14 @@ import (
 type Source struct {
 	Name string // as it may be logged
 	Dial func(context.Context) (*wsconn.Conn, error)
-	// Pause is the first pause between two dials; it doubles up to MaxPause, and is the first again when a connection has
-	// held.
+	// Pause and MaxPause bound the pause between two dials, as backoff.New has them.
 	Pause, MaxPause time.Duration
 }
-
-// steady is how long a connection must have held for the next dial to be prompt again.
-const steady = 5 * time.Second
 
 // pull dials the source, and again when the connection has ended, until no publisher is to be taken any more.
 func (s *Server) pull() {
 	src := s.o.Pull
-	pause := src.Pause
+	pause := backoff.New(src.Pause, src.MaxPause)
 	for s.taking.Err() == nil {
 		began := time.Now()
 		conn, err := src.Dial(s.taking)
@@ -37,11 +33,10 @@ func (s *Server) pull() {
 		if s.taking.Err() != nil {
 			return
 		}
-		if err == nil && time.Since(began) >= steady {
-			pause = src.Pause
+		if err == nil {
+			pause.Lasted(time.Since(began))
 		}
-		wait := pause/2 + rand.N(pause/2+1) // many that lost the same server do not come back all at once
-		pause = min(2*pause, src.MaxPause)
+		wait := pause.Next()
 		if err != nil {
 			s.o.Log.Warn("no connection", "to", src.Name, "err", err, "again_in", wait.Round(time.Millisecond))
 		}

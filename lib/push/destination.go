@@ -12,9 +12,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
+
+// maxRetryAfter is the longest pause that a server may ask for.
+const maxRetryAfter = 5 * time.Minute
 
 // destination is one server, and the queue in front of it.
 type destination struct {
@@ -67,14 +71,14 @@ func (d *destination) outageNow() outage { return outage{time.Now(), d.account.C
 // returns, nothing is held and nothing unconfirmed when it does.
 func (d *destination) run(ctx context.Context) error {
 	defer d.queue.Abort(stream.Shutdown)
-	pause := newBackoff(d.o.BackoffMin, d.o.BackoffMax)
+	pause := backoff.New(d.o.BackoffMin, d.o.BackoffMax)
 	d.down = d.outageNow()
 	for ctx.Err() == nil {
-		err := d.connection(ctx, &pause)
+		err := d.connection(ctx, pause)
 		if err == nil || ctx.Err() != nil || d.queue.Finished() {
 			return nil
 		}
-		wait, again := pause.next(retryAfter(err), permanent(err)), true
+		wait, again := nextDial(pause, err), true
 		if d.o.GiveUpAfter > 0 {
 			left := time.Until(d.down.since.Add(d.o.GiveUpAfter))
 			wait, again = min(wait, left), left > 0
@@ -90,6 +94,16 @@ func (d *destination) run(ctx context.Context) error {
 	return nil
 }
 
+// nextDial returns for how long to wait after err before the next dial: for as long as the server asked for, if that is longer than the pause
+// that is due and not absurd.
+func nextDial(pause *backoff.Backoff, err error) time.Duration {
+	next := pause.Next
+	if permanent(err) {
+		next = pause.NextSlow
+	}
+	return max(next(), min(retryAfter(err), maxRetryAfter))
+}
+
 // dialError says that there was no connection.
 type dialError struct{ error }
 
@@ -97,7 +111,7 @@ func (e *dialError) Unwrap() error { return e.error }
 
 // connection makes one connection and delivers the queue over it. It returns nil when that is at its end and all is
 // confirmed, a dialError, or why the connection was lost.
-func (d *destination) connection(ctx context.Context, pause *backoff) error {
+func (d *destination) connection(ctx context.Context, pause *backoff.Backoff) error {
 	if d.o.BeforeDial != nil {
 		d.o.BeforeDial()
 	}
@@ -112,7 +126,7 @@ func (d *destination) connection(ctx context.Context, pause *backoff) error {
 	err = newSession(d, conn).run(ctx)
 	d.connected.Store(false)
 	if err != nil {
-		pause.held(time.Since(now))
+		pause.Lasted(time.Since(now))
 		d.down = d.outageNow() // what was not confirmed belongs to it
 		d.queue.Requeue()
 	}

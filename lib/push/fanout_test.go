@@ -13,6 +13,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // TestSetURLs changes the destinations 50 times while a stream flows. What each connection gets is a run of whole groups
@@ -77,7 +78,7 @@ func TestSetURLs(t *testing.T) {
 				if end := source[at+len(got):]; len(end) > 0 && !beginsGroup(end) {
 					t.Errorf("connection %d ends in the middle of a group", i)
 				}
-				if code := goes.closedWith(i); code != closeNormal {
+				if code := goes.closedWith(i); code != wsconn.StatusNormalClosure {
 					t.Errorf("connection %d closed with %d", i, code)
 				}
 			}
@@ -197,7 +198,7 @@ func TestChangeInSilence(t *testing.T) {
 		if err := p.SetURLs(after); err != nil {
 			t.Fatal(err)
 		}
-		if code := from.closedWith(0); code != closeNormal {
+		if code := from.closedWith(0); code != wsconn.StatusNormalClosure {
 			t.Errorf("closed with %d", code)
 		}
 		write(whole[pause : pause+10]) // no packet yet

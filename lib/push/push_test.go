@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/stream"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 func options(urls ...string) (Options, *logs) {
@@ -64,7 +67,7 @@ func TestDelivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, srv := range []*server{a, b} {
-		if code := srv.closedWith(0); code != closeNormal {
+		if code := srv.closedWith(0); code != wsconn.StatusNormalClosure {
 			t.Errorf("server %d: closed with %d", i, code)
 		}
 		if got := srv.all(); len(got) != 1 || !bytes.Equal(got[0], blob) {
@@ -111,7 +114,7 @@ func TestResends(t *testing.T) {
 		case 0:
 			c.reset()
 		case 1:
-			_ = c.conn.Close(srv.over, closeGoingAway, "restart")
+			_ = c.conn.Close(srv.over, wsconn.StatusGoingAway, "restart")
 		case 2:
 			c.tcp.Close()
 		}
@@ -272,44 +275,25 @@ func (s *stoppable) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func TestBackoff(t *testing.T) {
-	b := newBackoff(100*time.Millisecond, time.Second)
-	longest := time.Duration(0)
-	for i := range 50 {
-		d := b.next(0, false)
-		if d < 100*time.Millisecond || d > time.Second {
-			t.Fatalf("pause %d is %v", i, d)
+func TestPauseBeforeADial(t *testing.T) {
+	const shortest, longest = time.Second, time.Minute
+	refused := func(code int, retryAfter time.Duration) error {
+		return fmt.Errorf("dial: %w", &wsconn.StatusError{Code: code, RetryAfter: retryAfter})
+	}
+	for name, c := range map[string]struct {
+		err       error
+		low, high time.Duration
+	}{
+		"a first error":         {io.EOF, shortest, 2 * shortest},
+		"permanent":             {refused(401, 0), longest / 2, longest},
+		"the server asks":       {refused(503, 2*time.Minute), 2 * time.Minute, 2 * time.Minute},
+		"the server asks less":  {refused(503, time.Millisecond), shortest, 2 * shortest},
+		"the server is absurd":  {refused(503, 1000*time.Hour), maxRetryAfter, maxRetryAfter},
+		"permanent, and absurd": {refused(404, 1000*time.Hour), maxRetryAfter, maxRetryAfter},
+	} {
+		if d := nextDial(backoff.New(shortest, longest), c.err); d < c.low || d > c.high {
+			t.Errorf("%s: %v, want %v to %v", name, d, c.low, c.high)
 		}
-		longest = max(longest, d)
-	}
-	if longest < 500*time.Millisecond {
-		t.Errorf("the longest of 50 pauses is %v", longest)
-	}
-	if d := b.next(3*time.Second, false); d != 3*time.Second {
-		t.Errorf("%v though the server asked for 3s", d)
-	}
-	b.held(time.Second)
-	if b.ceiling != b.max {
-		t.Error("a connection of a second counts as steady")
-	}
-	b.held(time.Minute)
-	if d := b.next(0, false); d < 100*time.Millisecond || d > 200*time.Millisecond {
-		t.Errorf("%v after a steady connection", d)
-	}
-	firsts := map[time.Duration]bool{}
-	for range 10 {
-		b := newBackoff(100*time.Millisecond, time.Second)
-		firsts[b.next(0, false)] = true
-	}
-	if len(firsts) < 5 {
-		t.Errorf("the first pauses of ten pushers are %v", firsts)
-	}
-	if d := b.next(0, true); d < 500*time.Millisecond {
-		t.Errorf("%v after a permanent refusal", d)
-	}
-	b = newBackoff(time.Second, time.Second)
-	if d := b.next(0, true); d != time.Second {
-		t.Errorf("%v after a permanent refusal, less than the shortest pause", d)
 	}
 }
 

@@ -36,12 +36,6 @@ const (
 	farewell = 200 * time.Millisecond
 )
 
-// Codes of RFC 6455, 7.4.1.
-const (
-	closeNormal    = 1000
-	closeGoingAway = 1001
-)
-
 // errDead says that a link brought nothing for too long.
 var errDead = errors.New("the link is dead")
 
@@ -329,14 +323,14 @@ func (s *session) end(parent context.Context, err error) {
 	case err == nil:
 		ctx, cancel := context.WithTimeout(parent, closeTimeout)
 		defer cancel()
-		if err := s.conn.Close(ctx, closeNormal, ""); err != nil {
+		if err := s.conn.Close(ctx, wsconn.StatusNormalClosure, ""); err != nil {
 			s.d.o.Log.Warn("close "+s.d.url, "all was confirmed, but the connection did not close in order",
 				"to", s.d.name, "err", err)
 		}
 	case parent.Err() != nil:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), farewell)
 		defer cancel()
-		_ = s.conn.Close(ctx, closeGoingAway, "") // it is cut short anyway
+		_ = s.conn.Close(ctx, wsconn.StatusGoingAway, "") // it is cut short anyway
 	default:
 		s.drop(parent)
 	}
@@ -353,7 +347,7 @@ func (s *session) drop(parent context.Context) {
 	select {
 	case <-closed:
 	case <-parent.Done():
-		_ = s.conn.Close(parent, closeGoingAway, "") // which ends at once
+		_ = s.conn.Close(parent, wsconn.StatusGoingAway, "") // which ends at once
 		<-closed
 	}
 }

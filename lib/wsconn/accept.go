@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	"nhooyr.io/websocket"
 )
 
@@ -33,9 +33,7 @@ func IsHandshake(r *http.Request) bool {
 		return false
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0]))
-	upgrade := slices.ContainsFunc(strings.Split(strings.Join(r.Header["Connection"], ","), ","),
-		func(token string) bool { return strings.EqualFold(strings.TrimSpace(token), "upgrade") })
-	return upgrade && r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
+	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") && r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
 }
 
 // Accept answers a websocket handshake. On an error it has answered the request.

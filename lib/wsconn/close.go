@@ -37,7 +37,7 @@ func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 
 	var answer *CloseError
 	err = c.Err()
-	if errors.As(err, &answer) && (answer.Code == code || answer.Code == 1005) {
+	if errors.As(err, &answer) && (answer.Code == code || answer.Code == StatusNoStatusRcvd) {
 		return nil
 	}
 	return err

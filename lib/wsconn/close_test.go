@@ -169,10 +169,10 @@ func TestPeersCloseIsAnswered(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.CloseNow()
-			want := frame{opClose, "\x03\xe9bye"}
+			want := frame{OpClose, "\x03\xe9bye"}
 			var ce *CloseError
 			if ours {
-				want = frame{opClose, "\x03\xe8"}
+				want = frame{OpClose, "\x03\xe8"}
 				if err := c.Close(testContext(t), 1000, ""); !errors.As(err, &ce) || ce.Code != 1001 {
 					t.Errorf("%v", err)
 				}
@@ -237,7 +237,7 @@ func TestSendClose(t *testing.T) {
 	c := <-begun
 	c.SendClose(1001, "going")
 	op, payload, err := readFrame(bufio.NewReader(conn))
-	if err != nil || op != opClose || string(payload) != "\x03\xe9going" {
+	if err != nil || op != OpClose || string(payload) != "\x03\xe9going" {
 		t.Fatalf("the peer got %d %q, %v", op, payload, err)
 	}
 	conn.Write(first[50_000:])

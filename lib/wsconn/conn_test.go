@@ -171,13 +171,13 @@ func TestSlowLinkOutlivesFixedTimeouts(t *testing.T) {
 			case err != nil:
 				t.Errorf("after %d bytes: %v", n, err)
 				return
-			case op == opPong:
+			case op == OpPong:
 				pong++
-			case op == opPing:
-				conn.Write(append([]byte{0x80 | opPong, byte(len(payload))}, payload...))
-			case op == opClose:
+			case op == OpPing:
+				conn.Write(append([]byte{0x80 | OpPong, byte(len(payload))}, payload...))
+			case op == OpClose:
 				pongs <- pong
-				conn.Write(append([]byte{0x80 | opClose, byte(len(payload))}, payload...))
+				conn.Write(append([]byte{0x80 | OpClose, byte(len(payload))}, payload...))
 				return
 			default:
 				result <- len(payload)
@@ -232,7 +232,7 @@ func TestPingFloodCostsNoMemory(t *testing.T) {
 	s := newSocket(near)
 	s.begin(bufio.NewReader(near))
 	defer s.end()
-	pong := append([]byte{0x80 | opPong, 100}, make([]byte, 100)...)
+	pong := append([]byte{0x80 | OpPong, 100}, make([]byte, 100)...)
 	for range 1000 {
 		if n, err := s.Write(pong); n != len(pong) || err != nil {
 			t.Fatal(n, err)
@@ -253,7 +253,7 @@ func TestStallWithinPing(t *testing.T) {
 		time.Sleep(stall)
 		io.WriteString(conn, "llo")
 		op, payload, err := readFrame(r)
-		if op != opPong || err != nil {
+		if op != OpPong || err != nil {
 			t.Errorf("opcode %d, %v", op, err)
 		}
 		pongs <- string(payload)
@@ -496,7 +496,7 @@ func TestTooBigIsSaidBeforeTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(conn)
-	if op, payload, err := readFrame(r); op != opClose || err != nil || binary.BigEndian.Uint16(payload) != 1009 {
+	if op, payload, err := readFrame(r); op != OpClose || err != nil || binary.BigEndian.Uint16(payload) != 1009 {
 		t.Fatalf("opcode %d, %q, %v", op, payload, err)
 	}
 	conn.(*net.TCPConn).CloseWrite()
@@ -560,7 +560,7 @@ func TestCloseFrame(t *testing.T) {
 	for _, masked := range []bool{true, false} {
 		f := closeFrame(1001, strings.Repeat("ä", 100), masked)
 		op, payload, err := readFrame(bufio.NewReader(bytes.NewReader(f)))
-		if err != nil || op != opClose || len(payload) > 125 || binary.BigEndian.Uint16(payload) != 1001 ||
+		if err != nil || op != OpClose || len(payload) > 125 || binary.BigEndian.Uint16(payload) != 1001 ||
 			string(payload[2:]) != strings.Repeat("ä", 61) {
 			t.Errorf("masked %v: %d, %q, %v", masked, op, payload, err)
 		}

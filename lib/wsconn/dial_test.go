@@ -31,6 +31,10 @@ func TestStatusErrors(t *testing.T) {
 			"HTTP/1.1 302 Found\r\nLocation: wss://u:p@other.test/in?token=t\r\nContent-Length: 0\r\n\r\n",
 			StatusError{Code: 302, Status: "302 Found", Location: "wss://other.test/in"},
 		},
+		"redirect that repeats the path": {
+			"HTTP/1.1 301 Moved Permanently\r\nLocation: wss://other.test/s3cr3t/cam1\r\nContent-Length: 0\r\n\r\n",
+			StatusError{Code: 301, Status: "301 Moved Permanently", Location: "wss://other.test/…/cam1"},
+		},
 		"relative redirect": {
 			"HTTP/1.1 301 Moved Permanently\r\nLocation: http:///\r\n\r\n",
 			StatusError{Code: 301, Status: "301 Moved Permanently", Location: "http://…"},
@@ -53,7 +57,7 @@ func TestStatusErrors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Dial(testContext(t), respond(t, c.answer)+"/x", DialOptions{})
+			_, err := Dial(testContext(t), respond(t, c.answer)+"/s3cr3t/x", DialOptions{})
 			var got *StatusError
 			if !errors.As(err, &got) || *got != c.want {
 				t.Fatalf("%v (%+v)", err, got)
@@ -237,8 +241,13 @@ func TestNoSecretsInErrors(t *testing.T) {
 func TestRedact(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"ws://host/in/cam1":        "ws://host/in/cam1",
+		"ws://host":                "ws://host",
+		"ws://host/cam1":           "ws://host/cam1",
+		"ws://host/s3cr3t/cam1":    "ws://host/…/cam1",
+		"ws://host/s3cr3t/a/cam1":  "ws://host/…/cam1",
+		"ws://host/s3cr3t/":        "ws://host/…/",
 		"WSS://host:8/a%20b?x=y#z": "wss://host:8/a%20b",
+		"ws://host/s3c%2Fr3t/cam1": "ws://host/…/cam1",
 		"wss://u:p@host/in":        "wss://host/in",
 		"wss://u:p@ss@host/in":     "wss://host/in",
 		"ws://[::1]:80/":           "ws://[::1]:80/",
@@ -270,6 +279,7 @@ func FuzzRedact(f *testing.F) {
 			"ws://" + secret + "@" + host + path,
 			"ws://h/x?" + host + "=" + secret + path,
 			"ws://h/x#" + secret + path,
+			"ws://h/" + secret + "/" + path,
 		} {
 			if got := Redact(u); strings.Contains(got, secret) {
 				t.Errorf("%q: %q", u, got)

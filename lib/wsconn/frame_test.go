@@ -41,3 +41,26 @@ func TestAppendMessage(t *testing.T) {
 		}
 	}
 }
+
+// What AppendHeader writes is what another library reads, and ParseHeader takes back.
+func TestHeader(t *testing.T) {
+	for _, n := range []int64{0, 1, 125, 126, 65535, 65536, 1<<63 - 1} {
+		for _, h := range []Header{
+			{Final: true, Opcode: OpBinary, Masked: true, Key: [4]byte{1, 2, 3, 4}, Length: n},
+			{Opcode: OpContinuation, Reserved: 0x50, Length: n},
+		} {
+			b := AppendHeader(nil, h)
+			if got, err := ParseHeader(b); got != h || err != nil || HeaderSize(b) != len(b) {
+				t.Errorf("%+v: %+v, %v", h, got, err)
+			}
+			got, err := ws.ReadHeader(bytes.NewReader(b))
+			want := ws.Header{Fin: h.Final, Rsv: h.Reserved >> 4, OpCode: ws.OpCode(h.Opcode), Masked: h.Masked, Mask: h.Key, Length: n}
+			if got != want || err != nil {
+				t.Errorf("%+v: another library reads %+v, %v", h, got, err)
+			}
+		}
+	}
+	if _, err := ParseHeader([]byte{0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}); err != ErrFrameLength {
+		t.Errorf("a length of 2^63: %v", err)
+	}
+}

@@ -4,15 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 )
 
 // ofRecord is how much, in bytes, is taken at once of what TLS has in memory anyway, a record.
 const ofRecord = 512
-
-// errLength: RFC 6455, 5.2.
-var errLength = errors.New("a frame's length has its most significant bit set")
 
 // inbound gives nhooyr a control frame only when all of it is there: nhooyr allows 5 s from its header to its end, and
 // ends the connection of a peer whose link stalls in between. Everything else passes as it comes, never more than one
@@ -55,16 +51,17 @@ func (in *inbound) next() error {
 	if err != nil {
 		return err
 	}
-	if head, err = in.r.Peek(headerSize(head)); err != nil {
+	size := HeaderSize(head)
+	if head, err = in.r.Peek(size); err != nil {
 		return err
 	}
-	op, size := frameSize(head)
-	if size < int64(len(head)) {
-		return errLength // nhooyr would refuse it without telling the peer
+	h, err := ParseHeader(head)
+	if err != nil {
+		return err // nhooyr would refuse it without telling the peer
 	}
-	in.left = size
-	if op >= opClose && size <= maxControl {
-		_, err = in.r.Peek(int(size))
+	in.left = int64(size) + h.Length
+	if h.Control() && h.Length <= MaxControlPayload {
+		_, err = in.r.Peek(int(in.left))
 	}
 	return err
 }

@@ -130,22 +130,21 @@ func readFrame(r *bufio.Reader) (op byte, payload []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	masked, n := head[1]&0x80 != 0, headerSize(head)
+	n := HeaderSize(head)
 	if head, err = r.Peek(n); err != nil {
 		return 0, nil, err
 	}
-	op, size := frameSize(head)
-	var key [4]byte
-	if masked {
-		copy(key[:], head[n-4:])
+	h, err := ParseHeader(head)
+	if err != nil {
+		return 0, nil, err
 	}
 	r.Discard(n)
-	payload = make([]byte, size-int64(n))
+	payload = make([]byte, h.Length)
 	_, err = io.ReadFull(r, payload)
 	for i := range payload {
-		payload[i] ^= key[i%4]
+		payload[i] ^= h.Key[i%4]
 	}
-	return op, payload, err
+	return h.Opcode, payload, err
 }
 
 // countingDial counts the writes to the TCP connection.

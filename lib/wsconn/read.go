@@ -72,8 +72,8 @@ func (c *Conn) readFailed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return c.fail(fmt.Errorf("read message: %w", context.Cause(ctx)))
 	}
-	if errors.Is(err, errLength) {
-		c.sock.sendClose(closeFrame(1002, errLength.Error(), c.client))
+	if errors.Is(err, ErrFrameLength) {
+		c.sock.sendClose(closeFrame(StatusProtocolError, ErrFrameLength.Error(), c.client))
 	}
 	return c.fail(c.readError(err))
 }
@@ -103,7 +103,7 @@ func (m *message) Read(p []byte) (int, error) {
 	if limited && int64(n) > m.left {
 		n = int(m.left)
 		text := fmt.Sprintf("more than %d bytes", c.maxMessage)
-		c.sock.sendClose(closeFrame(1009, "message of "+text, c.client))
+		c.sock.sendClose(closeFrame(StatusMessageTooBig, "message of "+text, c.client))
 		err = c.fail(fmt.Errorf("%w: %s", ErrTooBig, text))
 	} else if err != nil && err != io.EOF {
 		// nhooyr unmasks only what it has read whole: what a connection that broke has left of a frame is noise.

@@ -9,20 +9,30 @@ import (
 	"unicode"
 )
 
-// Redact returns the part of a websocket or HTTP URL that may be shown: scheme, host and path, never userinfo, query or
-// fragment. Of a URL that cannot be taken apart beyond doubt, it returns only the scheme.
+// Redact returns the part of a websocket or HTTP URL that may be shown: scheme, host and the last element of the path,
+// as in wss://host/…/cam1 (the elements before it may be a token), never userinfo, query or fragment. Of a URL that cannot
+// be parsed beyond doubt, it returns only the scheme.
 func Redact(raw string) string {
+	origin, path := shownParts(raw)
+	if last := strings.LastIndexByte(path, '/'); last > 0 {
+		path = "/…" + path[last:]
+	}
+	return origin + path
+}
+
+// shownParts returns the scheme and host of a URL, and its path.
+func shownParts(raw string) (origin, path string) {
 	scheme, _, _ := strings.Cut(raw, ":")
 	scheme = strings.ToLower(scheme)
 	if !slices.Contains([]string{"ws", "wss", "http", "https"}, scheme) {
-		return "…"
+		return "…", ""
 	}
 	u, err := url.Parse(raw)
 	// A password with an unescaped / ? or # ends the authority early: the @ then stands behind it.
 	if err != nil || u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
-		return scheme + "://…"
+		return scheme + "://…", ""
 	}
-	return scheme + "://" + u.Host + u.EscapedPath()
+	return scheme + "://" + u.Host, u.EscapedPath()
 }
 
 // secrets are the strings of a request that must not be shown, whoever repeats them.
@@ -42,6 +52,9 @@ func requestSecrets(u *url.URL, h http.Header) secrets {
 		add(u.User.Username())
 		add(password)
 		add(base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password)))
+	}
+	for dirs := strings.Split(u.Path, "/"); len(dirs) > 1; dirs = dirs[1:] {
+		add(dirs[0])
 	}
 	add(u.RawQuery)
 	for _, vs := range u.Query() {

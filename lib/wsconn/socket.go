@@ -98,18 +98,18 @@ func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	op, _ := frameSize(p)
+	op := p[0] & 0x0f
 	switch {
 	case s.closeSent || s.err != nil:
 		// After a write error the peer's close frame may still be there to be read: let nhooyr's reader go on.
-	case op == opPong:
+	case op == OpPong:
 		s.pong = append(s.pong[:0], p...)
-	case op == opClose:
+	case op == OpClose:
 		s.putClose(p)
 	default:
 		s.out = append(s.out, p...)
 	}
-	if op == opPing {
+	if op == OpPing {
 		select {
 		case s.pinged <- struct{}{}:
 		default:
@@ -163,7 +163,7 @@ func (s *socket) hold(p []byte, masked bool) error {
 		return errClosing
 	}
 	s.held = true
-	s.out = slices.Grow(s.out, maxHeader+len(p)+2*maxControl) // a ping and a pong may come behind
+	s.out = slices.Grow(s.out, MaxHeader+len(p)+2*maxControl) // a ping and a pong may come behind
 	s.out = appendMessage(s.out, p, masked)
 	return nil
 }

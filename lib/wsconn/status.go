@@ -39,7 +39,8 @@ func newStatusError(u *url.URL, resp *http.Response, body string, s secrets) *St
 	if l := resp.Header.Get("Location"); l != "" {
 		e.Location = "…"
 		if to, err := u.Parse(l); err == nil {
-			e.Location = excerpt(s.scrub(Redact(to.String())))
+			origin, path := shownParts(to.String())
+			e.Location = excerpt(s.scrub(origin + path))
 		}
 	}
 	return e
