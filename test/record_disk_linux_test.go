@@ -15,7 +15,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// mount mounts a file system of the test's own, or skips the test, aloud.
+// mount mounts a file system for this test, or skips the test.
 func mount(t testing.TB, folder, kind string, flags uintptr, options string) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -27,15 +27,15 @@ func mount(t testing.TB, folder, kind string, flags uintptr, options string) {
 	t.Cleanup(func() { _ = unix.Unmount(folder, unix.MNT_DETACH) })
 }
 
-// mountExt4 mounts an ext4 of the test's own, which can be frozen.
+// mountExt4 mounts an ext4 for this test, which can be frozen.
 func mountExt4(t testing.TB) (folder string) {
 	t.Helper()
 	folder, _ = mountImage(t)
 	return folder
 }
 
-// mountImage mounts an ext4 of the test's own, and returns what it is in, too. An error makes it read-only. Nothing can be
-// written into the folder while it is not mounted.
+// mountImage mounts an ext4 for this test and returns its image, too. An error makes it read-only. Nothing can be
+// written to the folder while it is not mounted.
 func mountImage(t testing.TB) (folder, image string) {
 	t.Helper()
 	below := t.TempDir()
@@ -53,7 +53,8 @@ func mountImage(t testing.TB) (folder, image string) {
 	if err := os.Truncate(image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop,errors=remount-ro", image, folder}} {
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image},
+		{"mount", "-o", "loop,errors=remount-ro", image, folder}} {
 		if out, err := exec.Command(tool(t, command[0]), command[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("SKIPPED: no ext4 of its own: %v: %v\n%s", command, err, out)
 		}
@@ -77,8 +78,8 @@ func cutPower(folder string) error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush)
 }
 
-// mountAgain mounts an ext4 anew, whoever uses it. While a mount namespace of another test has a copy of the old mount,
-// mounting gives the broken file system again.
+// mountAgain mounts an ext4 anew, even if it is in use. While a mount namespace of another test has a copy of the old
+// mount, mounting returns the broken file system again.
 func mountAgain(t testing.TB, folder, image string) {
 	t.Helper()
 	run := func(command ...string) {
@@ -95,7 +96,7 @@ func mountAgain(t testing.TB, folder, image string) {
 	})
 }
 
-// freeze freezes a file system: what is written to it waits.
+// freeze freezes a file system: writes block.
 func freeze(t testing.TB, folder string) (thaw func()) {
 	t.Helper()
 	if out, err := exec.Command(tool(t, "fsfreeze"), "--freeze", folder).CombinedOutput(); err != nil {
@@ -112,7 +113,8 @@ func freeze(t testing.TB, folder string) (thaw func()) {
 	}
 }
 
-// TestDiskFull: with retention a full disk costs old files; without, under --live, what does not fit; else it is the end.
+// TestDiskFull: with retention a full disk costs old files; without it, --live drops what does not fit, and otherwise
+// the recording ends.
 func TestDiskFull(t *testing.T) {
 	b := read(t, sample("mpeg1.ts"))
 	for _, tc := range []struct {
@@ -151,8 +153,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestFileSystemGone: the file system goes away, what comes in its place is read-only at first: recording goes on when it
-// can be written.
+// TestFileSystemGone: the file system goes away and its successor is read-only at first. Recording goes on when it
+// becomes writable.
 func TestFileSystemGone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -160,7 +162,8 @@ func TestFileSystemGone(t *testing.T) {
 	files := filepath.Join(folder, "rec")
 	in, w := pipe(t)
 	stop := make(chan struct{})
-	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--buffer", "64KiB", "--rotate-frames", "10", filepath.Join(files, "%Y%m%dT%H%M%SZ.ts"))
+	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--buffer", "64KiB", "--rotate-frames", "10",
+		filepath.Join(files, "%Y%m%dT%H%M%SZ.ts"))
 	in.Close()
 	sent := feed(t, w, tsgen.Options{GOP: 5, FramePackets: 10}, 1<<20, 5*time.Millisecond, stop)
 	testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
@@ -185,14 +188,15 @@ func TestFileSystemGone(t *testing.T) {
 	}
 }
 
-// TestPowerCut: what was finished is there after a power cut, and of the open file what was written longer ago than --sync
-// says; VW_TEST_POWER_CUTS times.
+// TestPowerCut: after a power cut finished files are whole, and the open one has what was written before the last
+// --sync. It runs VW_TEST_POWER_CUTS times.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	for round := range setting(t, "VW_TEST_POWER_CUTS", 2) {
 		folder, image := mountImage(t)
 		files, manifest := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl")
-		args := []string{"--live", "--rotate-frames", "100", "--sync", "50ms", "--manifest", manifest, filepath.Join(files, "%Y", "%H%M%S.ts")}
+		args := []string{"--live", "--rotate-frames", "100", "--sync", "50ms", "--manifest", manifest,
+			filepath.Join(files, "%Y", "%H%M%S.ts")}
 		in, w := pipe(t)
 		p := start(t, wiring{stdin: in}, "vw-record", args...)
 		in.Close()

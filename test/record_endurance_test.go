@@ -18,16 +18,16 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// TestKilledAgainAndAgain: a recorder at 20 Mbit/s is killed at random moments, VW_TEST_KILLS times. Finished files are
-// what the manifest says, the open one is kept and decodes, and of what the recorder has read nothing is missing but what
-// was on its way to the open file.
+// TestKilledAgainAndAgain: a recorder at 20 Mbit/s is killed at random moments, VW_TEST_KILLS times. Finished files
+// match the manifest, the open one is recovered and decodes, and of what the recorder has read only what was on its way
+// to the open file is missing.
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := read(t, film(t, 70))
 	const (
 		piece     = 20 * 188
 		interval  = piece * 8 * time.Second / 20e6
-		onTheWay  = 256 << 10 // a read
+		onTheWay  = 256 << 10 // one read
 		templated = "%Y/cam.ts"
 	)
 	partials, files := 0, 0
@@ -72,7 +72,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 			t.Errorf("round %d: %d bytes of %d are recorded, %d files are missing", round, len(r.joined), taken, missing)
 		}
 		names, err := filepath.Glob(filepath.Join(folder, "*", "*"))
-		if hidden, _ := filepath.Glob(filepath.Join(folder, "*", ".vw*")); err != nil || len(hidden) > 0 || len(names) != len(r.entries) {
+		if hidden, _ := filepath.Glob(filepath.Join(folder, "*", ".vw*")); err != nil || len(hidden) > 0 ||
+			len(names) != len(r.entries) {
 			t.Errorf("round %d: %d files and hidden ones %v, %d lines (%v)", round, len(names), hidden, len(r.entries), err)
 		}
 		files += len(r.entries)
@@ -86,7 +87,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	t.Logf("%d files, %d partial ones", files, partials)
 }
 
-// usage is what a process uses.
+// usage is the memory and the descriptors of a process.
 type usage struct{ kib, descriptors int }
 
 func usageOf(t testing.TB, p *process) (u usage) {
@@ -110,16 +111,18 @@ func usageOf(t testing.TB, p *process) (u usage) {
 	return u
 }
 
-// TestManyRotations is a year in short, VW_TEST_ROTATIONS files, with everything on that grows if anything does: memory
-// and descriptors stay as they are, and so do the folder, the manifest, the playlist and the time that a start takes.
+// TestManyRotations: over VW_TEST_ROTATIONS files with everything on that could grow, memory and descriptors stay as
+// they are, and so do the folder, the manifest, the playlist and the time of a start.
 func TestManyRotations(t *testing.T) {
 	t.Parallel()
 	rotations := setting(t, "VW_TEST_ROTATIONS", 2000)
 	const kept = 20
 	folder := memoryFolder(t)
-	files, manifest, playlist := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "p.m3u8")
+	files, manifest, playlist := filepath.Join(folder, "rec"), filepath.Join(folder, "m.jsonl"),
+		filepath.Join(folder, "p.m3u8")
 	args := []string{
-		"--quiet", "--rotate-frames", "1", "--keep-files", strconv.Itoa(kept), "--playlist", playlist, "--playlist-size", "10",
+		"--quiet", "--rotate-frames", "1", "--keep-files", strconv.Itoa(kept), "--playlist", playlist,
+		"--playlist-size", "10",
 		"--sync", "10ms", "--manifest", manifest, filepath.Join(files, "%Y%m%d.ts"),
 	}
 	startUp := func() time.Duration {
@@ -150,9 +153,9 @@ func TestManyRotations(t *testing.T) {
 		})
 	}
 	settled := func(n int) usage {
-		for step := sent + 200; ; step += 200 { // so that the pipe holds no more than the next file that is waited for
+		for step := sent + 200; ; step += 200 { // the pipe holds no more than up to the next file that is waited for
 			write(min(step, n))
-			finished(min(step, n) - 2) // the last one is open, and they count from 0
+			finished(min(step, n) - 2) // the last one is open, and numbers begin at 0
 			if step >= n {
 				return usageOf(t, p)
 			}
@@ -164,7 +167,7 @@ func TestManyRotations(t *testing.T) {
 	p.expect(0)
 	p.all(p.account().In.Bytes)
 	t.Logf("%d rotations: %+v, %+v", rotations, before, after)
-	// The race detector keeps some of what goes through it.
+	// The race detector needs memory of its own.
 	if after.kib > before.kib*5/4+4096 || after.descriptors > before.descriptors+4 {
 		t.Errorf("%+v after half, %+v at the end", before, after)
 	}
@@ -185,12 +188,13 @@ func TestManyRotations(t *testing.T) {
 	}
 	again := startUp()
 	t.Logf("a start takes %v, and after all that %v", fresh, again)
-	if again > 2*fresh+500*time.Millisecond { // for the machine's other work; reading what 100,000 files were takes longer
+	// for the machine's other load; reading the lines of 100,000 files takes longer
+	if again > 2*fresh+500*time.Millisecond {
 		t.Errorf("a start takes %v, and after %d files %v", fresh, rotations, again)
 	}
 }
 
-// TestPlaylistPlays: ffmpeg plays the playlist from first to last, and finds every frame.
+// TestPlaylistPlays: ffmpeg plays the playlist from first to last and finds every frame.
 func TestPlaylistPlays(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
@@ -217,20 +221,23 @@ func TestPlaylistPlays(t *testing.T) {
 	}
 }
 
-// TestPlaylistWithGaps: where files could not be written to their end, ffmpeg plays on to the last, and finds frames missing
-// nowhere but where the playlist says so.
+// TestPlaylistWithGaps: where files could not be written to their end, ffmpeg plays on to the last, and frames are
+// missing only at a discontinuity.
 func TestPlaylistWithGaps(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	manifest, playlist, ledger := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "cam.m3u8"), filepath.Join(folder, "l.json")
+	manifest, playlist, ledger := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "cam.m3u8"),
+		filepath.Join(folder, "l.json")
 	b := read(t, film(t, 60))
-	// Files of 96 frames are shorter than the limit, mostly.
-	p := start(t, wiring{stdin: bytes.NewReader(b)}, "bash", "-c", `ulimit -f 240; exec "$@"`, "bash", tool(t, "vw-record"), "--live",
-		"--rotate-frames", "96", "--manifest", manifest, "--playlist", playlist, "--ledger", ledger, filepath.Join(folder, "cam.ts"))
+	// Files of 96 frames are mostly shorter than the limit.
+	p := start(t, wiring{stdin: bytes.NewReader(b)}, "bash", "-c", `ulimit -f 240; exec "$@"`, "bash",
+		tool(t, "vw-record"), "--live",
+		"--rotate-frames", "96", "--manifest", manifest, "--playlist", playlist, "--ledger", ledger,
+		filepath.Join(folder, "cam.ts"))
 	p.expect(3)
 	r, missing := readRecording(t, folder, manifest)
 	var frames int64
-	gaps := make(map[uint64]bool) // what is presented first behind each
+	gaps := make(map[uint64]bool) // the first PTS after each
 	for i, e := range r.entries {
 		frames += e.Frames
 		if e.Gaps > 0 {
@@ -258,7 +265,7 @@ func TestPlaylistWithGaps(t *testing.T) {
 	t.Logf("%d files, %d gaps", len(r.entries), len(gaps))
 }
 
-// TestExecOfBuiltTool: the command has its signals as a shell has them, and runs for a partial file, too.
+// TestExecOfBuiltTool: the command has default signal handling, and runs for a partial file, too.
 func TestExecOfBuiltTool(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -282,8 +289,10 @@ func TestExecOfBuiltTool(t *testing.T) {
 	next := start(t, wiring{stdin: bytes.NewReader(read(t, sample("intra.ts")))}, "vw-record",
 		"--exec", `echo "$VW_REASON $(basename "$VW_FILE") $VW_FRAMES"; yes | head -n 1 >/dev/null; cat`, template)
 	next.expect(0)
-	if log := next.stderr.String(); !strings.Contains(log, "partial cam.partial.ts ") || !strings.Contains(log, "end cam.ts ") ||
-		strings.Contains(log, "Broken pipe") || strings.Contains(log, "level=WARN msg=\"the command") || next.stdout.String() != "" {
+	if log := next.stderr.String(); !strings.Contains(log, "partial cam.partial.ts ") ||
+		!strings.Contains(log, "end cam.ts ") ||
+		strings.Contains(log, "Broken pipe") || strings.Contains(log, "level=WARN msg=\"the command") ||
+		next.stdout.String() != "" {
 		t.Errorf("stderr: %s", log)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// shown is what ffprobe says of the video in a file or a playlist: when each packet is presented, in units of 1/90000 s
-// (ffprobe's own count over the wrap undone), in the order of decoding, and how many are keyframes.
+// shown is what ffprobe finds of the video in a file or a playlist: the PTS of each packet in decoding order, in units
+// of 1/90000 s (with ffprobe's unrolling of the wrap undone), and the number of keyframes.
 type shown struct {
 	pts       []uint64
 	keyframes int64
@@ -22,7 +22,8 @@ type shown struct {
 
 func show(t testing.TB, file string) (s shown) {
 	t.Helper()
-	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,flags",
+	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries",
+		"packet=pts,flags",
 		"-of", "csv=p=0", file).Output()
 	if err != nil {
 		t.Fatalf("ffprobe %s: %v", file, err)
@@ -41,12 +42,13 @@ func show(t testing.TB, file string) (s shown) {
 	return s
 }
 
-// asListed checks that a file is as long as its line says, by the frame and by the clock.
+// asListed checks that a file is as long as its line says, by its frames and by its timestamps.
 func asListed(t testing.TB, folder string, e record.Entry) {
 	t.Helper()
 	s := show(t, filepath.Join(folder, e.File))
 	if int64(len(s.pts)) != e.Frames || s.keyframes != e.Keyframes {
-		t.Errorf("%s: ffprobe counts %d frames, %d of them key; the manifest says %d and %d", e.File, len(s.pts), s.keyframes, e.Frames, e.Keyframes)
+		t.Errorf("%s: ffprobe counts %d frames, %d of them key; the manifest says %d and %d", e.File, len(s.pts),
+			s.keyframes, e.Frames, e.Keyframes)
 		return
 	}
 	first, last := s.pts[0], s.pts[0]
@@ -59,12 +61,13 @@ func asListed(t testing.TB, folder string, e record.Entry) {
 		}
 	}
 	if first != *e.PTSStart || last != *e.PTSEnd {
-		t.Errorf("%s: from %d to %d, says ffprobe; from %d to %d, says the manifest", e.File, first, last, *e.PTSStart, *e.PTSEnd)
+		t.Errorf("%s: from %d to %d, says ffprobe; from %d to %d, says the manifest", e.File, first, last,
+			*e.PTSStart, *e.PTSEnd)
 	}
 }
 
-// TestOddLimits: a recording of VW_TEST_SECONDS, made faster than real time, at limits that fit nothing: ffprobe finds in
-// each file what the manifest says, and joined they are the stream.
+// TestOddLimits: a recording of VW_TEST_SECONDS, faster than real time, at limits that match nothing in the stream.
+// ffprobe finds in each file what the manifest says, and joined they are the stream.
 func TestOddLimits(t *testing.T) {
 	t.Parallel()
 	b := read(t, film(t, setting(t, "VW_TEST_SECONDS", 40)))
@@ -86,7 +89,8 @@ func TestOddLimits(t *testing.T) {
 			for i, e := range r.entries {
 				asListed(t, folder, e)
 				isLast := i == len(r.entries)-1
-				if !e.StartsAtKeyframe || e.Gaps != 0 || (e.Reason == record.End) != isLast || i > 0 && *e.PTSStart != next {
+				if !e.StartsAtKeyframe || e.Gaps != 0 || (e.Reason == record.End) != isLast || i > 0 &&
+					*e.PTSStart != next {
 					t.Errorf("%+v", e)
 				}
 				next = *e.PTSEnd + mpegts.ClockRate/25
@@ -99,8 +103,8 @@ func TestOddLimits(t *testing.T) {
 	}
 }
 
-// TestClockOfStream: --rotate-time goes by the stream's clock, over its wrap, and when it jumps nothing but a
-// discontinuity comes of that: each file but those at a splice, and the last one, lasts as long as was asked for.
+// TestClockOfStream: --rotate-time goes by the stream's clock, across its wrap, and a jump is only a discontinuity.
+// Each file lasts as long as asked for, except at a splice and at the end.
 func TestClockOfStream(t *testing.T) {
 	t.Parallel()
 	original := film(t, 20)

@@ -15,7 +15,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// clockwork feeds a stream frame by frame, each at its time, and remembers when each was written.
+// clockwork feeds a stream frame by frame in real time, and notes when each was written.
 type clockwork struct {
 	all  []byte
 	ends []int // where each frame ends in all
@@ -43,8 +43,8 @@ func (c *clockwork) feed(w *os.File, o tsgen.Options, interval time.Duration, st
 	}
 }
 
-// lateness is how long after it was written each frame had arrived at vw-testserver, less the shortest of these times:
-// the two clocks have nothing else in common.
+// lateness returns for each frame how long after it was written it arrived at vw-testserver, less the shortest of these
+// times, because the two clocks have no common zero.
 func (c *clockwork) lateness(t testing.TB, arrivals string) []time.Duration {
 	t.Helper()
 	rows, err := csv.NewReader(bytes.NewReader(read(t, arrivals))).ReadAll()
@@ -84,13 +84,14 @@ func spreadOf(times []time.Duration) spread {
 
 func (s spread) String() string {
 	const us = time.Microsecond
-	return fmt.Sprintf("median %v, 99th percentile %v, longest %v", s.median.Round(us), s.p99.Round(us), s.longest.Round(us))
+	return fmt.Sprintf("median %v, 99th percentile %v, longest %v", s.median.Round(us), s.p99.Round(us),
+		s.longest.Round(us))
 }
 
-// TestFrozenDisk: while the disk hangs, for 2, 10 and 30 seconds as far as VW_TEST_FREEZE lets, what is pushed arrives as
-// it does in the times between, and all of it; the recorder accounts for every byte that it could not keep.
+// TestFrozenDisk: while the disk hangs, for 2, 10 and 30 seconds up to VW_TEST_FREEZE, everything pushed arrives as it
+// does otherwise, and the recorder accounts for every byte that it could not keep.
 func TestFrozenDisk(t *testing.T) {
-	// 16 KiB a frame: more than fits the buffer arrives while the disk hangs, and the kernel cannot write it.
+	// At 16 KiB a frame, more than fits the buffer arrives while the disk hangs, and the kernel cannot write it.
 	options := tsgen.Options{GOP: 5, KeyPackets: 87, FramePackets: 87}
 	longest := time.Duration(setting(t, "VW_TEST_FREEZE", 2)) * time.Second
 	for _, with := range []string{"--tee", "tee -p"} {
@@ -103,7 +104,8 @@ func TestFrozenDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			own := t.TempDir()
-			arrivals, manifest, ledger := filepath.Join(own, "arrivals.csv"), filepath.Join(own, "m.jsonl"), filepath.Join(own, "l.json")
+			arrivals, manifest, ledger := filepath.Join(own, "arrivals.csv"), filepath.Join(own, "m.jsonl"),
+				filepath.Join(own, "l.json")
 			server := serve(t, "--conns", "1", "--arrivals", arrivals, "--timeout", (4*longest + patience).String())
 			record := []string{
 				"--live", "--buffer", "300KiB", "--rotate-frames", "10",
@@ -114,14 +116,15 @@ func TestFrozenDisk(t *testing.T) {
 				script = `tee -p >("$1" "${@:4}") | "$2" --live "$3"`
 			}
 			in, w := pipe(t)
-			p := start(t, wiring{stdin: in}, "bash", append([]string{"-c", script, "bash", tool(t, "vw-record"), tool(t, "vw-push"), server.url}, record...)...)
+			p := start(t, wiring{stdin: in}, "bash", append([]string{"-c", script, "bash", tool(t, "vw-record"),
+				tool(t, "vw-push"), server.url}, record...)...)
 			in.Close()
 
 			var stream clockwork
 			stop, fed := make(chan struct{}), make(chan error, 1)
 			go func() { fed <- stream.feed(w, options, 40*time.Millisecond, stop) }()
 			testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
-			turns := []time.Time{time.Now()} // the disk hangs from each second one to the next
+			turns := []time.Time{time.Now()} // the disk hangs from each odd entry to the next even one
 			pass := func(d time.Duration) {
 				time.Sleep(d)
 				turns = append(turns, time.Now())
@@ -132,7 +135,7 @@ func TestFrozenDisk(t *testing.T) {
 				}
 				pass(d)
 				thaw := freeze(t, folder)
-				defer thaw() // before the processes are waited for: nothing can kill what waits for a frozen disk
+				defer thaw() // before the processes are waited for: a process that waits for a frozen disk cannot be killed
 				pass(d)
 				thaw()
 			}
@@ -159,12 +162,13 @@ func TestFrozenDisk(t *testing.T) {
 			hanging, usual := spreadOf(frozen), spreadOf(between)
 			t.Logf("%d frames while the disk hung: %v", len(frozen), hanging)
 			t.Logf("%d frames between: %v", len(between), usual)
-			// The machine has other things to do, too: what a hanging disk would do is of another size.
-			if hanging.median > 2*usual.median+5*time.Millisecond || hanging.longest > max(usual.longest, 250*time.Millisecond) {
+			// The machine has other load. The effect of a hanging disk would be much larger.
+			if hanging.median > 2*usual.median+5*time.Millisecond ||
+				hanging.longest > max(usual.longest, 250*time.Millisecond) {
 				t.Errorf("late while the disk hung: %v; else: %v", hanging, usual)
 			}
 
-			// With tee nobody waits for the recorder's end.
+			// With tee(1) nothing waits for the end of the recorder.
 			rec := &process{t: t, name: "vw-record", ledger: ledger, stderr: p.stderr}
 			testwait.Eventually(t, "the recorder's ledger", func() bool {
 				b, _ := os.ReadFile(ledger)
@@ -172,7 +176,8 @@ func TestFrozenDisk(t *testing.T) {
 			})
 			s := rec.account()
 			c := s.Out[0]
-			if s.In.Bytes != int64(len(stream.all)) || c.Dropped.Full == 0 || c.Dropped.Full+c.Dropped.Resync != c.Dropped.Sum() {
+			if s.In.Bytes != int64(len(stream.all)) || c.Dropped.Full == 0 ||
+				c.Dropped.Full+c.Dropped.Resync != c.Dropped.Sum() {
 				t.Errorf("%+v", s)
 			}
 			r, missing := readRecording(t, files, manifest)
@@ -191,8 +196,8 @@ func TestFrozenDisk(t *testing.T) {
 	}
 }
 
-// TestSlowDisk: a disk that takes a breath every now and then and hangs else is slower than the stream. Without --live
-// the stream waits for it, and all is recorded; with, it never waits, and what is missing is known.
+// TestSlowDisk: a disk that hangs most of the time is slower than the stream. Without --live the stream waits and
+// everything is recorded; with it, the stream never waits, and the ledger counts what is missing.
 func TestSlowDisk(t *testing.T) {
 	options := tsgen.Options{GOP: 5, KeyPackets: 87, FramePackets: 87}
 	const hangs = time.Second
@@ -204,7 +209,8 @@ func TestSlowDisk(t *testing.T) {
 			files := filepath.Join(folder, "rec")
 			manifest := filepath.Join(t.TempDir(), "m.jsonl")
 			in, w := pipe(t)
-			p := start(t, wiring{stdin: in}, "vw-record", "--live="+strconv.FormatBool(live), "--buffer", "300KiB", "--rotate-frames", "10",
+			p := start(t, wiring{stdin: in}, "vw-record", "--live="+strconv.FormatBool(live), "--buffer", "300KiB",
+				"--rotate-frames", "10",
 				"--manifest", manifest, filepath.Join(files, "cam.ts"))
 			in.Close()
 			var all []byte
@@ -251,7 +257,8 @@ func TestSlowDisk(t *testing.T) {
 				gaps += e.Gaps
 			}
 			c := s.Out[0]
-			t.Logf("the stream waited for %v at most; %d bytes, %d recorded, %d dropped, %d gaps", waited, s.In.Bytes, c.Confirmed, c.Dropped.Sum(), gaps)
+			t.Logf("the stream waited for %v at most; %d bytes, %d recorded, %d dropped, %d gaps", waited,
+				s.In.Bytes, c.Confirmed, c.Dropped.Sum(), gaps)
 			if missing > 0 || s.In.Bytes != int64(len(all)) || int64(len(r.joined)) != c.Confirmed {
 				t.Errorf("%d bytes in files, %+v", len(r.joined), s)
 			}
@@ -262,13 +269,14 @@ func TestSlowDisk(t *testing.T) {
 					t.Errorf("status %d; the stream waited for %v at most", status, waited)
 				}
 			case status != 3 || waited > hangs/2 || gaps == 0 || dropped > c.Dropped.Sum():
-				t.Errorf("status %d; the stream waited for %v; %d dropped, %d gaps, says the manifest; %+v", status, waited, dropped, gaps, c)
+				t.Errorf("status %d; the stream waited for %v; %d dropped, %d gaps, says the manifest; %+v", status,
+					waited, dropped, gaps, c)
 			}
 		})
 	}
 }
 
-// TestFrozenAtStart: with a disk that hangs already, the stream passes all the same, and is recorded from when it answers.
+// TestFrozenAtStart: the stream passes while the disk hangs at start, and is recorded from when the disk answers.
 func TestFrozenAtStart(t *testing.T) {
 	t.Parallel()
 	folder := mountExt4(t)
@@ -277,7 +285,8 @@ func TestFrozenAtStart(t *testing.T) {
 	thaw := freeze(t, folder)
 	defer thaw()
 	in, w := pipe(t)
-	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--tee", "--rotate-frames", "24", "--manifest", manifest, filepath.Join(folder, "cam.ts"))
+	p := start(t, wiring{stdin: in}, "vw-record", "--live", "--tee", "--rotate-frames", "24", "--manifest", manifest,
+		filepath.Join(folder, "cam.ts"))
 	in.Close()
 	if _, err := w.Write(b); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// A process with the race detector sleeps for a second at its end, which would be most of the time of the tests.
+// With the race detector a process sleeps for a second at its end, which would be most of the test's time.
 func init() {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
@@ -25,11 +25,11 @@ func init() {
 // recording is what a vw-record with a manifest has left in a folder.
 type recording struct {
 	entries []record.Entry
-	joined  []byte // the files in order, without what was injected
+	joined  []byte // the files in order, without injected bytes
 }
 
-// readRecording reads a manifest and the files that it tells, and checks these against it. Lines of files that are not
-// there are left out, and counted.
+// readRecording reads a manifest and its files, and checks these against it. It counts the lines of missing files and
+// leaves them out.
 func readRecording(t testing.TB, folder, manifest string) (r recording, missing int) {
 	t.Helper()
 	for line := range bytes.Lines(read(t, manifest)) {
@@ -51,9 +51,10 @@ func readRecording(t testing.TB, folder, manifest string) (r recording, missing 
 	return r, missing
 }
 
-// feed writes frames to a pipe, one each interval, until stop is closed or n have been written, and closes it. It returns
-// what it wrote.
-func feed(t testing.TB, w *os.File, o tsgen.Options, n int, interval time.Duration, stop <-chan struct{}) <-chan []byte {
+// feed writes frames to a pipe, one each interval, until stop is closed or n have been written, and closes it. The
+// channel gets what it wrote.
+func feed(t testing.TB, w *os.File, o tsgen.Options, n int, interval time.Duration,
+	stop <-chan struct{}) <-chan []byte {
 	t.Helper()
 	sent := make(chan []byte, 1)
 	go func() {
@@ -81,7 +82,7 @@ func feed(t testing.TB, w *os.File, o tsgen.Options, n int, interval time.Durati
 	return sent
 }
 
-// memoryFolder is a folder in memory, where there is such a thing: thousands of syncs take their time elsewhere.
+// memoryFolder returns a folder in memory if possible, because thousands of syncs take long elsewhere.
 func memoryFolder(t testing.TB) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("/dev/shm", "vw-test-")
@@ -92,7 +93,7 @@ func memoryFolder(t testing.TB) string {
 	return folder
 }
 
-// film has ffmpeg make a stream of so many seconds, MPEG-1 and MP2 at 25 frames a second, and returns its path.
+// film makes a stream of so many seconds with ffmpeg, MPEG-1 and MP2 at 25 frames a second, and returns its path.
 func film(t testing.TB, seconds int) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "film.ts")

@@ -15,18 +15,18 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// trouble is something that happens to a disk, or to what a recorder may do with it, and passes.
+// trouble is a passing fault of a disk, or a passing limit of the recorder.
 type trouble struct {
-	says    string // the log, of why
+	says    string // the log, about the cause
 	cause   func()
 	cure    func()
-	takes   bool // files that were finished
+	takes   bool // it takes finished files with it
 	folder  string
-	limited *process // who is to be limited, when it has been started
+	limited *process // the process to limit, once it has been started
 }
 
-// TestDiskTrouble: --live outlives what a disk may do. Recording goes on in a new file when it is over, the log is brief,
-// and the ledger and the manifest account for every byte.
+// TestDiskTrouble: --live outlives every fault of a disk. Recording goes on in a new file afterwards, the log is brief,
+// and ledger and manifest account for every byte.
 func TestDiskTrouble(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T) *trouble{
 		"full": full, "read-only": readOnly, "input/output error": inputOutput, "folder removed": folderRemoved,
@@ -48,7 +48,7 @@ func TestDiskTrouble(t *testing.T) {
 			testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
 			tr.cause()
 			p.find(p.stderr, tr.says)
-			time.Sleep(1500 * time.Millisecond) // long enough to be said more often than once
+			time.Sleep(1500 * time.Millisecond) // long enough to be logged more than once
 			tr.cure()
 			n := len(finished(files))
 			testwait.Eventually(t, "files after it", func() bool { return len(finished(files)) >= n+2 })
@@ -70,7 +70,8 @@ func TestDiskTrouble(t *testing.T) {
 				}
 			}
 			if dropped != c.Dropped.Sum() || !tr.takes && (missing > 0 || inFiles < c.Confirmed) {
-				t.Errorf("%d bytes in files, %d files missing, %d dropped, says the manifest; %+v", inFiles, missing, dropped, c)
+				t.Errorf("%d bytes in files, %d files missing, %d dropped, says the manifest; %+v", inFiles, missing,
+					dropped, c)
 			}
 			if names := recorded(t, files); len(names) != len(r.entries) { // and nothing hidden
 				t.Errorf("%d files, %d lines", len(names), len(r.entries))
@@ -79,12 +80,13 @@ func TestDiskTrouble(t *testing.T) {
 			if most := int(time.Since(began)/time.Second) + 1; len(complaints) == 0 || len(complaints) > most {
 				t.Errorf("%d complaints in %v", len(complaints), time.Since(began))
 			}
-			t.Logf("%d bytes, %d confirmed, %d dropped; %d complaints", s.In.Bytes, c.Confirmed, c.Dropped.Sum(), len(complaints))
+			t.Logf("%d bytes, %d confirmed, %d dropped; %d complaints", s.In.Bytes, c.Confirmed, c.Dropped.Sum(),
+				len(complaints))
 		})
 	}
 }
 
-// full: somebody else fills the disk, and frees it.
+// full: another program fills the disk, and frees it.
 func full(t *testing.T) *trouble {
 	folder := t.TempDir()
 	mount(t, folder, "tmpfs", 0, "size=4m")
@@ -104,7 +106,7 @@ func full(t *testing.T) *trouble {
 	}
 }
 
-// readOnly: an error makes the kernel take the file system for broken.
+// readOnly: an error makes the kernel remount the file system read-only.
 func readOnly(t *testing.T) *trouble {
 	folder, image := mountImage(t)
 	var st unix.Stat_t
@@ -120,10 +122,11 @@ func readOnly(t *testing.T) *trouble {
 	if err != nil {
 		t.Skipf("SKIPPED: errors of a file system cannot be made here: %v", err)
 	}
-	return mountedAgain(t, folder, image, "read-only file system", func() error { return os.WriteFile(trigger, []byte("1"), 0) })
+	return mountedAgain(t, folder, image, "read-only file system",
+		func() error { return os.WriteFile(trigger, []byte("1"), 0) })
 }
 
-// inputOutput: the device does not answer any more.
+// inputOutput: the device fails.
 func inputOutput(t *testing.T) *trouble {
 	folder, image := mountImage(t)
 	return mountedAgain(t, folder, image, "input/output error", func() error { return cutPower(folder) })
@@ -132,7 +135,7 @@ func inputOutput(t *testing.T) *trouble {
 // mountedAgain: an ext4 breaks, and is mounted again.
 func mountedAgain(t *testing.T, folder, image, says string, breaks func() error) *trouble {
 	return &trouble{
-		says: says, folder: folder, takes: true, // the kernel gives up what it has not written
+		says: says, folder: folder, takes: true, // the kernel discards what it has not written
 		cause: func() {
 			if err := breaks(); err != nil {
 				t.Fatal(err)
@@ -142,14 +145,16 @@ func mountedAgain(t *testing.T, folder, image, says string, breaks func() error)
 	}
 }
 
-// folderRemoved: somebody removes all that was recorded.
+// folderRemoved: a user removes all recordings.
 func folderRemoved(t *testing.T) *trouble {
 	folder := t.TempDir()
 	return &trouble{
 		says: "no such file or directory", folder: folder, takes: true,
 		cause: func() {
-			// A file may begin in it just then.
-			testwait.Eventually(t, "a removed folder", func() bool { return os.RemoveAll(filepath.Join(folder, "rec")) == nil })
+			// A file may be created in it just then.
+			testwait.Eventually(t, "a removed folder", func() bool {
+				return os.RemoveAll(filepath.Join(folder, "rec")) == nil
+			})
 		},
 		cure: func() {},
 	}

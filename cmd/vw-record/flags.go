@@ -56,13 +56,14 @@ func app() *ucli.App {
 			&ucli.StringFlag{Name: "manifest", Usage: "append a line of JSON for each file, with its SHA-256, to `FILE`"},
 			&ucli.StringFlag{Name: "playlist", Usage: "write an HLS playlist of the finished files to `FILE` (.m3u8)"},
 			&ucli.IntFlag{Name: "playlist-size", Usage: "show the newest `N` files in the playlist; 0 is all"},
-			&ucli.StringFlag{Name: "exec", Usage: "run `CMD` for each finished file, which it learns from VW_FILE, VW_BYTES, …"},
+			&ucli.StringFlag{Name: "exec",
+				Usage: "run `CMD` for each finished file, which it learns from VW_FILE, VW_BYTES, …"},
 		}, cli.CommonFlags(0)...),
 		Action: run,
 	}
 }
 
-// readFlags reads and checks what the user wants. Its errors have status 2.
+// readFlags turns the flags into a configuration. Its errors have exit status 2.
 func readFlags(c *ucli.Context) (config record.Config, err error) {
 	config = record.Config{
 		Limits: record.Limits{
@@ -107,7 +108,7 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 	return config, err
 }
 
-// checkNames sees that each file that the tool writes has a name of its own.
+// checkNames makes sure that no two of the tool's files, recordings included, share a name.
 func checkNames(c *ucli.Context, t *record.Template) error {
 	flags := make(map[string]string)
 	for _, flag := range []string{"manifest", "playlist", "ledger"} {
@@ -143,7 +144,7 @@ func template(c *ucli.Context) (*record.Template, error) {
 	return t, nil
 }
 
-// statsLine is what --stats tells.
+// statsLine is what --stats logs.
 func statsLine(s stream.Snapshot) []slog.Attr {
 	attrs := []slog.Attr{slog.Int64("in", s.In.Bytes)}
 	for _, out := range s.Out {

@@ -1,4 +1,4 @@
-// vw-record records standard input to files that follow each other, each of which plays alone.
+// Command vw-record records standard input to files that follow each other, each of which plays alone.
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() {
 	cli.Main(app())
 }
 
-// run is one run of the tool: flags to a recording, and its end to an error that has an exit status.
+// run reads the flags, records until the end, and returns an error that has an exit status.
 func run(c *ucli.Context) error {
 	config, err := readFlags(c)
 	if err != nil {
@@ -50,7 +50,7 @@ func run(c *ucli.Context) error {
 		running.Store(recording)
 		p.SetStats(func() []slog.Attr { return statsLine(p.Ledger.Snapshot(false)) })
 		err = recording.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate())
-		if err == record.ErrOutputGone { // and nothing else
+		if err == record.ErrOutputGone { // not joined with another error
 			return cli.WithStatus(nil, cli.ExitFailed)
 		}
 		return err

@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A process with the race detector sleeps for a second at its end, which would be most of the time of the tests.
+	// With the race detector a process sleeps for a second at its end, which would be most of the test's time.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
 	}
@@ -54,7 +54,7 @@ func start(t *testing.T, dir string, in io.Reader, args ...string) *tool {
 	return tl
 }
 
-// status waits for the end.
+// status waits for the tool and returns its exit status.
 func (tl *tool) status() int {
 	var exit *exec.ExitError
 	if err := tl.Wait(); err != nil && !errors.As(err, &exit) {
@@ -63,7 +63,7 @@ func (tl *tool) status() int {
 	return tl.ProcessState.ExitCode()
 }
 
-// ledger reads the ledger, and sees that it balances.
+// ledger reads the ledger and checks that it balances.
 func ledger(t *testing.T, dir string) stream.Snapshot {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "l.json"))
@@ -96,7 +96,7 @@ func manifest(t *testing.T, dir string) []record.Entry {
 	return entries
 }
 
-// joined is the stream in the files of a manifest.
+// joined returns the stream that the files of a manifest hold.
 func joined(t *testing.T, dir string, entries []record.Entry) []byte {
 	t.Helper()
 	var all []byte
@@ -110,7 +110,7 @@ func joined(t *testing.T, dir string, entries []record.Entry) []byte {
 	return all
 }
 
-// sha256sum checks the files of a manifest as a user does.
+// sha256sum checks the files against the manifest as a user would.
 func sha256sum(t *testing.T, dir string, entries []record.Entry) {
 	t.Helper()
 	var list strings.Builder
@@ -124,7 +124,7 @@ func sha256sum(t *testing.T, dir string, entries []record.Entry) {
 	}
 }
 
-// need skips a test, aloud, when a program is missing.
+// need skips the test if a program is not installed.
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -134,7 +134,7 @@ func need(t *testing.T, program string) {
 
 func sample(name string) string { return filepath.Join("..", "..", "test", "testdata", name) }
 
-// TestFilesPlayAlone: ffmpeg decodes each file without a word, and ffprobe counts the frames that the manifest tells.
+// TestFilesPlayAlone: ffmpeg decodes each file without a message, and ffprobe counts as many frames as the manifest.
 func TestFilesPlayAlone(t *testing.T) {
 	need(t, "ffmpeg")
 	need(t, "ffprobe")
@@ -175,7 +175,7 @@ func TestFilesPlayAlone(t *testing.T) {
 	}
 }
 
-// TestKill: what was recorded before a kill -9 is there, and the next start keeps the rest under a name of its own.
+// TestKill: after a kill -9 the finished files are whole, and the next start recovers the unfinished one.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 10, FramePackets: 5}, 2000)
@@ -195,7 +195,7 @@ func TestKill(t *testing.T) {
 		fed := make(chan struct{})
 		go func() {
 			defer close(fed)
-			_, _ = feed.Write(b) // it ends with the tool
+			_, _ = feed.Write(b) // fails when the tool is killed
 			_ = feed.Close()
 		}()
 		enough := rand.Int64N(int64(len(b) * 3 / 4))
@@ -226,7 +226,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// onDisk is how many bytes are in the folders of dir.
+// onDisk returns how many bytes are in the folders of dir.
 func onDisk(dir string) (size int64) {
 	for _, pattern := range []string{"*", ".vw-record-*"} {
 		names, _ := filepath.Glob(filepath.Join(dir, "*", pattern))
@@ -239,7 +239,7 @@ func onDisk(dir string) (size int64) {
 	return size
 }
 
-// TestSignals: SIGHUP begins a new file; SIGTERM reads on to the end and finishes.
+// TestSignals: SIGHUP begins a new file; after SIGTERM the tool reads to the end of input and finishes.
 func TestSignals(t *testing.T) {
 	dir := t.TempDir()
 	in, feed, err := os.Pipe()
@@ -302,14 +302,16 @@ func waitFor(t *testing.T, what func() bool) {
 	}
 }
 
-// TestReaderGone: with --tee the recording goes on when the next tool ends, one line says so, and the status is 1.
+// TestReaderGone: with --tee the recording goes on when the next tool ends; the log says so once, and the exit status
+// is 1.
 func TestReaderGone(t *testing.T) {
 	dir := t.TempDir()
 	b, err := os.ReadFile(sample("mpeg1.ts"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", "{ vw-record --tee --manifest m.jsonl --ledger l.json cam.ts; echo $? >status; } | head -c 1000 >/dev/null")
+	cmd := exec.Command("sh", "-c",
+		"{ vw-record --tee --manifest m.jsonl --ledger l.json cam.ts; echo $? >status; } | head -c 1000 >/dev/null")
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(b)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -322,14 +324,15 @@ func TestReaderGone(t *testing.T) {
 	if !bytes.Equal(joined(t, dir, manifest(t, dir)), b) {
 		t.Error("the recording is not whole")
 	}
-	if n := strings.Count(stderr.String(), "standard output is gone"); n != 1 || strings.Contains(stderr.String(), "error:") {
+	if n := strings.Count(stderr.String(), "standard output is gone"); n != 1 ||
+		strings.Contains(stderr.String(), "error:") {
 		t.Errorf("stderr: %s", stderr.String())
 	}
 	ledger(t, dir)
 }
 
-// TestFileSizeLimit is a disk error that a shell can make: what is whole is kept, and the status is 1; with --live the
-// recording goes on in the next file, and it is 3.
+// TestFileSizeLimit uses ulimit to make the disk fail. Whole packets are kept and the exit status is 1; with --live the
+// next file goes on and the status is 3.
 func TestFileSizeLimit(t *testing.T) {
 	b, err := os.ReadFile(sample("mpeg1.ts"))
 	if err != nil {
@@ -337,7 +340,8 @@ func TestFileSizeLimit(t *testing.T) {
 	}
 	for _, live := range []bool{false, true} {
 		dir := t.TempDir()
-		cmd := exec.Command("sh", "-c", `ulimit -f 200; exec vw-record "$@" --manifest m.jsonl --ledger l.json cam.ts`, "sh", fmt.Sprintf("--live=%v", live))
+		cmd := exec.Command("sh", "-c",
+			`ulimit -f 200; exec vw-record "$@" --manifest m.jsonl --ledger l.json cam.ts`, "sh", fmt.Sprintf("--live=%v", live))
 		cmd.Dir, cmd.Stdin = dir, bytes.NewReader(b)
 		out, _ := cmd.CombinedOutput()
 		want := 1

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReadOnly: where nothing can be written is an error at the start, with --live too.
+// TestReadOnly: a read-only folder is an error at start, also with --live.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {

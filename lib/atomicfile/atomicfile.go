@@ -1,6 +1,8 @@
-// Package atomicfile writes files that are replaced as a whole: whoever reads one, at any moment and after any crash, finds
-// the old contents or the new. It is renameio, with what renameio leaves to its users: symbolic links, what is no
-// regular file, what a crash left, and the name on the disk.
+// Package atomicfile replaces files as a whole: a reader finds the old contents or the new ones at any moment, also
+// after a crash. It adds to renameio what renameio leaves to its callers: symbolic links, targets that are not regular
+// files, temporary files that a crash left, and syncing the directory.
+//
+// It is vw's own and may change.
 package atomicfile
 
 import (
@@ -15,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resolve returns the path to give to Write: what a symbolic link points to is meant, not the link, and what is there
-// must not be /dev/null or a pipe.
+// Resolve returns the path to pass to Write. It follows symbolic links, so that Write replaces the target and not the
+// link, and fails for a directory, a device or a pipe.
 func Resolve(path string) (string, error) {
 	switch target, err := filepath.EvalSymlinks(path); {
 	case err == nil:
@@ -34,12 +36,13 @@ func Resolve(path string) (string, error) {
 	return path, nil
 }
 
-// Write gives a file new contents, and makes that last. One that is not there gets perm, less the umask; one that is
-// keeps its permissions.
+// Write replaces the contents of a file and syncs the file and its directory. A new file gets perm, less the umask; an
+// existing one keeps its permissions.
 func Write(path string, data []byte, perm fs.FileMode) error {
 	dir := filepath.Dir(path)
-	// Without the folder renameio may choose $TMPDIR, where nobody would look for what a crash left.
-	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(perm), renameio.WithExistingPermissions())
+	// By default renameio may choose $TMPDIR, where RemoveStale would not look.
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir),
+		renameio.WithPermissions(perm), renameio.WithExistingPermissions())
 	if err != nil {
 		return err
 	}
@@ -53,27 +56,28 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	return SyncDir(dir)
 }
 
-// SyncDir makes the names in a folder last: renaming makes a file whole, but does not put its name on the disk.
+// SyncDir syncs a directory. A rename is not durable before that.
 func SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	// Not every file system knows how to sync a folder, and those that do not have nothing to sync.
+	// Some file systems cannot sync a directory. Those have nothing to sync.
 	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil
 }
 
-// RemoveStale removes temporary files of Write that a crash left: the name with a dot before it and a random number
-// after, which has 18 or 19 digits nearly always. Fewer are left alone: they may be somebody's file.
+// RemoveStale removes temporary files that a crash of Write left. Their names are a dot, the base of path and a random
+// number, which almost always has 18 or 19 digits. Names with fewer than 15 digits are left alone, because they may
+// belong to the user.
 func RemoveStale(path string) {
 	dir, base := filepath.Split(path)
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
-		return // writing will tell
+		return // Write reports it
 	}
 	for _, e := range entries {
 		number, ok := strings.CutPrefix(e.Name(), "."+base)

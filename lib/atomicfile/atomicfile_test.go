@@ -38,9 +38,10 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestRemoveLeftovers(t *testing.T) {
+func TestRemoveStale(t *testing.T) {
 	dir := t.TempDir()
-	for name, stays := range map[string]bool{".f1234567890123456789": false, ".f12": true, ".f123456789012345678x": true, "f": true} {
+	for name, stays := range map[string]bool{".f1234567890123456789": false, ".f12": true,
+		".f123456789012345678x": true, "f": true} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// nullDisk takes everything.
+// nullDisk discards everything.
 type nullDisk struct{ osDisk }
 
 func (nullDisk) Create(string) (file, error) { return nullFile{io.Discard}, nil }
@@ -25,8 +25,8 @@ func (nullFile) Sync() error          { return nil }
 func (nullFile) SyncData() error      { return nil }
 func (nullFile) Check() error         { return nil }
 
-// BenchmarkParcel is the way of one parcel of a camera through the writer, without the disk: it allocates nothing.
-func BenchmarkParcel(b *testing.B) {
+// BenchmarkWriteDelivery measures the writer without a disk for one delivery of a camera. It must not allocate.
+func BenchmarkWriteDelivery(b *testing.B) {
 	for _, hashed := range []bool{false, true} {
 		name := map[bool]string{false: "plain", true: "hashed"}[hashed]
 		b.Run(name, func(b *testing.B) {
@@ -40,7 +40,7 @@ func BenchmarkParcel(b *testing.B) {
 			w := &writer{
 				template: mustTemplate(b, filepath.Join(b.TempDir(), "x.ts")), disk: nullDisk{}, hashed: hashed,
 				limits:  Limits{RotateSize: 1 << 60, RotateTime: 1000 * time.Hour, RotateFrames: 1 << 60},
-				account: stream.NewLedger("vw-record").Open("x"), trouble: &said{},
+				account: stream.NewLedger("vw-record").Open("x"), throttled: &logRecorder{},
 			}
 			b.ReportAllocs()
 			b.SetBytes(int64(len(batch.Chunks[0].Data)))
@@ -53,7 +53,7 @@ func BenchmarkParcel(b *testing.B) {
 					Data: c.Data, Size: len(c.Data), ReceivedAt: c.ReceivedAt, Kind: c.Kind,
 					RandomAccess: c.RandomAccess, HasPSI: c.HasPSI, PSI: c.PSI, Counters: c.Counters,
 				}
-				if err := w.parcel(context.Background(), &p); err != nil {
+				if err := w.write(context.Background(), &p); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,7 +2,8 @@ package record
 
 import "golang.org/x/sys/unix"
 
-// clockIsSynchronised reports what the kernel says of the wall clock. A kernel that says nothing is taken at its word.
+// clockIsSynchronised reports whether the kernel calls the wall clock synchronised. It is true if the kernel does not
+// tell.
 func clockIsSynchronised() bool {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

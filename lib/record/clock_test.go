@@ -22,16 +22,26 @@ func TestClock(t *testing.T) {
 		raw    bool
 		events []event
 	}{
-		{"frames, whenever they arrive", false, []event{{0, fromFrames, 1000, 0}, {0, fromFrames, 1000 + s, s}, {time.Minute, fromFrames, 1000 + 3*s, 3*s + 60*s - 2*s - 0}}},
-		{"a first stamp that is late", false, []event{{0, noSource, none, 0}, {time.Second, fromFrames, 7, 0}, {time.Second, fromFrames, 7 + s, s}}},
+		{"frames, whenever they arrive", false, []event{{0, fromFrames, 1000, 0}, {0, fromFrames, 1000 + s, s},
+			{time.Minute, fromFrames, 1000 + 3*s, 3*s + 60*s - 2*s - 0}}},
+		{"a first stamp that is late", false, []event{{0, noSource, none, 0}, {time.Second, fromFrames, 7, 0},
+			{time.Second, fromFrames, 7 + s, s}}},
 		{"over the wrap", false, []event{{0, fromFrames, mpegts.ClockModulus - s, 0}, {0, fromFrames, s, 2 * s}}},
-		{"back", false, []event{{0, fromFrames, 100 * s, 0}, {time.Second, fromFrames, 0, s}, {time.Second, fromFrames, s, 2 * s}}},
-		{"far ahead", false, []event{{0, fromFrames, 0, 0}, {time.Second, fromFrames, 1000 * s, s}, {time.Second, fromFrames, 1001 * s, 2 * s}}},
-		{"PCR until frames come", false, []event{{0, fromPCR, 0, 0}, {0, fromPCR, s, s}, {time.Second, fromFrames, 50 * s, 2 * s}, {time.Second, fromPCR, 90 * s, 2 * s}, {time.Second, fromFrames, 51 * s, 3 * s}}},
-		{"no stamps", false, []event{{0, noSource, none, 0}, {4 * time.Second, noSource, none, 0}, {6 * time.Second, noSource, none, 6 * s}, {7 * time.Second, noSource, none, 7 * s}}},
-		{"stamps that stop and return", false, []event{{0, fromFrames, 0, 0}, {3 * time.Second, noSource, none, 0}, {6 * time.Second, noSource, none, 6 * s}, {8 * time.Second, fromFrames, s, 8 * s}, {8 * time.Second, fromFrames, 2 * s, 9 * s}}},
-		{"raw", true, []event{{0, noSource, none, 0}, {time.Second, noSource, none, s}, {3 * time.Second, noSource, none, 3 * s}}},
-		{"a wall clock without a monotonic one goes back", true, []event{{time.Second, noSource, none, 0}, {0, noSource, none, 0}}},
+		{"back", false, []event{{0, fromFrames, 100 * s, 0}, {time.Second, fromFrames, 0, s},
+			{time.Second, fromFrames, s, 2 * s}}},
+		{"far ahead", false, []event{{0, fromFrames, 0, 0}, {time.Second, fromFrames, 1000 * s, s},
+			{time.Second, fromFrames, 1001 * s, 2 * s}}},
+		{"PCR until frames come", false, []event{{0, fromPCR, 0, 0}, {0, fromPCR, s, s}, {time.Second, fromFrames,
+			50 * s, 2 * s}, {time.Second, fromPCR, 90 * s, 2 * s}, {time.Second, fromFrames, 51 * s, 3 * s}}},
+		{"no stamps", false, []event{{0, noSource, none, 0}, {4 * time.Second, noSource, none, 0},
+			{6 * time.Second, noSource, none, 6 * s}, {7 * time.Second, noSource, none, 7 * s}}},
+		{"stamps that stop and return", false, []event{{0, fromFrames, 0, 0}, {3 * time.Second, noSource, none, 0},
+			{6 * time.Second, noSource, none, 6 * s}, {8 * time.Second, fromFrames, s, 8 * s},
+			{8 * time.Second, fromFrames, 2 * s, 9 * s}}},
+		{"raw", true, []event{{0, noSource, none, 0}, {time.Second, noSource, none, s},
+			{3 * time.Second, noSource, none, 3 * s}}},
+		{"a wall clock without a monotonic one goes back", true,
+			[]event{{time.Second, noSource, none, 0}, {0, noSource, none, 0}}},
 	} {
 		var c clock
 		for i, e := range tc.events {
@@ -47,7 +57,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClockLosesNothing: what is less than a unit is not lost at each step.
+// TestClockLosesNothing: fractions of a unit add up.
 func TestClockLosesNothing(t *testing.T) {
 	var c clock
 	start := time.Now()
@@ -63,14 +73,15 @@ func TestLimitTicks(t *testing.T) {
 	for _, tc := range []struct {
 		d    time.Duration
 		want int64
-	}{{0, 0}, {1, 1}, {time.Second, 90000}, {40 * time.Millisecond, 3600}, {time.Second / 3, 30000}, {time.Second + 1, 90001}, {1000 * time.Hour, 324000000000}} {
+	}{{0, 0}, {1, 1}, {time.Second, 90000}, {40 * time.Millisecond, 3600}, {time.Second / 3, 30000},
+		{time.Second + 1, 90001}, {1000 * time.Hour, 324000000000}} {
 		if got := limitTicks(tc.d); got != tc.want {
 			t.Errorf("%v: %d, want %d", tc.d, got, tc.want)
 		}
 	}
 }
 
-// TestPTSRange: the range is that of presentation, over reordering, the wrap and a jump.
+// TestPTSRange: the range goes by presentation time, across reordering, a wrap and a jump.
 func TestPTSRange(t *testing.T) {
 	const top = mpegts.ClockModulus
 	for _, tc := range []struct {
@@ -83,7 +94,7 @@ func TestPTSRange(t *testing.T) {
 		{[]uint64{3600, top - 3600, 7200}, top - 3600, 7200},
 		{[]uint64{1 << 32, 1<<32 + 3600, 500, 4100, 100}, 1 << 32, 4100},
 	} {
-		var y tally
+		var y stats
 		for _, s := range tc.stamps {
 			y.addPTS(s)
 		}
@@ -92,7 +103,7 @@ func TestPTSRange(t *testing.T) {
 			t.Errorf("%v: %d to %d", tc.stamps, *start, *end)
 		}
 	}
-	var y tally
+	var y stats
 	if start, end := y.ptsRange(); start != nil || end != nil {
 		t.Error("a range of nothing")
 	}

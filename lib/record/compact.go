@@ -10,7 +10,7 @@ import (
 	"github.com/timdrysdale/vw/lib/atomicfile"
 )
 
-// load reads the manifest: its lines in their order. Lines that cannot be read are nobody's business.
+// load reads the lines of the manifest in order. It skips those that it cannot parse.
 func (m *manifest) load() (entries []Entry, err error) {
 	f, err := m.lock()
 	if err != nil {
@@ -30,28 +30,28 @@ func (m *manifest) load() (entries []Entry, err error) {
 	return entries, nil
 }
 
-// forget says that files, named as in the manifest, have been deleted.
-func (m *manifest) forget(files []string) {
+// markDeleted notes that files, named as in the manifest, have been deleted.
+func (m *manifest) markDeleted(files []string) {
 	for _, file := range files {
-		m.gone[file]++
-		m.dead++
+		m.deleted[file]++
+		m.deletedLines++
 	}
 }
 
-// minDead is how many lines of deleted files are worth writing the manifest anew.
-const minDead = 16
+// minDeleted is how many lines of deleted files must pile up before the manifest is rewritten.
+const minDeleted = 16
 
-// compact takes the lines of deleted files out, when there are enough of them compared to the live ones: so the manifest
-// is bounded, and each line is copied a few times only.
+// compact removes the lines of deleted files once there are enough of them compared to the live ones. This bounds the
+// manifest, and each line is copied only a few times.
 func (m *manifest) compact(live int) error {
-	if m.dead < max(minDead, live/4) {
+	if m.deletedLines < max(minDeleted, live/4) {
 		return nil
 	}
 	f, err := m.lock()
 	if err != nil {
 		return err
 	}
-	defer f.Close() // and with it the lock
+	defer f.Close() // and releases the lock
 	atomicfile.RemoveStale(m.path)
 	lines, err := io.ReadAll(f)
 	if err != nil {
@@ -61,7 +61,7 @@ func (m *manifest) compact(live int) error {
 	skipped := make(map[string]int)
 	for line := range bytes.Lines(lines) {
 		var e Entry
-		if json.Unmarshal(line, &e) == nil && skipped[e.File] < m.gone[e.File] {
+		if json.Unmarshal(line, &e) == nil && skipped[e.File] < m.deleted[e.File] {
 			skipped[e.File]++
 			continue
 		}
@@ -70,7 +70,7 @@ func (m *manifest) compact(live int) error {
 	if err := atomicfile.Write(m.path, left, 0o666); err != nil {
 		return fmt.Errorf("write manifest %s: %w", m.path, err)
 	}
-	m.dead = 0
-	clear(m.gone)
+	m.deletedLines = 0
+	clear(m.deleted)
 	return nil
 }

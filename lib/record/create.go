@@ -12,18 +12,18 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// How the writer opens a segment: its file under a temporary name, and the tables in front.
+// How the writer opens a segment: its temporary file, and the PAT and PMT in front.
 
-// begin opens the segment that begins with c's next byte. With live it tries until there is one.
-func (w *writer) begin(ctx context.Context, c *cut) error {
+// openSegment opens the segment that begins with c's next byte. With live it tries until it succeeds or ctx ends.
+func (w *writer) openSegment(ctx context.Context, c *segmenter) error {
 	for {
-		s, err := w.create(c)
+		s, err := w.createSegment(c)
 		if err == nil {
 			w.setOpen(s)
-			w.checked = c.p.ReceivedAt
+			w.checkedAt = c.p.ReceivedAt
 			s.afterGap = w.clock.jumped || c.from == 0 && c.p.Gap
 			w.clock.jumped = false
-			w.plan(s)
+			w.setRotateAt(s)
 			w.hangup.Store(false)
 			return nil
 		}
@@ -33,14 +33,14 @@ func (w *writer) begin(ctx context.Context, c *cut) error {
 		if !w.live {
 			return err
 		}
-		w.trouble.Warn("disk", "no file to record to", "err", err)
-		if w.rest(ctx); ctx.Err() != nil {
+		w.throttled.Warn("disk", "no file can be created", "err", err)
+		if w.backoff(ctx); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 }
 
-// makeRoom deletes by the rules of retention, and reports whether it is worth trying again.
+// makeRoom deletes the oldest file if retention allows it, and reports whether it is worth trying again.
 func (w *writer) makeRoom() bool {
 	if !w.archive.rules.any() {
 		return false
@@ -48,12 +48,12 @@ func (w *writer) makeRoom() bool {
 	if w.archive.makeRoom() {
 		return true
 	}
-	w.finisher.settle() // what it is about to finish makes older files such that may go
+	w.finalizer.drain() // files that it is about to finish make older ones deletable
 	return w.archive.makeRoom()
 }
 
-// create makes a segment with the tables that it needs in front.
-func (w *writer) create(c *cut) (*segment, error) {
+// createSegment creates a segment, and writes PAT and PMT in front if the stream has none there.
+func (w *writer) createSegment(c *segmenter) (*segment, error) {
 	tables := w.tables[:0]
 	if c.p.Kind == stream.Packets && !(c.from == 0 && c.p.HasPSI) {
 		known, counters := w.scan.Tables()
@@ -68,14 +68,16 @@ func (w *writer) create(c *cut) (*segment, error) {
 	if !w.fits(len(tables) + mpegts.PacketSize) {
 		tables = nil
 	}
-	s := &segment{path: w.template.Path(c.p.ReceivedAt), raw: c.p.Kind == stream.Bytes, start: c.p.ReceivedAt, end: c.p.ReceivedAt}
+	now := c.p.ReceivedAt
+	s := &segment{path: w.template.Path(now), raw: c.p.Kind == stream.Bytes, start: now, end: now}
 	if w.hashed {
 		s.hash = sha256.New()
 	}
-	// Several segments can begin with what one read brought. What a crash leaves of them is kept in the order of these times.
+	// Several segments can begin with data of one read. After a crash their unfinished files are recovered in the order
+	// of these times, so each needs a time of its own.
 	at := s.start.Round(0)
-	if behind := w.begun.Sub(at); behind >= 0 && behind < time.Second {
-		at = w.begun.Add(1)
+	if since := w.lastStart.Sub(at); since >= 0 && since < time.Second {
+		at = w.lastStart.Add(1)
 	}
 	var err error
 	if s.temp, s.file, err = createTemp(w.disk, w.template, s, at, int64(len(tables))); err != nil {
@@ -88,11 +90,11 @@ func (w *writer) create(c *cut) (*segment, error) {
 		w.account.AddWritten(&stream.Delivery{Data: tables})
 		w.written += int64(len(tables))
 	}
-	w.begun = at
+	w.lastStart = at
 	return s, nil
 }
 
-// createTemp creates the file of s, which begins at the given time, under a temporary name of its own.
+// createTemp creates the file of s, which begins at the given time, under a temporary name that is not taken.
 func createTemp(d disk, t *Template, s *segment, at time.Time, injected int64) (string, file, error) {
 	n := newTempName(t, s.path, at)
 	n.raw, n.injected = s.raw, injected
@@ -106,11 +108,11 @@ func createTemp(d disk, t *Template, s *segment, at time.Time, injected int64) (
 		if !errors.Is(err, fs.ErrExist) || i == attempts {
 			return "", nil, fmt.Errorf("create a file for %s: %w", s.path, err)
 		}
-		n.start = n.start.Add(1) // another recorder has begun one at the same time
+		n.start = n.start.Add(1) // another recorder has created one for the same time
 	}
 }
 
-// setOpen makes s the open segment; nil: there is none.
+// setOpen sets the open segment; nil means none.
 func (w *writer) setOpen(s *segment) {
 	w.open = s
 	w.syncer.set(s)

@@ -13,64 +13,64 @@ import (
 	"github.com/timdrysdale/vw/lib/atomicfile"
 )
 
-// disk is what recording needs of a file system. Tests put faults in here.
+// disk is what a recording needs from a file system. Tests inject faults here.
 type disk interface {
-	// Create makes a file that is not there, with the folders that it needs, and locks it.
+	// Create creates a new file with its directories, and locks it.
 	Create(path string) (file, error)
-	// Rename gives a file its name, and replaces nothing: fs.ErrExist.
+	// Rename renames a file without replacing another. It fails with fs.ErrExist if the name is taken.
 	Rename(from, to string) error
-	// SyncFolder makes the names in a folder last.
-	SyncFolder(path string) error
+	// SyncDir makes the names in a directory durable.
+	SyncDir(path string) error
 	Remove(path string) error
 }
 
-// file is one that is being written.
+// file is a file that is being written.
 type file interface {
 	io.WriteCloser
 	Truncate(size int64) error
 	Sync() error
-	// SyncData makes what was written so far last.
+	// SyncData makes the data written so far durable.
 	SyncData() error
-	// Check sees whether the file still bears the name that it was created with.
+	// Check fails if the file no longer has the name that it was created with.
 	Check() error
 }
 
-// osFile is a file of the real disk.
+// osFile is a file on a real disk.
 type osFile struct {
 	*os.File
 	path string
 }
 
-func (f *osFile) Sync() error { return f.gaveBack(f.File.Sync()) }
+func (f *osFile) Sync() error { return f.afterSync(f.File.Sync()) }
 
-func (f *osFile) SyncData() error { return f.gaveBack(syncData(f.File)) }
+func (f *osFile) SyncData() error { return f.afterSync(syncData(f.File)) }
 
-// gaveBack gives the file's memory back after a sync, and passes on what came of that.
-func (f *osFile) gaveBack(err error) error {
+// afterSync drops the file from the page cache if the sync succeeded, and returns the sync's error.
+func (f *osFile) afterSync(err error) error {
 	if err == nil {
-		giveBack(f.File)
+		dropPageCache(f.File)
 	}
 	return err
 }
 
-func (f *osFile) Check() error { return bearsName(f.File, f.path) }
+func (f *osFile) Check() error { return checkSameFile(f.File, f.path) }
 
-// osDisk is the real one.
+// osDisk is a real disk.
 type osDisk struct{}
 
-// errInUse says that another process has the lock of a file.
+// errInUse says that another process holds the lock of a file.
 var errInUse = errors.New("another recorder is writing it")
 
 func (osDisk) Create(path string) (file, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	// Appending: what is written after a write that failed in the middle comes behind what was kept of that.
+	// With O_APPEND, the write after a failed one continues at the end, where Truncate has put it.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	// In between another recorder may have taken the empty file for what a crash left, and may be removing it.
+	// Between open and lock, another recorder may take the empty file for the remains of a crash and remove it.
 	if err := lock(f, path); err != nil {
 		_ = f.Close()
 		return nil, &fs.PathError{Op: "lock", Path: path, Err: fs.ErrExist}
@@ -78,8 +78,8 @@ func (osDisk) Create(path string) (file, error) {
 	return &osFile{f, path}, nil
 }
 
-// lock locks the file that bears the path. The lock lasts until it is closed, and longer than no process. A file system
-// that has no locks is taken as it is: nobody else can lock there either.
+// lock locks a file for this process until it is closed, and makes sure that it still has its path. On a file system
+// without locks it locks nothing: no other recorder can lock there either.
 func lock(f *os.File, path string) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -94,15 +94,15 @@ func lock(f *os.File, path string) error {
 		}
 		break
 	}
-	// It may have got its name, or have been removed, while it was waited for.
-	return bearsName(f, path)
+	// The file may have been renamed or removed before the lock was granted.
+	return checkSameFile(f, path)
 }
 
-// errNotNamed says that a name is another file's now.
-var errNotNamed = errors.New("it is another file now")
+// errReplaced says that a path now names another file.
+var errReplaced = errors.New("the name belongs to another file now")
 
-// bearsName sees whether a path is that of the open file.
-func bearsName(f *os.File, path string) error {
+// checkSameFile fails if path does not name the open file f.
+func checkSameFile(f *os.File, path string) error {
 	own, err := f.Stat()
 	if err != nil {
 		return err
@@ -112,17 +112,17 @@ func bearsName(f *os.File, path string) error {
 		return err
 	}
 	if !os.SameFile(own, named) {
-		return fmt.Errorf("%s: %w", path, errNotNamed)
+		return fmt.Errorf("%s: %w", path, errReplaced)
 	}
 	return nil
 }
 
-// isFull reports whether an error means that there is no room: that of the disk or a quota.
+// isFull reports whether err means that the disk or a quota is full.
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func (osDisk) Rename(from, to string) error { return renameNoReplace(from, to) }
 
-// linkNoReplace is Rename where the system cannot rename without replacing.
+// linkNoReplace renames without replacing where the kernel has no renameat2.
 func linkNoReplace(from, to string) error {
 	if err := os.Link(from, to); err != nil {
 		return err
@@ -130,6 +130,6 @@ func linkNoReplace(from, to string) error {
 	return os.Remove(from)
 }
 
-func (osDisk) SyncFolder(path string) error { return atomicfile.SyncDir(path) }
+func (osDisk) SyncDir(path string) error { return atomicfile.SyncDir(path) }
 
 func (osDisk) Remove(path string) error { return os.Remove(path) }

@@ -12,7 +12,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// faults are one for each operation; each strikes when some files are finished already.
+// faults has one fault for each operation. Each strikes when some files are finished.
 var faults = []faultyDisk{
 	{op: "create", first: 5, last: 5},
 	{op: "write", first: 20, last: 20},
@@ -26,11 +26,12 @@ var faults = []faultyDisk{
 	{op: "close", first: 3, last: 3},
 }
 
-// TestFaultEndsLossless: without live a disk that fails is an error, and what was finished is whole.
+// TestFaultEndsLossless: without live a failing disk is an error, and finished files stay whole.
 func TestFaultEndsLossless(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 100)
 	for i := range faults {
-		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short, err: errFault}
+		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short,
+			err: errFault}
 		t.Run(fmt.Sprintf("%s/%d", f.op, i), func(t *testing.T) {
 			tr := newTrial(t, sized{bytes.NewReader(b), 2000}, Limits{RotateFrames: 5})
 			tr.disk = f
@@ -52,11 +53,13 @@ func TestFaultEndsLossless(t *testing.T) {
 	}
 }
 
-// TestFaultIsOutlived: with live what could not be recorded is counted, and files go on at a group of pictures.
+// TestFaultIsOutlived: with live the ledger counts what could not be recorded, and the next file begins with a
+// keyframe.
 func TestFaultIsOutlived(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 500)
 	for i := range faults {
-		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short, err: errFault}
+		f := &faultyDisk{op: faults[i].op, first: faults[i].first, last: faults[i].last, short: faults[i].short,
+			err: errFault}
 		if f.op == "create" {
 			f.last += 2
 		}
@@ -69,20 +72,21 @@ func TestFaultIsOutlived(t *testing.T) {
 			c := tr.counts()
 			files := tr.files()
 			var recorded, dropped int64
-			end := 0 // of the file before, in the stream
+			end := 0 // of the file before, as a position in the stream
 			for _, f := range files {
 				recorded += f.Bytes - f.Injected
 				dropped += f.Dropped
 				start := bytes.Index(b, f.data[f.Injected:])
 				if start < end || start > end && f.Gaps == 0 && f.Reason != Partial {
-					t.Errorf("%s follows byte %d of the stream and begins at %d, and the manifest says %d gaps", f.File, end, start, f.Gaps)
+					t.Errorf("%s follows byte %d of the stream and begins at %d, and the manifest says %d gaps",
+						f.File, end, start, f.Gaps)
 				}
 				end = start + int(f.Bytes-f.Injected)
 				if !f.StartsAtKeyframe && f.Reason != Partial {
 					t.Errorf("%s does not start at a keyframe", f.File)
 				}
 			}
-			// A file that was written but not confirmed counts as lost, and may be there all the same.
+			// A file that was written but not confirmed counts as lost, and may exist all the same.
 			if c.Confirmed > recorded || c.Confirmed+c.Dropped.Sum() != int64(len(b)) || dropped != c.Dropped.Sum() {
 				t.Errorf("recorded %d, dropped %d, %+v", recorded, dropped, c)
 			}
@@ -92,7 +96,7 @@ func TestFaultIsOutlived(t *testing.T) {
 			if last := files[len(files)-1]; !bytes.HasSuffix(b, last.data) {
 				t.Error("the last file does not end as the stream")
 			}
-			if f.op != "close" && tr.said.String() == "" {
+			if f.op != "close" && tr.log.String() == "" {
 				t.Error("nothing was said")
 			}
 		})
@@ -103,8 +107,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestQuota: a quota that is used up costs the oldest files, one for each try, and nothing of the stream; an error that
-// room does not cure costs none.
+// TestQuota: an exhausted quota costs the oldest files, one for each try, and nothing of the stream. An error that more
+// room does not cure costs no file.
 func TestQuota(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 100)
 	const files = 20
@@ -129,7 +133,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestCannotStart: what can never work is an error at the start, with live too.
+// TestCannotStart: an error that cannot pass is one at start, also with live.
 func TestCannotStart(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
@@ -148,13 +152,14 @@ func TestCannotStart(t *testing.T) {
 			t.Errorf("a manifest that is a folder: %v", err)
 		}
 		tr.config.Manifest = ""
-		if _, err := newRecording(tr.config, &faultyDisk{op: "create", first: 1, last: 1, err: syscall.EROFS}); !errors.Is(err, syscall.EROFS) {
+		if _, err := newRecording(tr.config, &faultyDisk{op: "create", first: 1, last: 1,
+			err: syscall.EROFS}); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("a file system that is read-only: %v", err)
 		}
 	}
 }
 
-// TestRename never replaces, by either way.
+// TestRename: neither way of renaming replaces a file.
 func TestRename(t *testing.T) {
 	for name, rename := range map[string]func(string, string) error{"rename": osDisk{}.Rename, "link": linkNoReplace} {
 		dir := t.TempDir()
@@ -181,8 +186,8 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// TestNamesAreNeverTaken: files of others keep their names, and ours are in order.
-func TestNamesAreNeverTaken(t *testing.T) {
+// TestNoFileIsReplaced: existing files keep their names, and new ones get the next free number.
+func TestNoFileIsReplaced(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 2}, 10)
 	tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 2})
 	tr.config.Manifest = filepath.Join(t.TempDir(), "manifest.jsonl")

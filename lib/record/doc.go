@@ -1,12 +1,14 @@
-// Package record writes a stream to files that follow each other: it decides where one ends and the next begins, sees to
-// it that each plays alone and bears its name only when it is whole and on the disk, keeps what a crash left, and writes
-// the list of what was recorded.
+// Package record writes a stream to files that follow each other. It decides where a file ends and the next begins,
+// gives a file its name only when it is whole, playable and on the disk, recovers what a crash left, and lists what was
+// recorded.
 //
-// Data flows one way, and nothing waits for the disk but the goroutines behind the queue:
+// Data flows one way, and only the goroutines after the queue wait for the disk:
 //
-//	input ─▶ stream.Reader ─▶ stream.Queue ─▶ writer ─▶ finisher
+//	input ─▶ stream.Reader ─▶ stream.Queue ─▶ writer ─▶ finalizer
 //	                     └──▶ stream.Queue ─▶ standard output
 //
-// The writer fills files under temporary names. The finisher syncs them, gives them their names and confirms their bytes
-// to the queue, while the writer is at the next file. How bytes wait and what is dropped is for package stream.
+// The writer fills files under temporary names. The finalizer syncs them, names them and confirms their bytes to the
+// queue while the writer fills the next file. Package stream decides how bytes wait and what is dropped.
+//
+// It is vw's own and may change.
 package record

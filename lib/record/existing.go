@@ -13,18 +13,19 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// modTimeSlack is how much too early a file system may say that a file was written: FAT knows every other second.
+// modTimeSlack is how much too early a modification time may be. FAT has a resolution of two seconds.
 const modTimeSlack = 2 * time.Second
 
-// takeStock finds what earlier runs recorded: by the manifest if there is one, in its order, else by the names, in the
-// order in which the files were last written. What a crash kept out of the manifest is entered.
-func (f *finisher) takeStock() {
+// loadExisting finds the files of earlier runs. With a manifest it takes them in the manifest's order, and adds a line
+// for a file that a crash kept out of it. Without one it takes files with the template's names, in the order of their
+// modification times.
+func (f *finalizer) loadExisting() {
 	if f.manifest == nil && !f.archive.rules.any() {
 		return
 	}
 	files, err := f.template.finished()
 	if err != nil {
-		f.trouble.Warn("stock", "looking for earlier files failed", "err", err)
+		f.throttled.Warn("existing", "earlier files not found", "err", err)
 	}
 	if f.manifest == nil {
 		for _, file := range files {
@@ -34,37 +35,37 @@ func (f *finisher) takeStock() {
 	}
 	entries, err := f.manifest.load()
 	if err != nil {
-		f.trouble.Warn("stock", "the files of earlier runs are not known", "err", err)
+		f.throttled.Warn("existing", "manifest not read; retention does not know earlier files", "err", err)
 		return
 	}
-	unlisted := f.compare(entries, files)
-	f.catchUp(entries)
+	unlisted := f.matchManifest(entries, files)
+	f.syncPlaylist(entries)
 	since := f.manifest.since
 	if n := len(entries); n > 0 {
 		since = entries[n-1].End
 	}
 	for _, file := range unlisted {
 		if since.IsZero() || file.info.ModTime().Before(since.Add(-modTimeSlack)) {
-			continue // it is older than the manifest, or than its last line
+			continue // older than the manifest, or than its last line
 		}
-		if err := f.adopt(file); err != nil && !errors.Is(err, errInUse) && !errors.Is(err, fs.ErrNotExist) {
-			f.trouble.Warn("stock", "a file without a line in the manifest could not be entered", "file", file.path, "err", err)
+		if err := f.indexMissing(file); err != nil && !errors.Is(err, errInUse) && !errors.Is(err, fs.ErrNotExist) {
+			f.throttled.Warn("existing", "file not added to the manifest", "file", file.path, "err", err)
 		}
 	}
 }
 
-// compare takes the files of the manifest into the archive, and returns those that are not in it.
-func (f *finisher) compare(entries []Entry, files []found) (unlisted []found) {
+// matchManifest adds the files that have a line to the archive, and returns those that have none.
+func (f *finalizer) matchManifest(entries []Entry, files []found) (unlisted []found) {
 	there := make(map[string]found, len(files))
 	for _, file := range files {
 		there[file.relative] = file
 	}
-	last := make(map[string]int) // the line of each file: names are used again when retention has made them free
+	last := make(map[string]int) // the last line of each name; a name is used again after retention has deleted its file
 	for i, e := range entries {
 		last[e.File] = i
 	}
-	// Retention deletes from the beginning. Lines of missing files behind the first that is there are not its doing, and
-	// when none is there, it is the disk that is missing.
+	// Retention deletes from the beginning. Missing files after the first that exists were not deleted by it, and if no
+	// file exists, the disk is probably not mounted. Their lines stay.
 	var missing []string
 	started := false
 	for i, e := range entries {
@@ -81,7 +82,7 @@ func (f *finisher) compare(entries []Entry, files []found) (unlisted []found) {
 		}
 	}
 	if started && f.archive.rules.any() {
-		f.manifest.forget(missing)
+		f.manifest.markDeleted(missing)
 	}
 	for _, file := range files {
 		if _, ok := last[file.relative]; !ok {
@@ -91,8 +92,8 @@ func (f *finisher) compare(entries []Entry, files []found) (unlisted []found) {
 	return unlisted
 }
 
-// catchUp adds files to the playlist that a crash kept out of it: those that the manifest tells behind its last one.
-func (f *finisher) catchUp(entries []Entry) {
+// syncPlaylist adds the files that a crash kept out of the playlist: those after its last one in the manifest.
+func (f *finalizer) syncPlaylist(entries []Entry) {
 	if f.playlist == nil || f.playlist.last() == "" {
 		return
 	}
@@ -112,34 +113,35 @@ func (f *finisher) catchUp(entries []Entry) {
 	}
 }
 
-// adopt enters a finished file that got its name right before a crash, and no line. What only that run knew is lost:
-// why the file ended, and how much of it was injected or dropped.
-func (f *finisher) adopt(file found) error {
+// indexMissing adds a line for a finished file that got its name right before a crash. It cannot know why the file
+// ended, and how much was injected or dropped.
+func (f *finalizer) indexMissing(file found) error {
 	opened, err := os.Open(file.path)
 	if err != nil {
 		return err
 	}
 	defer opened.Close()
 	if err := lock(opened, file.path); err != nil {
-		return err // it has just been finished by another recorder, which will enter it
+		return err // another recorder has just finished it and will add the line
 	}
 	if entries, err := f.manifest.load(); err != nil || contains(entries, file.relative) {
 		return err
 	}
-	s := &segment{temp: file.path, end: file.info.ModTime(), reason: Partial, length: -1, afterGap: true, hash: sha256.New()}
+	s := &segment{temp: file.path, end: file.info.ModTime(), reason: Partial, length: -1, afterGap: true,
+		hash: sha256.New()}
 	gaps, err := s.count(opened)
 	if err != nil {
-		return fmt.Errorf("examine %s: %w", file.path, err)
+		return fmt.Errorf("read %s: %w", file.path, err)
 	}
 	s.injected, s.gaps = gaps.bytes, gaps.gaps
-	s.size = file.info.Size() // with bytes that are no packets
+	s.size = file.info.Size() // with bytes that are not packets
 	if _, err := io.Copy(s.hash, io.NewSectionReader(opened, 0, s.size)); err != nil {
 		return err
 	}
 	e := s.entry()
 	s.start = s.end.Add(-time.Duration(e.length()) * time.Second / mpegts.ClockRate)
-	f.trouble.Warn("stock", "entered a file that a crash kept out of the manifest", "file", file.path)
-	return f.enter(file.path, s)
+	f.throttled.Warn("existing", "file added to the manifest; a crash had kept it out", "file", file.path)
+	return f.index(file.path, s)
 }
 
 func contains(entries []Entry, file string) bool {

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// faultyDisk is a disk on which the named operation fails from its first-th call to its last-th, both from 1.
+// faultyDisk is a disk on which the operation op fails from its first to its last call, both counted from 1.
 type faultyDisk struct {
 	osDisk
 	op          string
 	first, last int
 	err         error
-	short       int           // how many bytes a failing write writes all the same
-	block       chan struct{} // waits for this before each sync, if not nil
-	hang        chan struct{} // the same before each create
+	short       int           // how many bytes a failing write writes
+	block       chan struct{} // if not nil, each sync waits for it
+	hang        chan struct{} // if not nil, each create waits for it
 
 	mu    sync.Mutex
 	calls int
@@ -55,11 +55,11 @@ func (d *faultyDisk) Rename(from, to string) error {
 	return d.osDisk.Rename(from, to)
 }
 
-func (d *faultyDisk) SyncFolder(path string) error {
+func (d *faultyDisk) SyncDir(path string) error {
 	if err := d.fails("syncfolder"); err != nil {
 		return err
 	}
-	return d.osDisk.SyncFolder(path)
+	return d.osDisk.SyncDir(path)
 }
 
 type faultyFile struct {
@@ -109,7 +109,7 @@ func (f *faultyFile) Close() error {
 
 var errFault = syscall.ENOSPC
 
-// hidden lists what in a folder has a temporary name.
+// hidden lists the files of a folder that have a temporary name.
 func hidden(dir string) []string {
 	names, _ := filepath.Glob(filepath.Join(dir, ".*"))
 	var temps []string

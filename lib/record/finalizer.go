@@ -12,89 +12,90 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// finisher makes segments files: synced, named, confirmed and listed, one after the other. It has a goroutine of its
-// own, because a sync can take seconds and the next segment is to be written meanwhile.
-type finisher struct {
-	template *Template
-	disk     disk
-	queue    *stream.Queue
-	account  *stream.Account
-	manifest *manifest // nil: none
-	playlist *playlist // nil: none
-	archive  *archive
-	hook     *hook // nil: none
-	log      *slog.Logger
-	trouble  Logger
-	live     bool
+// finalizer turns segments into finished files, one after the other. It has its own goroutine, because a sync can take
+// seconds and the writer must go on meanwhile.
+type finalizer struct {
+	template  *Template
+	disk      disk
+	queue     *stream.Queue
+	account   *stream.Account
+	manifest  *manifest // may be nil
+	playlist  *playlist // may be nil
+	archive   *archive
+	hook      *hook // may be nil
+	log       *slog.Logger
+	throttled Logger
+	live      bool
 
 	jobs chan job
 	done chan struct{}
 
 	mu     sync.Mutex
-	failed error // what has gone wrong since failure was last asked
+	failed error // errors since the last call of failure
 
-	// The rest is for the goroutine.
+	// The fields below belong to the goroutine.
 
 	cancel context.CancelCauseFunc
-	// broken: a segment was lost. Nothing behind it can be confirmed until the queue has been told.
-	broken bool
-	// again: a file was left under its temporary name, to be kept when the disk works again.
-	again bool
-	// hole: what stood behind the last line of the manifest was lost. untold is what was dropped in and in front of
-	// segments without a line of their own. The next line tells of both.
-	hole     bool
-	untold   int64
-	recorded stream.Recorded
-	wanted   string // the last name, without a number
-	number   int    // the number that it got
-	folder   string // the last one whose parents were synced
+	// confirmBlocked is set after a segment was lost. Nothing after it can be confirmed until the queue has been
+	// requeued.
+	confirmBlocked bool
+	// recoverLater is set while an unfinished file of this run waits for the disk to work again.
+	recoverLater bool
+	// lostSegment is set if a segment after the last line of the manifest was lost. unreportedDrops counts the bytes
+	// that were dropped in and before segments without a line. The next line reports both.
+	lostSegment      bool
+	unreportedDrops  int64
+	recorded         stream.Recorded
+	lastWanted       string // the last wanted name, without a number
+	lastNumber       int    // the number that it got
+	lastSyncedFolder string // the last directory whose parents were synced
 }
 
-// job is a segment to finish; or with ack only the wish to know when all before it are done.
+// job is a segment to finalize. With ack it is no segment: the finalizer closes ack when it has done all jobs before.
 type job struct {
 	segment *segment
-	err     error // why the segment can only be left as it is
+	err     error // why the segment can only be left unfinished
 	ack     chan struct{}
-	anew    bool // with ack: the queue will be told of what was lost
+	reset   bool // with ack: the caller will requeue what was lost
 }
 
-// waitingSegments is how many segments may wait for the finisher before the writer does.
-const waitingSegments = 8
+// maxQueuedSegments is how many segments may wait for the finalizer before the writer blocks.
+const maxQueuedSegments = 8
 
-// start starts the goroutine; close ends it. cancel is called when the recording must not go on.
-func (f *finisher) start(cancel context.CancelCauseFunc) {
+// start starts the goroutine; close ends it. The finalizer calls cancel when the recording must not go on.
+func (f *finalizer) start(cancel context.CancelCauseFunc) {
 	f.cancel = cancel
-	f.jobs, f.done = make(chan job, waitingSegments), make(chan struct{})
+	f.jobs, f.done = make(chan job, maxQueuedSegments), make(chan struct{})
 	go f.run()
 }
 
-// finish takes a segment over.
-func (f *finisher) finish(s *segment) { f.jobs <- job{segment: s} }
+// finish queues a segment to be finalized.
+func (f *finalizer) finish(s *segment) { f.jobs <- job{segment: s} }
 
-// abandon takes over a segment that cannot be made whole now.
-func (f *finisher) abandon(s *segment, err error) { f.jobs <- job{segment: s, err: err} }
+// setAside queues a segment that cannot be finalized now. It stays under its temporary name.
+func (f *finalizer) setAside(s *segment, err error) { f.jobs <- job{segment: s, err: err} }
 
-// flush waits until everything so far is done. After it the queue must be told of what was lost.
-func (f *finisher) flush() { f.wait(job{anew: true}) }
+// drainAndReset waits for all queued segments. The caller must requeue what was lost.
+func (f *finalizer) drainAndReset() { f.wait(job{reset: true}) }
 
-// settle waits until everything so far is done.
-func (f *finisher) settle() { f.wait(job{}) }
+// drain waits for all queued segments.
+func (f *finalizer) drain() { f.wait(job{}) }
 
-func (f *finisher) wait(j job) {
+func (f *finalizer) wait(j job) {
 	j.ack = make(chan struct{})
 	f.jobs <- j
 	<-j.ack
 }
 
-// close waits until everything is done, and returns what went wrong and was not told yet.
-func (f *finisher) close() error {
+// close ends the goroutine after all queued segments, and returns the errors that failure has not returned yet.
+func (f *finalizer) close() error {
 	close(f.jobs)
 	<-f.done
 	return f.failure()
 }
 
-// failure returns what has gone wrong since it was last called.
-func (f *finisher) failure() error {
+// failure returns the errors since the last call.
+func (f *finalizer) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	err := f.failed
@@ -102,7 +103,7 @@ func (f *finisher) failure() error {
 	return err
 }
 
-func (f *finisher) fail(err error) {
+func (f *finalizer) fail(err error) {
 	f.mu.Lock()
 	f.failed = errors.Join(f.failed, err)
 	f.mu.Unlock()
@@ -111,32 +112,32 @@ func (f *finisher) fail(err error) {
 	}
 }
 
-// tidyEvery is how often, apart from each finished file, the rules of retention are looked at: files grow older, and the
-// disk may fill by the open file or by others.
-const tidyEvery = time.Second
+// housekeepInterval is how often retention is enforced apart from each finished file: files grow older, and the open
+// file and other programs fill the disk.
+const housekeepInterval = time.Second
 
-func (f *finisher) run() {
+func (f *finalizer) run() {
 	defer close(f.done)
 	f.account.SetRecorded(f.recorded)
-	f.takeStock()
-	f.keepLeftovers()
-	f.tidy()
+	f.loadExisting()
+	f.recoverPartials()
+	f.housekeep()
 	var due <-chan time.Time
 	if f.archive.rules.Age > 0 || f.archive.rules.MinFree > 0 {
-		ticker := time.NewTicker(tidyEvery)
+		ticker := time.NewTicker(housekeepInterval)
 		defer ticker.Stop()
 		due = ticker.C
 	}
 	for {
 		select {
 		case <-due:
-			f.tidy()
+			f.housekeep()
 		case j, ok := <-f.jobs:
 			if !ok {
-				if f.again {
-					f.keepLeftovers()
+				if f.recoverLater {
+					f.recoverPartials()
 				}
-				f.end()
+				f.endPlaylist()
 				return
 			}
 			f.do(j)
@@ -144,80 +145,80 @@ func (f *finisher) run() {
 	}
 }
 
-func (f *finisher) do(j job) {
+func (f *finalizer) do(j job) {
 	if j.ack != nil {
-		f.broken = f.broken && !j.anew
+		f.confirmBlocked = f.confirmBlocked && !j.reset
 		close(j.ack)
 		return
 	}
-	f.untold += j.segment.dropped
-	if f.again && j.err == nil && !j.segment.empty() {
-		f.again = false
-		f.keepLeftovers() // now, so that the order of lines is that of the stream
+	f.unreportedDrops += j.segment.dropped
+	if f.recoverLater && j.err == nil && !j.segment.empty() {
+		f.recoverLater = false
+		f.recoverPartials() // before the next file, so that the manifest keeps the order of the stream
 	}
 	err := j.err
 	if err == nil {
-		err = f.complete(j.segment)
+		err = f.finalize(j.segment)
 	}
-	// Until here the lock of the file tells other recorders that it will be entered.
+	// The lock tells other recorders that this one will index the file, so the file is closed last.
 	if cerr := j.segment.file.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close %s: %w", j.segment.path, cerr)
 	}
 	if err != nil {
-		f.broken, f.again = true, true
-		f.hole = f.hole || j.err != nil
+		f.confirmBlocked, f.recoverLater = true, true
+		f.lostSegment = f.lostSegment || j.err != nil
 		f.fail(err)
 	}
-	f.tidy()
+	f.housekeep()
 }
 
-// tidy deletes what retention no longer keeps, and what was told of that.
-func (f *finisher) tidy() {
+// housekeep enforces retention, and updates the playlist and the manifest.
+func (f *finalizer) housekeep() {
 	f.archive.enforce()
-	f.forget()
+	f.unlistDeleted()
 	if f.playlist != nil {
-		if err := f.roomFor(f.playlist.path, f.playlist.flush); err != nil {
-			f.trouble.Warn("playlist", "playlist not written; it will be, with the next file", "err", err)
+		if err := f.writeMakingRoom(f.playlist.path, f.playlist.flush); err != nil {
+			f.throttled.Warn("playlist", "playlist not written; the next file will retry", "err", err)
 		}
 	}
 	if f.manifest != nil {
 		if err := f.manifest.compact(f.archive.count()); err != nil {
-			f.trouble.Warn("manifest", "lines of deleted files could not be taken out", "err", err)
+			f.throttled.Warn("manifest", "manifest not compacted", "err", err)
 		}
 	}
 }
 
-// forget takes deleted files out of the playlist, and has the manifest know of them.
-func (f *finisher) forget() {
+// unlistDeleted removes deleted files from the playlist, and marks their lines of the manifest.
+func (f *finalizer) unlistDeleted() {
 	removed := f.archive.takeRemoved()
 	if f.playlist != nil {
 		for _, name := range removed {
-			f.playlist.forget(filepath.Join(f.template.folder, name))
+			f.playlist.remove(filepath.Join(f.template.folder, name))
 		}
 	}
 	if f.manifest != nil {
-		f.manifest.forget(removed)
+		f.manifest.markDeleted(removed)
 	}
 }
 
-// roomFor writes the file of a path, and while the disk is full deletes by the rules of retention: but not for a disk that
-// has no recordings on it.
-func (f *finisher) roomFor(path string, write func() error) error {
+// writeMakingRoom calls write, which writes the file of a path. While the disk is full, it deletes the oldest recording
+// and tries again, but only if the file is on the recordings' disk.
+func (f *finalizer) writeMakingRoom(path string, write func() error) error {
 	err := write()
 	for isFull(err) && sameDisk(filepath.Dir(path), f.template.folder) && f.archive.makeRoom() {
-		f.forget()
+		f.unlistDeleted()
 		err = write()
 	}
 	return err
 }
 
-// end ends the playlist.
-func (f *finisher) end() {
-	f.tidy()
+// endPlaylist writes the playlist with its end.
+func (f *finalizer) endPlaylist() {
+	f.housekeep()
 	if f.playlist == nil {
 		return
 	}
-	if err := f.roomFor(f.playlist.path, func() error { return f.playlist.write(true) }); err != nil {
+	if err := f.writeMakingRoom(f.playlist.path, func() error { return f.playlist.write(true) }); err != nil {
 		f.fail(err)
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// TestFullDisk is a real one: what was finished stays, what is whole of the open file is kept, the error names the cause.
+// TestFullDisk uses a real full disk. Finished files and the whole packets of the open one stay, and the error names
+// the cause.
 func TestFullDisk(t *testing.T) {
 	dir := mountTmpfs(t, 128<<10)
 	b := sample(t, "mpeg1.ts")
@@ -35,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullDiskIsOutlived: a live recording goes on when there is room again.
+// TestFullDiskIsOutlived: with live the recording goes on when there is room again.
 func TestFullDiskIsOutlived(t *testing.T) {
 	dir := mountTmpfs(t, 64<<10)
 	ballast := filepath.Join(dir, "ballast")
@@ -76,7 +77,7 @@ func TestFullDiskIsOutlived(t *testing.T) {
 	}
 }
 
-// mountTmpfs mounts a small file system in memory.
+// mountTmpfs mounts a small tmpfs.
 func mountTmpfs(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -91,8 +92,8 @@ func mountTmpfs(t *testing.T, size int) string {
 	return dir
 }
 
-// TestStartOnFullDisk: retention makes room for the lists, too, also when the disk is full from the beginning: of blocks, or
-// of inodes.
+// TestStartOnFullDisk: retention makes room for manifest and playlist when the disk is full of blocks or of inodes at
+// start.
 func TestStartOnFullDisk(t *testing.T) {
 	b := sample(t, "mpeg1.ts")
 	for _, full := range []string{"blocks", "inodes"} {
@@ -119,7 +120,7 @@ func TestStartOnFullDisk(t *testing.T) {
 	}
 }
 
-// fill takes all blocks or inodes of a small file system.
+// fill uses up the blocks or the inodes of a small file system.
 func fill(t *testing.T, dir, what string) {
 	t.Helper()
 	for i := 0; ; i++ {
@@ -149,12 +150,12 @@ func TestListsOnFullDisk(t *testing.T) {
 	if files, err := tr.config.Template.finished(); err != nil || len(files) != 10 {
 		t.Errorf("%d files are left, %v", len(files), err)
 	}
-	if said := tr.said.String(); !strings.Contains(said, "manifest: ") || !strings.Contains(said, "playlist: ") {
+	if said := tr.log.String(); !strings.Contains(said, "manifest: ") || !strings.Contains(said, "playlist: ") {
 		t.Errorf("said: %s", said)
 	}
 }
 
-// TestFullDiskTakesTheOldest: with retention a full disk costs old files, and not a byte of the stream.
+// TestFullDiskTakesTheOldest: with retention a full disk costs old files, and no byte of the stream.
 func TestFullDiskTakesTheOldest(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		dir := mountTmpfs(t, 256<<10)

@@ -28,7 +28,7 @@ func sample(t testing.TB, name string) []byte {
 	return b
 }
 
-// testInput is an input that gives size bytes a read, or what is sent to it.
+// testInput is an input that can be closed and has read deadlines.
 type testInput struct {
 	io.Reader
 	closed chan struct{}
@@ -37,7 +37,7 @@ type testInput struct {
 
 func newInput(r io.Reader) *testInput { return &testInput{Reader: r, closed: make(chan struct{})} }
 
-// sized reads at most size bytes at once, so that it is known how a stream is cut.
+// sized reads at most size bytes at once, which determines the chunks.
 type sized struct {
 	r    io.Reader
 	size int
@@ -82,21 +82,21 @@ func (m *memory) SetWriteDeadline(time.Time) error { return nil }
 func (m *memory) Gone() <-chan struct{}            { return m.gone }
 func (m *memory) Close() error                     { return nil }
 
-// said is a log, and the trouble in it.
-type said struct {
+// logRecorder is a Logger that keeps what is logged.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (s *said) Warn(key, msg string, args ...any) { s.add(key + ": " + msg) }
+func (s *logRecorder) Warn(key, msg string, args ...any) { s.add(key + ": " + msg) }
 
-func (s *said) add(line string) {
+func (s *logRecorder) add(line string) {
 	s.mu.Lock()
 	s.lines = append(s.lines, line)
 	s.mu.Unlock()
 }
 
-func (s *said) String() string {
+func (s *logRecorder) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.lines, "\n")
@@ -108,17 +108,17 @@ type trial struct {
 	dir    string
 	config Config
 	disk   disk
-	said   *said
+	log    *logRecorder
 	rec    *Recording
 }
 
-// newTrial prepares to record in; the config can still be changed.
+// newTrial prepares a recording. The test may still change the config.
 func newTrial(t testing.TB, in io.Reader, l Limits) *trial {
 	t.Helper()
 	return newTrialIn(t, folder(t), in, l)
 }
 
-// folder is a folder for one test; in memory, where there is such a thing, because thousands of syncs take their time.
+// folder returns a folder for one test, in memory if possible, because thousands of syncs take long elsewhere.
 func folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "vw-record-test-")
@@ -131,8 +131,8 @@ func folder(t testing.TB) string {
 
 func newTrialIn(t testing.TB, dir string, in io.Reader, l Limits) *trial {
 	t.Helper()
-	s := &said{}
-	return &trial{t: t, dir: dir, disk: osDisk{}, said: s, config: Config{
+	s := &logRecorder{}
+	return &trial{t: t, dir: dir, disk: osDisk{}, log: s, config: Config{
 		Template: mustTemplate(t, filepath.Join(dir, "cam.ts")),
 		Limits:   l, Manifest: filepath.Join(dir, "manifest.jsonl"),
 		In: newInput(in), Buffer: 16 << 20, Linger: 10 * time.Second,
@@ -159,7 +159,7 @@ func (tr *trial) open() *Recording {
 	return r
 }
 
-// run records to the end and returns the error. The ledger balances, and nothing is left open.
+// run records to the end and returns the error. It checks that the ledger balances and nothing is left in the queue.
 func (tr *trial) run() error {
 	tr.t.Helper()
 	return tr.runUntil(context.Background(), context.Background())
@@ -189,7 +189,7 @@ type recorded struct {
 	data []byte
 }
 
-// files reads what was recorded, in the order of the manifest, and checks each file against its line. There are no
+// files reads the recorded files in the order of the manifest and checks each against its line. It fails if there are
 // other files.
 func (tr *trial) files() []recorded {
 	tr.t.Helper()
@@ -226,7 +226,7 @@ func (tr *trial) files() []recorded {
 	return files
 }
 
-// joined is the stream that files of a recording without gaps hold.
+// joined returns the stream in files without gaps.
 func joined(files []recorded) []byte {
 	var b []byte
 	for _, f := range files {

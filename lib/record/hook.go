@@ -12,15 +12,15 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// hook runs a command for each finished file, one at a time, and nothing ever waits for it but the end of the recording.
+// hook runs a command for each finished file, one at a time. Only the end of a recording waits for it.
 type hook struct {
-	command string
-	output  *os.File // gets what the command says; nil: nobody does
-	trouble Logger
+	command   string
+	output    *os.File // gets the command's output; nil discards it
+	throttled Logger
 
 	jobs chan hookJob
 	done chan struct{}
-	// ctx ends when there is no more time: what runs is killed, and what waits is not run.
+	// ctx ends when there is no time left. Then the running command is killed and no other is started.
 	ctx  context.Context
 	kill context.CancelFunc
 }
@@ -30,29 +30,29 @@ type hookJob struct {
 	env  []string
 }
 
-// waitingHooks is how many files may wait for the command. For those that come when there are more it is not run.
-const waitingHooks = 64
+// maxQueuedHooks is how many files may wait for the command. For more it is not run.
+const maxQueuedHooks = 64
 
 // start starts the goroutine; close ends it.
 func (h *hook) start() {
 	h.ctx, h.kill = context.WithCancel(context.Background())
-	h.jobs, h.done = make(chan hookJob, waitingHooks), make(chan struct{})
+	h.jobs, h.done = make(chan hookJob, maxQueuedHooks), make(chan struct{})
 	go h.run()
 }
 
-// close waits until the command has run for all files that wait, or has been killed.
+// close waits until the command has run for all queued files or was killed.
 func (h *hook) close() {
 	close(h.jobs)
 	<-h.done
 	h.kill()
 }
 
-// add has the command run for a file, without waiting for it.
+// add queues a file. It does not block.
 func (h *hook) add(name string, e *Entry, length int64) {
 	select {
 	case h.jobs <- hookJob{name, environment(name, e, length)}:
 	default:
-		h.trouble.Warn("hook", "the command of --exec is too slow, and is not run for a file", "file", name)
+		h.throttled.Warn("hook", "the command of --exec is too slow; it is not run for a file", "file", name)
 	}
 }
 
@@ -74,7 +74,7 @@ func environment(name string, e *Entry, length int64) []string {
 	}
 }
 
-// seconds is a length in units of 1/90000 s, in seconds.
+// seconds formats a length in units of 1/90000 s as seconds.
 func seconds(length int64) string {
 	const rate = mpegts.ClockRate
 	return fmt.Sprintf("%d.%06d", length/rate, length%rate*1e6/rate)
@@ -88,18 +88,18 @@ func (h *hook) run() {
 			left++
 			continue
 		}
-		if err := h.runFor(j); err != nil {
-			h.trouble.Warn("hook", "the command of --exec failed", "file", j.file, "err", err)
+		if err := h.runOne(j); err != nil {
+			h.throttled.Warn("hook", "the command of --exec failed", "file", j.file, "err", err)
 		}
 	}
 	if left > 0 {
-		h.trouble.Warn("hook", "no time was left to run the command of --exec", "files", left)
+		h.throttled.Warn("hook", "no time left to run the command of --exec", "files", left)
 	}
 }
 
-// runFor runs the command for a file, in a process group of its own: a Ctrl-C is not meant for it, and when it must end,
-// what it has started ends too. Its signals are as a shell has them.
-func (h *hook) runFor(j hookJob) error {
+// runOne runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the group
+// ends everything that it has started.
+func (h *hook) runOne(j hookJob) error {
 	cmd := exec.Command("/bin/sh", "-c", h.command)
 	cmd.Env = append(cmd.Environ(), j.env...)
 	if h.output != nil {
@@ -112,7 +112,7 @@ func (h *hook) runFor(j hookJob) error {
 	killed := context.AfterFunc(h.ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	err := cmd.Wait()
 	if !killed() && err != nil {
-		return fmt.Errorf("there was no time for it: %w", err)
+		return fmt.Errorf("killed at the end of the recording: %w", err)
 	}
 	return err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// newHookTrial runs a command for each file of 5 frames, in a folder with room for what it leaves.
+// newHookTrial prepares a recording of files of 5 frames with a command that may write to $OUT.
 func newHookTrial(t *testing.T, frames int, command string) (tr *trial, out string) {
 	t.Helper()
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, frames)
@@ -23,13 +23,14 @@ func newHookTrial(t *testing.T, frames int, command string) (tr *trial, out stri
 	return tr, out
 }
 
-// TestExec: the command runs once for each file, in order, one at a time, and knows what the manifest does.
+// TestExec: the command runs once for each file, in order, one at a time, with the values of the manifest.
 func TestExec(t *testing.T) {
 	t.Parallel()
 	tr, out := newHookTrial(t, 23, `mkdir $OUT.d && cat && test "$(stat -c %s "$VW_FILE")" = $VW_BYTES || exit 1
-		echo "$VW_FILE $VW_BYTES $VW_FRAMES $VW_KEYFRAMES $VW_DURATION $VW_REASON $VW_SHA256 $VW_START $VW_END $VW_DROPPED $VW_GAPS $VW_PACKETS" >>$OUT
+		echo "$VW_FILE $VW_BYTES $VW_FRAMES $VW_KEYFRAMES $VW_DURATION $VW_REASON $VW_SHA256" \
+			"$VW_START $VW_END $VW_DROPPED $VW_GAPS $VW_PACKETS" >>$OUT
 		rmdir $OUT.d`)
-	left := crash(t, tr.config.Template, time.Now(), false, 0, tsgen.Frames(tsgen.Options{GOP: 5}, 3))
+	left := leaveUnfinished(t, tr.config.Template, time.Now(), false, 0, tsgen.Frames(tsgen.Options{GOP: 5}, 3))
 	if err := tr.run(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,15 +41,16 @@ func TestExec(t *testing.T) {
 			f.Start.Format(time.RFC3339Nano), f.End.Format(time.RFC3339Nano), f.Dropped, f.Gaps, f.Packets)
 	}
 	got, err := os.ReadFile(out)
-	if err != nil || string(got) != want.String() || !strings.Contains(want.String(), "partial") || len(hidden(tr.dir)) != 0 {
-		t.Errorf("%v; %s\ngot  %swant %s%s", err, left, got, want.String(), tr.said)
+	if err != nil || string(got) != want.String() || !strings.Contains(want.String(), "partial") ||
+		len(hidden(tr.dir)) != 0 {
+		t.Errorf("%v; %s\ngot  %swant %s%s", err, left, got, want.String(), tr.log)
 	}
-	if tr.said.String() != "" {
-		t.Errorf("said %s", tr.said)
+	if tr.log.String() != "" {
+		t.Errorf("said %s", tr.log)
 	}
 }
 
-// TestExecFails is told, and nothing else happens.
+// TestExecFails: a failing command is logged, and the recording succeeds.
 func TestExecFails(t *testing.T) {
 	t.Parallel()
 	tr, _ := newHookTrial(t, 20, "exit 3")
@@ -56,16 +58,16 @@ func TestExecFails(t *testing.T) {
 	if err := tr.run(); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(tr.said.String(), "the command of --exec failed"); n != 4 {
-		t.Errorf("said %s", tr.said)
+	if n := strings.Count(tr.log.String(), "the command of --exec failed"); n != 4 {
+		t.Errorf("said %s", tr.log)
 	}
 }
 
-// TestExecTakesTooLong: the recording does not wait for it; what does not fit its queue is told of; at the end it has as
-// long as linger, and then it is killed with its children.
+// TestExecTakesTooLong: the recording does not wait for the command. Files beyond its queue are logged. At the end it
+// has as long as Linger, and then it is killed with its children.
 func TestExecTakesTooLong(t *testing.T) {
 	t.Parallel()
-	tr, out := newHookTrial(t, 5*(waitingHooks+10), `echo $$ >>$OUT; sleep 1000 & sleep 1000; echo survived >>$OUT`)
+	tr, out := newHookTrial(t, 5*(maxQueuedHooks+10), `echo $$ >>$OUT; sleep 1000 & sleep 1000; echo survived >>$OUT`)
 	tr.config.Linger = 300 * time.Millisecond
 	began := time.Now()
 	if err := tr.run(); err != nil {
@@ -74,11 +76,12 @@ func TestExecTakesTooLong(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
-	if c := tr.counts(); c.Segments != waitingHooks+10 || c.Dropped.Sum() != 0 {
+	if c := tr.counts(); c.Segments != maxQueuedHooks+10 || c.Dropped.Sum() != 0 {
 		t.Errorf("%+v", c)
 	}
-	said := tr.said.String()
-	if !strings.Contains(said, "too slow") || !strings.Contains(said, "no time was left") || !strings.Contains(said, "failed") {
+	said := tr.log.String()
+	if !strings.Contains(said, "too slow") || !strings.Contains(said, "no time left") ||
+		!strings.Contains(said, "failed") {
 		t.Errorf("said %s", said)
 	}
 	pid, err := os.ReadFile(out)
@@ -89,7 +92,7 @@ func TestExecTakesTooLong(t *testing.T) {
 	waitFor(t, func() bool { return !groupLives(t, group) })
 }
 
-// groupLives reports whether a process of a group is there that is not dead already.
+// groupLives reports whether a process group has a process that is not a zombie.
 func groupLives(t *testing.T, group string) bool {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -7,31 +7,31 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// Limits say when a file ends and the next begins, and when the recording ends. 0 is no limit.
+// Limits say when a file ends and the next begins, and when the recording ends. 0 means no limit.
 //
-// A file ends at the first beginning of a group of pictures at or after the limit of its size, its time or its frames.
-// When none comes within one more limit it ends there, between packets, and the next begins in the middle of a group.
-// Raw streams end at the byte.
+// A file ends at the first keyframe at or after one of the limits RotateSize, RotateTime and RotateFrames. If none
+// comes within one more limit, the file ends there, between packets, and the next begins in the middle of a group of
+// pictures. Raw streams are cut at the byte.
 type Limits struct {
 	RotateSize   int64 // bytes of a file
 	RotateTime   time.Duration
 	RotateFrames int64
-	// Align ends files at multiples of RotateTime on the wall clock, in UTC, instead of RotateTime after they began.
+	// Align ends files at multiples of RotateTime of the wall clock, in UTC, instead of RotateTime after they began.
 	Align bool
 
-	// The whole recording: its files together are at most StopSize bytes, a packet more would not fit. It ends before
-	// the frame with which it would be longer than StopTime, and before frame StopFrames+1.
+	// The limits of the whole recording. Its files together have at most StopSize bytes, rounded down to whole packets.
+	// It ends before the frame that would make it longer than StopTime, and before frame StopFrames+1.
 	StopSize   int64
 	StopTime   time.Duration
 	StopFrames int64
 }
 
-// alignSlack is how long before a multiple on the clock a file that begins is taken to begin at it, so that a clock
-// which is being corrected makes no tiny files.
+// alignSlack is how long before a multiple of the wall clock a file may begin and still count as beginning at it.
+// Without it a clock that is being corrected would make tiny files.
 const alignSlack = time.Second
 
-// plan sets the time that a segment which begins now is to last.
-func (w *writer) plan(s *segment) {
+// setRotateAt sets how long a segment that begins now may last.
+func (w *writer) setRotateAt(s *segment) {
 	s.began, s.lasts = w.clock.elapsed, limitTicks(w.limits.RotateTime)
 	if w.limits.Align {
 		every := w.limits.RotateTime
@@ -41,7 +41,7 @@ func (w *writer) plan(s *segment) {
 	}
 }
 
-// age is how long the open segment is at the time at, in units of 1/90000 s.
+// age returns the length of the open segment at a time of arrival, in units of 1/90000 s.
 func (w *writer) age(at time.Time) int64 {
 	if w.limits.Align {
 		return ticks(at.Sub(w.open.start))
@@ -49,8 +49,8 @@ func (w *writer) age(at time.Time) int64 {
 	return w.clock.elapsed - w.open.began
 }
 
-// due says why the open segment should end where a group of pictures begins; "" when it should not.
-func (w *writer) due(at time.Time) Reason {
+// shouldRotate returns why the open segment should end at a keyframe that arrived at the given time, or "".
+func (w *writer) shouldRotate(at time.Time) Reason {
 	l, s := &w.limits, w.open
 	switch {
 	case w.hangup.Load():
@@ -65,12 +65,12 @@ func (w *writer) due(at time.Time) Reason {
 	return ""
 }
 
-// overdue says why the open segment must end before a packet, although no group of pictures begins there. pending bytes
-// will be written to it before.
-func (w *writer) overdue(pending int, mark mpegts.Mark, at time.Time) Reason {
+// mustRotate returns why the open segment must end before a packet although no keyframe begins there, or "". pending
+// bytes will be written to it before.
+func (w *writer) mustRotate(pending int, mark mpegts.Mark, at time.Time) Reason {
 	l, s := &w.limits, w.open
 	switch {
-	case w.bare(pending): // whatever the limit, something has to get in
+	case w.empty(pending): // every segment takes at least one packet, whatever the limit
 		return ""
 	case l.RotateSize > 0 && s.size+int64(pending)+mpegts.PacketSize > 2*l.RotateSize:
 		return Size
@@ -82,11 +82,11 @@ func (w *writer) overdue(pending int, mark mpegts.Mark, at time.Time) Reason {
 	return ""
 }
 
-// bare reports whether the open segment has nothing of the stream, with pending bytes that will be written to it.
-func (w *writer) bare(pending int) bool { return w.open.size+int64(pending) == w.open.injected }
+// empty reports whether the open segment has no bytes of the stream, counting pending bytes that will be written to it.
+func (w *writer) empty(pending int) bool { return w.open.size+int64(pending) == w.open.injected }
 
-// room is how many bytes behind the pending ones are within the limits of size, at most n.
-func (w *writer) room(pending, n int) int {
+// bytesToLimit returns how many of n bytes after the pending ones are within the limits of size.
+func (w *writer) bytesToLimit(pending, n int) int {
 	l, room := &w.limits, int64(n)
 	if l.RotateSize > 0 {
 		room = min(room, 2*l.RotateSize-w.open.size-int64(pending))
@@ -97,8 +97,8 @@ func (w *writer) room(pending, n int) int {
 	return int(room)
 }
 
-// over reports whether the recording ends before a packet, with pending bytes that will be written before it.
-func (w *writer) over(pending int, mark mpegts.Mark) bool {
+// reachedStop reports whether the recording ends before a packet. pending bytes will be written before.
+func (w *writer) reachedStop(pending int, mark mpegts.Mark) bool {
 	l := &w.limits
 	return !w.fits(pending+mpegts.PacketSize) ||
 		l.StopTime > 0 && mark&mpegts.PSI == 0 && w.clock.elapsed >= limitTicks(l.StopTime) ||
@@ -110,18 +110,18 @@ func (w *writer) fits(n int) bool {
 	return w.limits.StopSize == 0 || w.written+int64(n) <= w.limits.StopSize
 }
 
-// overAtFirstFrame reports whether the recording ends before the first frame of a parcel, which begins a group: then no
-// file is begun for the tables in front of it.
-func (w *writer) overAtFirstFrame(p *stream.Delivery) bool {
-	lead := leadingTables(p)
+// stopsAtFirstFrame reports whether the recording ends before the first frame of a delivery that begins a group of
+// pictures. Then no file is begun for its tables alone.
+func (w *writer) stopsAtFirstFrame(p *stream.Delivery) bool {
+	lead := leadingPSI(p)
 	if !p.HasPSI && p.PSI != nil {
 		lead += len(p.PSI.Append(w.tables[:0], p.Counters))
 	}
-	return w.over(lead, mpegts.AccessUnit)
+	return w.reachedStop(lead, mpegts.AccessUnit)
 }
 
-// leadingTables is how many bytes of a parcel stand before the first packet of an elementary stream.
-func leadingTables(p *stream.Delivery) int {
+// leadingPSI returns how many bytes of a delivery stand before the first packet of an elementary stream.
+func leadingPSI(p *stream.Delivery) int {
 	n := 0
 	for p.PSI != nil && n < len(p.Data) && !p.PSI.Carries(mpegts.Packet(p.Data[n:]).PID()) {
 		n += mpegts.PacketSize

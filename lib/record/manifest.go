@@ -17,13 +17,12 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// Entry is a line of the manifest: one file.
+// Entry is one line of the manifest. It describes one file.
 type Entry struct {
 	File  string    `json:"file"` // relative to the template's folder
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
-	// PTSStart and PTSEnd are the lowest and the highest presentation time, in units of 1/90000 s; null where the stream
-	// has none.
+	// PTSStart and PTSEnd are the lowest and the highest PTS, in units of 1/90000 s; null if the stream has none.
 	PTSStart         *uint64 `json:"pts_start"`
 	PTSEnd           *uint64 `json:"pts_end"`
 	Bytes            int64   `json:"bytes"`
@@ -38,8 +37,8 @@ type Entry struct {
 	Gaps             int64   `json:"gaps"`
 }
 
-// length is how long the file is by its timestamps, in units of 1/90000 s. The last frame is taken to be as long as the
-// others.
+// length returns the length of the file by its timestamps, in units of 1/90000 s. It assumes that the last frame is as
+// long as the average of the others.
 func (e *Entry) length() int64 {
 	if e.PTSStart == nil || e.PTSEnd == nil || e.Frames < 2 {
 		return 0
@@ -50,8 +49,8 @@ func (e *Entry) length() int64 {
 // Reason says why a file ended.
 type Reason string
 
-// The reasons for which a file ends. Size, Time and Frames are the limits of rotation; Stop is a limit of the whole
-// recording; Partial is what a crash left.
+// The reasons for which a file ends. Size, Time and Frames are the limits of rotation, Stop is a limit of the whole
+// recording, Partial is a crash.
 const (
 	Size    Reason = "size"
 	Time    Reason = "time"
@@ -64,34 +63,37 @@ const (
 	Error   Reason = "error"
 )
 
-// manifest is a file of JSON Lines that grows. It is opened for each line, so that it may be moved away meanwhile.
+// manifest is a file of JSON Lines that only grows, but for compaction. It is opened anew for each line, so the user
+// may move it away.
 type manifest struct {
 	path string
-	// pending are lines that could not be written yet.
+	// pending are lines that are not written yet.
 	pending []byte
-	// since is the time from which on a file can be missing in it, because a crash came between its name and its line;
-	// zero: none can be.
+	// since is the modification time of the manifest at start. A younger file without a line may have lost it to a
+	// crash. Zero if there was no manifest.
 	since time.Time
-	// gone says for each file how many of its lines, the first ones, are of files that were deleted; dead is their sum.
-	gone map[string]int
-	dead int
+	// deleted counts for each name how many of its lines, from the first, describe deleted files; deletedLines is the
+	// sum.
+	deleted      map[string]int
+	deletedLines int
 }
 
-// openManifest opens a manifest, and makes it if it is not there. When the disk is full, it can be used all the same.
+// openManifest opens a manifest, or creates it. If the error is that the disk is full, the manifest can be used all the
+// same.
 func openManifest(path string) (*manifest, error) {
 	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}
-	m := &manifest{path: path, gone: make(map[string]int)}
+	m := &manifest{path: path, deleted: make(map[string]int)}
 	if info, err := os.Stat(path); err == nil {
 		m.since = info.ModTime()
 	}
 	return m, m.flush()
 }
 
-// maxPending is how many bytes of lines are kept for a disk that does not take them. When there are more, they are given
-// up: the memory must not grow for months.
+// maxPending bounds the bytes of lines that wait for a disk that does not take them. Beyond it they are lost, so that
+// memory does not grow for months.
 const maxPending = 1 << 20
 
 func (m *manifest) add(e Entry) error {
@@ -106,7 +108,7 @@ func (m *manifest) add(e Entry) error {
 	return m.flush()
 }
 
-// flush writes the pending lines, whole or not at all, and syncs them. With none it sees whether that could be done.
+// flush appends the pending lines, all or none, and syncs them. Without any it only checks that it could.
 func (m *manifest) flush() error {
 	if err := m.append(); err != nil {
 		return fmt.Errorf("write manifest %s: %w", m.path, err)
@@ -114,8 +116,8 @@ func (m *manifest) flush() error {
 	return nil
 }
 
-// lock opens the manifest for this recorder alone: others may share it. Without locks on this file system its lines are
-// whole all the same, for they are appended by one write each.
+// lock opens and locks the manifest, which several recorders may share. Without locks on this file system lines stay
+// whole all the same, because each append is one write.
 func (m *manifest) lock() (*os.File, error) {
 	for {
 		f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
@@ -124,15 +126,15 @@ func (m *manifest) lock() (*os.File, error) {
 		}
 		for unix.Flock(int(f.Fd()), unix.LOCK_EX) == unix.EINTR {
 		}
-		err = bearsName(f, m.path)
+		err = checkSameFile(f, m.path)
 		if err == nil {
 			return f, nil
 		}
 		_ = f.Close() // nothing was written to it
-		if !errors.Is(err, errNotNamed) && !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, errReplaced) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		// It was replaced while it was waited for.
+		// Another recorder has replaced it meanwhile.
 	}
 }
 
@@ -174,13 +176,12 @@ func (m *manifest) append() (err error) {
 	}
 	m.pending = nil
 	if size == 0 {
-		return osDisk{}.SyncFolder(filepath.Dir(m.path))
+		return osDisk{}.SyncDir(filepath.Dir(m.path))
 	}
 	return nil
 }
 
-// checkLine returns an error if what stands at an offset, if anything, is not the beginning of a manifest's line: the
-// file is somebody else's then, and not to be touched.
+// checkLine fails if the bytes at an offset, if any, do not look like a line of a manifest: the file is not ours then.
 func checkLine(f io.ReaderAt, at int64) error {
 	const begin = `{"file":`
 	var have [len(begin)]byte
@@ -189,13 +190,12 @@ func checkLine(f io.ReaderAt, at int64) error {
 		return err
 	}
 	if string(have[:n]) != begin[:n] {
-		return errors.New("it is something else than a manifest")
+		return errors.New("the file is not a manifest")
 	}
 	return nil
 }
 
-// wholeLines returns how many of the first size bytes are whole lines: the rest is of a line whose writing was cut off
-// by a crash.
+// wholeLines returns how many of the first size bytes are whole lines. A crash may have cut off the last one.
 func wholeLines(f io.ReaderAt, size int64) (int64, error) {
 	var block [4096]byte
 	for end := size; end > 0; {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestManifestOfSomebodyElse: a file that is no manifest is not touched.
-func TestManifestOfSomebodyElse(t *testing.T) {
+// TestOtherFileIsNoManifest: a file that is not a manifest is not touched.
+func TestOtherFileIsNoManifest(t *testing.T) {
 	line := `{"file":"x.ts"}` + "\n"
 	for name, content := range map[string]string{"text": "not yours\nreally", "its end": line + "not yours"} {
 		path := filepath.Join(t.TempDir(), "m")

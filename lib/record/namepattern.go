@@ -13,9 +13,9 @@ import (
 	"github.com/ncruces/go-strftime"
 )
 
-// matcher makes the pattern of the names that a template gives its files, below its folder: those with a number, and
-// partial ones, too.
-func matcher(variable string) (*regexp.Regexp, error) {
+// namePattern compiles a pattern for the names that a template makes, relative to its folder, including numbered and
+// partial ones.
+func namePattern(variable string) (*regexp.Regexp, error) {
 	dot := strings.LastIndexByte(variable, '.')
 	if dot < strings.LastIndexByte(variable, '/') {
 		dot = -1
@@ -40,13 +40,13 @@ func matcher(variable string) (*regexp.Regexp, error) {
 		i++
 	}
 	if dot < 0 {
-		b.WriteString(number + `(?:\.partial)?`) // which has become the extension
+		b.WriteString(number + `(?:\.partial)?`) // after ".partial", which has become the extension
 	}
 	return regexp.Compile(b.String() + "$")
 }
 
-// conversionPattern is the pattern of what a conversion makes of any time: which characters, and how many of them. It is
-// found by trying times that differ in all they can.
+// conversionPattern returns a pattern for the output of a conversion: its characters and its length. It tries times
+// that differ in every field.
 func conversionPattern(conversion string) string {
 	var chars string
 	shortest, longest := 1<<10, 0
@@ -77,7 +77,7 @@ func conversionPattern(conversion string) string {
 	return fmt.Sprintf("[%s]{%d,%d}", chars, shortest, longest)
 }
 
-// relative is a path as the manifest tells it: relative to the template's folder.
+// relative returns a path relative to the template's folder, as the manifest has it.
 func (t *Template) relative(path string) string {
 	if relative, err := filepath.Rel(t.folder, path); err == nil {
 		return relative
@@ -85,20 +85,20 @@ func (t *Template) relative(path string) string {
 	return path
 }
 
-// matches reports whether a path, relative to the template's folder, can be that of a finished file.
+// matches reports whether a path relative to the template's folder can be that of a finished file.
 func (t *Template) matches(relative string) bool { return t.pattern.MatchString(relative) }
 
 // Makes reports whether a path can be that of a recording.
 func (t *Template) Makes(path string) bool { return t.matches(t.relative(path)) }
 
-// walk calls found for each regular file that can be this template's, finished or not.
+// walk calls found for each regular file in the folders in which the template makes files.
 func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {
-	root := t.folder + "/" // a symbolic link would not be followed else
+	root := t.folder + "/" // with the slash it follows a symbolic link
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil && path == root && !os.IsNotExist(err):
 			return err
-		case err != nil: // a folder that is not there any more, or nobody's business
+		case err != nil: // it was removed meanwhile, or cannot be read
 		case entry.IsDir():
 			if path != root && t.below(path) > t.nesting {
 				return filepath.SkipDir
@@ -110,7 +110,7 @@ func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {
 	})
 }
 
-// finished finds the finished files whose names are this template's, in the order in which they were last written.
+// finished returns the finished files with the template's names, ordered by modification time.
 func (t *Template) finished() ([]found, error) {
 	var all []found
 	err := t.walk(func(path string, entry fs.DirEntry) {
@@ -124,12 +124,12 @@ func (t *Template) finished() ([]found, error) {
 		if c := a.info.ModTime().Compare(b.info.ModTime()); c != 0 {
 			return c
 		}
-		return len(a.path) - len(b.path) // by name already; _1000 comes after _999
+		return len(a.path) - len(b.path) // the walk is ordered by name; _1000 comes after _999
 	})
 	return all, err
 }
 
-// found is a file that is there.
+// found is a file that exists.
 type found struct {
 	path, relative string
 	info           fs.FileInfo

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncData makes what was written to a file last, with as much about the file as it takes to read that again.
+// syncData makes the data of a file durable, with the metadata that is needed to read it.
 func syncData(f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -26,9 +26,9 @@ func syncData(f *os.File) error {
 	return err
 }
 
-// giveBack takes what is on the disk out of the page cache: nobody reads a recording soon, and what others read is to
-// stay there. It is only advice.
-func giveBack(f *os.File) {
+// dropPageCache drops synced data from the page cache: a recording is seldom read soon, and must not push out what
+// other programs read. It is only advice to the kernel.
+func dropPageCache(f *os.File) {
 	if conn, err := f.SyscallConn(); err == nil {
 		_ = conn.Control(func(fd uintptr) { _ = unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED) })
 	}

@@ -27,7 +27,8 @@ func resident(t *testing.T, path string) (pages int) {
 	}
 	defer func() { _ = unix.Munmap(b) }()
 	in := make([]byte, (len(b)+os.Getpagesize()-1)/os.Getpagesize())
-	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+		uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
 		t.Fatal(errno)
 	}
 	for _, p := range in {
@@ -36,8 +37,8 @@ func resident(t *testing.T, path string) (pages int) {
 	return pages
 }
 
-// TestPagesAreGivenBack: what was synced is not kept in memory, whether on the way or at the end.
-func TestPagesAreGivenBack(t *testing.T) {
+// TestSyncedPagesLeaveCache: synced data leaves the page cache, both while a file is written and when it is finished.
+func TestSyncedPagesLeaveCache(t *testing.T) {
 	for name, sync := range map[string]func(file) error{"on the way": file.SyncData, "at the end": file.Sync} {
 		path := filepath.Join(t.TempDir(), "x")
 		f, err := osDisk{}.Create(path)

@@ -17,30 +17,31 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// playlist is an HLS media playlist (RFC 8216) of the finished files. It is replaced as a whole, and goes on where an
-// earlier run has left it.
+// playlist is an HLS media playlist (RFC 8216) of the finished files. It is replaced as a whole after each file, and
+// continues that of an earlier run.
 type playlist struct {
 	path string
 	size int // how many files it shows at most; 0: all
-	// target is EXT-X-TARGETDURATION in seconds. Players want it to stay, so it begins with what is asked for.
+	// target is EXT-X-TARGETDURATION in seconds. It should not change while clients play, so it begins with
+	// --rotate-time.
 	target int64
-	// sequence and discontinuities are how many files, and how many discontinuities, have gone from the beginning.
+	// sequence and discontinuities count the files and the discontinuities that were removed from the beginning.
 	sequence, discontinuities int64
 	items                     []item
-	resumed                   bool // what comes next does not follow the last item
-	dirty                     bool // it is not written as it stands
+	resumed                   bool // the next file does not continue the last item
+	dirty                     bool // changed since it was written
 }
 
 // item is a file of a playlist.
 type item struct {
 	uri           string
 	length        string // seconds
-	start         string // RFC 3339; "" when it is not known
-	discontinuity bool   // in front of it
+	start         string // RFC 3339, or ""
+	discontinuity bool   // before this file
 }
 
-// openPlaylist reads what an earlier run has left of a playlist. rotate is how long the files are to be. When the disk is full, it can be
-// used all the same.
+// openPlaylist reads the playlist of an earlier run, and writes it. rotate is the expected length of the files. If the
+// error is that the disk is full, the playlist can be used all the same.
 func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error) {
 	path, err := atomicfile.Resolve(path)
 	if err != nil {
@@ -53,7 +54,7 @@ func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error
 	case err != nil:
 		return nil, fmt.Errorf("write playlist: %w", err)
 	case len(b) > 0 && !bytes.HasPrefix(b, []byte("#EXTM3U")):
-		return nil, fmt.Errorf("write playlist: %s is something else", path)
+		return nil, fmt.Errorf("write playlist: %s is not a playlist", path)
 	}
 	atomicfile.RemoveStale(path)
 	p.parse(b)
@@ -87,7 +88,7 @@ func (p *playlist) parse(b []byte) {
 	}
 }
 
-// uri is a file's path as the playlist tells it.
+// uri returns the URI of a file relative to the playlist.
 func (p *playlist) uri(path string) string {
 	relative, err := filepath.Rel(filepath.Dir(p.path), path)
 	if err != nil {
@@ -97,13 +98,13 @@ func (p *playlist) uri(path string) string {
 	for i := range parts {
 		parts[i] = url.PathEscape(parts[i])
 	}
-	if strings.Contains(parts[0], ":") { // it would be taken for a scheme
+	if strings.Contains(parts[0], ":") { // otherwise it looks like a scheme
 		parts[0] = "./" + parts[0]
 	}
 	return strings.Join(parts, "/")
 }
 
-// add adds the newest file. Its length is in units of 1/90000 s.
+// add adds the newest file. length is in units of 1/90000 s.
 func (p *playlist) add(path string, start time.Time, length int64, afterGap bool) {
 	p.items = append(p.items, item{
 		uri: p.uri(path), length: seconds(length), start: start.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
@@ -116,7 +117,7 @@ func (p *playlist) add(path string, start time.Time, length int64, afterGap bool
 	}
 }
 
-// shift takes the first n items out.
+// shift removes the first n items.
 func (p *playlist) shift(n int) {
 	for _, i := range p.items[:n] {
 		if i.discontinuity {
@@ -128,8 +129,8 @@ func (p *playlist) shift(n int) {
 	p.dirty = true
 }
 
-// forget takes out a file that has been deleted, and what stands in front of it: a playlist loses its beginning only.
-func (p *playlist) forget(path string) {
+// remove removes a deleted file and all items before it: items may only leave a playlist from its beginning.
+func (p *playlist) remove(path string) {
 	uri := p.uri(path)
 	for i := range p.items {
 		if p.items[i].uri == uri {
@@ -139,7 +140,7 @@ func (p *playlist) forget(path string) {
 	}
 }
 
-// last is the URI of the newest file; "" when there is none.
+// last returns the URI of the newest file, or "".
 func (p *playlist) last() string {
 	if len(p.items) == 0 {
 		return ""
@@ -155,10 +156,11 @@ func (p *playlist) flush() error {
 	return p.write(false)
 }
 
-// write writes the playlist. When it has ended, nothing more comes.
+// write writes the playlist. With ended it says that no more files will come.
 func (p *playlist) write(ended bool) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", p.target, p.sequence)
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", p.target,
+		p.sequence)
 	if p.discontinuities > 0 {
 		fmt.Fprintf(&b, "#EXT-X-DISCONTINUITY-SEQUENCE:%d\n", p.discontinuities)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// shape is a playlist in short: its head, then "|" for a discontinuity, the name of each file, and "." at the end.
+// shape abbreviates a playlist: its head, then "|" for a discontinuity, the name of each file, and "." for the end.
 func shape(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -48,7 +48,8 @@ func shape(t *testing.T, path string) string {
 	return strings.Join(short, " ")
 }
 
-// TestPlaylist goes on from run to run, shows a window or all, and loses what retention deletes.
+// TestPlaylist: a playlist continues from run to run, shows a window or all files, and loses those that retention
+// deletes.
 func TestPlaylist(t *testing.T) {
 	dir := folder(t)
 	path := filepath.Join(dir, "p.m3u8")
@@ -62,7 +63,7 @@ func TestPlaylist(t *testing.T) {
 		if err := tr.run(); err != nil {
 			t.Fatal(err)
 		}
-		if s := tr.said.String(); s != "" {
+		if s := tr.log.String(); s != "" {
 			t.Errorf("said %s", s)
 		}
 	}
@@ -123,7 +124,7 @@ func TestPlaylistGaps(t *testing.T) {
 	}
 }
 
-// TestPlaylistAfterCrash: files that the manifest has and the playlist has not are entered at the next start.
+// TestPlaylistAfterCrash: the next start adds files that the manifest has and the playlist lacks.
 func TestPlaylistAfterCrash(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 20)
 	tr := newTrial(t, sized{bytes.NewReader(b), 500}, Limits{RotateFrames: 5})
@@ -159,8 +160,8 @@ func TestPlaylistAfterCrash(t *testing.T) {
 	}
 }
 
-// TestPlaylistIsSomethingElse: what is there and is no playlist stays.
-func TestPlaylistIsSomethingElse(t *testing.T) {
+// TestOtherFileIsNoPlaylist: a file that is not a playlist is not touched.
+func TestOtherFileIsNoPlaylist(t *testing.T) {
 	tr := newTrial(t, bytes.NewReader(nil), Limits{})
 	tr.config.Playlist = filepath.Join(tr.dir, "notes.txt")
 	if err := os.WriteFile(tr.config.Playlist, []byte("notes"), 0o644); err != nil {
@@ -171,13 +172,15 @@ func TestPlaylistIsSomethingElse(t *testing.T) {
 	}
 	p := playlist{path: "/a/b/p.m3u8"}
 	for path, want := range map[string]string{
-		"/a/b/x.ts": "x.ts", "/a/c/x y#?.ts": "../c/x%20y%23%3F.ts", "/a/b/12:00.ts": "./12:00.ts", "/a/b/2024/x.ts": "2024/x.ts",
+		"/a/b/x.ts": "x.ts", "/a/c/x y#?.ts": "../c/x%20y%23%3F.ts", "/a/b/12:00.ts": "./12:00.ts",
+		"/a/b/2024/x.ts": "2024/x.ts",
 	} {
 		if got := p.uri(path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
-	if got := strings.Join([]string{seconds(90000 * 3600), seconds(45), seconds(3600)}, " "); got != "3600.000000 0.000500 0.040000" {
+	if got := strings.Join([]string{seconds(90000 * 3600), seconds(45), seconds(3600)},
+		" "); got != "3600.000000 0.000500 0.040000" {
 		t.Error(got)
 	}
 }

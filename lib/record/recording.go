@@ -11,31 +11,31 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// Config says what is recorded, where, and how much of it.
+// Config says what is recorded, where, and how much of it is kept.
 type Config struct {
 	Template *Template
 	Limits   Limits
 	Keep     Retention
-	// Sync is how often what was written is made to last, apart from when a file is finished; 0: when the system does it.
+	// Sync is how often the open file is synced. At 0 the kernel decides when. A finished file is always synced.
 	Sync     time.Duration
-	Manifest string // a file of JSON Lines, one line per recorded file; "": none
+	Manifest string // path of a file of JSON Lines, one for each recorded file; "": none
 
-	// Playlist is an HLS playlist of the files, the newest PlaylistSize of them; 0 is all. "": none.
+	// Playlist is the path of an HLS playlist of the newest PlaylistSize files, or of all if that is 0; "": none.
 	Playlist     string
 	PlaylistSize int
-	// Exec is run by the shell for each finished file, which it learns from its environment; "": nothing is. ExecOutput
-	// gets what it says. At the end it has as long as Linger.
+	// Exec is a shell command to run for each finished file, which it finds in its environment; "": none. ExecOutput
+	// gets its output. At the end of the recording it may run for as long as Linger.
 	Exec       string
 	ExecOutput *os.File
 
 	In     Input
-	Out    Output // gets a copy of the stream; nil: nobody does
+	Out    Output // gets a copy of the stream; may be nil
 	Format stream.Format
-	// Live, Buffer and MaxAge are those of stream.QueueOptions. Under Live a disk that fails does not end the recording.
+	// Live, Buffer and MaxAge are those of stream.QueueOptions. With Live a failing disk does not end the recording.
 	Live   bool
 	Buffer int64
 	MaxAge time.Duration
-	// Linger is how long to read on after a signal, and how long to write what is held after that.
+	// Linger bounds how long the input is read after a signal, and then how long what is held may take to be written.
 	Linger time.Duration
 
 	Ledger    *stream.Ledger
@@ -43,61 +43,60 @@ type Config struct {
 	Throttled Logger
 }
 
-// Input is where the stream comes from.
+// Input is the source of the stream.
 type Input interface {
 	io.ReadCloser
 	SetReadDeadline(time.Time) error
 }
 
-// Output is where a copy of the stream goes.
+// Output gets a copy of the stream.
 type Output interface {
 	io.WriteCloser
 	SetWriteDeadline(time.Time) error
-	// Gone is closed when nobody reads any more.
+	// Gone is closed when the reader has gone away.
 	Gone() <-chan struct{}
 }
 
-// Logger logs what may happen again and again. Of lines with one key it may leave out all but the last.
+// Logger logs events that may repeat. Of messages with one key it may leave out all but the last.
 type Logger interface {
 	Warn(key, msg string, args ...any)
 }
 
-// ErrOutputGone says that the copy of the stream did not get to its end, since nobody read it or it could not be
-// written, and that nothing else went wrong. It has been logged.
+// ErrOutputGone says that the copy of the stream was cut short, because its reader went away or a write failed, and
+// that nothing else failed. It has been logged.
 var ErrOutputGone = errors.New("standard output is gone")
 
 // Recording is one run of a recorder.
 type Recording struct {
 	config Config
 	writer *writer
-	queue  *stream.Queue // in front of writer
-	copies *stream.Queue // in front of Out; nil without
-	hook   *hook         // nil without
+	queue  *stream.Queue // feeds writer
+	copies *stream.Queue // feeds Out; may be nil
+	hook   *hook         // may be nil
 	reader *stream.Reader
 }
 
-// startPatience is how long, with live, the start waits for a disk that does not answer, before the stream is read without
-// it.
-const startPatience = 250 * time.Millisecond
+// startTimeout is how long, with live, the start waits for a disk before the stream is read without it.
+const startTimeout = 250 * time.Millisecond
 
-// New makes a recording, after it has seen that files can be made; with live, a disk that hangs is waited for by Run. It
-// opens the ledger's accounts.
+// New makes a recording and opens its accounts in the ledger. It fails if no file can be created. With live, Run waits
+// for a disk that hangs.
 func New(c Config) (*Recording, error) { return newRecording(c, osDisk{}) }
 
 func newRecording(c Config, d disk) (*Recording, error) {
-	started := make(chan start, 1)
-	go func() { started <- begin(c, d) }()
-	var patience <-chan time.Time
+	preparing := make(chan prepared, 1)
+	go func() { preparing <- prepare(c, d) }()
+	var timeout <-chan time.Time
 	if c.Live {
-		patience = time.After(startPatience)
+		timeout = time.After(startTimeout)
 	}
-	var s start
-	var late <-chan start
+	var s prepared
+	var late <-chan prepared
 	select {
-	case s = <-started:
-	case <-patience:
-		c.Throttled.Warn("disk", "the disk does not answer; nothing is recorded until it does")
-		late = started
+	case s = <-preparing:
+	case <-timeout:
+		c.Throttled.Warn("disk", "the disk does not answer; recording begins when it does")
+		late = preparing
 	}
 	if s.err != nil {
 		return nil, s.err
@@ -109,40 +108,42 @@ func newRecording(c Config, d disk) (*Recording, error) {
 		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.Direct(c.Out))
 	}
 	if c.Exec != "" {
-		r.hook = &hook{command: c.Exec, output: c.ExecOutput, trouble: c.Throttled}
+		r.hook = &hook{command: c.Exec, output: c.ExecOutput, throttled: c.Throttled}
 	}
 	kept := newArchive(c.Keep, c.Template, d, c.Throttled)
 	r.writer = &writer{
 		template: c.Template, limits: c.Limits, live: c.Live, hashed: c.Manifest != "" || r.hook != nil,
-		disk: d, queue: r.queue, account: account, trouble: c.Throttled, archive: kept, late: late,
+		disk: d, queue: r.queue, account: account, throttled: c.Throttled, archive: kept, preparing: late,
 		syncer: syncer{every: c.Sync},
-		finisher: &finisher{
-			template: c.Template, disk: d, queue: r.queue, account: account, manifest: s.manifest, archive: kept, playlist: s.playlist,
-			hook: r.hook, log: c.Log, trouble: c.Throttled, live: c.Live,
+		finalizer: &finalizer{
+			template: c.Template, disk: d, queue: r.queue, account: account,
+			manifest: s.manifest, archive: kept, playlist: s.playlist,
+			hook: r.hook, log: c.Log, throttled: c.Throttled, live: c.Live,
 		},
 	}
-	r.writer.gatherWithin(c.Buffer, c.MaxAge)
+	r.writer.limitBatches(c.Buffer, c.MaxAge)
 	return r, nil
 }
 
-// start is what the disk has to answer before anything is recorded.
-type start struct {
-	manifest *manifest // nil: none
-	playlist *playlist // nil: none
+// prepared is the result of prepare.
+type prepared struct {
+	manifest *manifest // may be nil
+	playlist *playlist // may be nil
 	err      error
 }
 
-// begin opens the lists and sees that files can be made. A disk that is full is no reason not to start when retention will
-// make room, nor with live one that has no room for the lists: they are written when it has.
-func begin(c Config, d disk) (s start) {
-	bearable := func(err error) bool { return err == nil || isFull(err) && (c.Live || c.Keep.any()) }
+// prepare opens the manifest and the playlist, and checks that a file can be created. A full disk is no error if
+// retention can make room; with live, nor is a disk that has no room for manifest and playlist, which are then written
+// later.
+func prepare(c Config, d disk) (s prepared) {
+	tolerable := func(err error) bool { return err == nil || isFull(err) && (c.Live || c.Keep.any()) }
 	if c.Manifest != "" {
-		if s.manifest, s.err = openManifest(c.Manifest); !bearable(s.err) {
+		if s.manifest, s.err = openManifest(c.Manifest); !tolerable(s.err) {
 			return s
 		}
 	}
 	if c.Playlist != "" {
-		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); !bearable(s.err) {
+		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); !tolerable(s.err) {
 			return s
 		}
 	}
@@ -159,8 +160,8 @@ func (r *Recording) newQueue(a *stream.Account, direct func([]byte) int) *stream
 	})
 }
 
-// probe sees whether a file can be made where the next one is to be. Where there is a folder, or /dev/null, a number in the
-// name would do, but is hardly what was meant.
+// probe creates and removes a file where the next recording will be. It fails if the name belongs to a folder or a
+// device: a numbered name beside it would work, but is hardly what the user meant.
 func probe(d disk, t *Template) error {
 	now := time.Now()
 	if info, err := os.Stat(t.Path(now)); err == nil && !info.Mode().IsRegular() {
@@ -170,10 +171,9 @@ func probe(d disk, t *Template) error {
 	if err != nil {
 		return err
 	}
-	// While it is open nobody takes it for what another recorder has left.
+	// Removed while it is open, and so locked: no other recorder can mistake it for the remains of a crash.
 	return errors.Join(d.Remove(path), f.Close())
 }
 
-// Hangup ends the open file where the next group of pictures begins, and begins another there. It may be called at any
-// time.
+// Hangup makes the next keyframe begin a new file. It may be called at any time.
 func (r *Recording) Hangup() { r.writer.hangup.Store(true) }

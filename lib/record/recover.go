@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// leftovers finds the unfinished files of this template, oldest first: what a crash left, and what recorders that still
-// run are writing.
-func (t *Template) leftovers() ([]tempName, error) {
+// unfinished returns the unfinished files of this template, oldest first. A crash left them, or other recorders are
+// writing them.
+func (t *Template) unfinished() ([]tempName, error) {
 	var found []tempName
 	err := t.walk(func(path string, _ fs.DirEntry) {
 		if n, ok := parseTempName(path); ok && n.id == t.id {
@@ -24,7 +24,7 @@ func (t *Template) leftovers() ([]tempName, error) {
 	return found, err
 }
 
-// below is how many folders below the template's folder a path is.
+// below returns how many levels below the template's folder a path is.
 func (t *Template) below(path string) int {
 	if t.folder != "." {
 		path = strings.TrimPrefix(strings.TrimPrefix(path, t.folder), "/")
@@ -32,28 +32,31 @@ func (t *Template) below(path string) int {
 	return strings.Count(path, "/") + 1
 }
 
-// keepLeftovers gives what a crash left of earlier files a name. What cannot be kept now stays for the next start.
-func (f *finisher) keepLeftovers() {
-	found, err := f.template.leftovers()
+// recoverPartials gives names to the unfinished files that a crash left. Those that it cannot recover stay for the next
+// start.
+func (f *finalizer) recoverPartials() {
+	found, err := f.template.unfinished()
 	if err != nil {
-		f.trouble.Warn("leftovers", "looking for unfinished files failed", "err", err)
+		f.throttled.Warn("recover", "unfinished files not found", "err", err)
 	}
 	for _, n := range found {
-		if err := f.keep(n); err != nil && !errors.Is(err, errInUse) && !errors.Is(err, errNotNamed) && !errors.Is(err, fs.ErrNotExist) {
-			f.trouble.Warn("leftovers", "an unfinished file could not be kept", "err", err)
+		err := f.recoverPartial(n)
+		belongsToOther := errors.Is(err, errInUse) || errors.Is(err, errReplaced) || errors.Is(err, fs.ErrNotExist)
+		if err != nil && !belongsToOther {
+			f.throttled.Warn("recover", "unfinished file not recovered", "err", err)
 		}
 	}
 }
 
-// keep makes an unfinished file a partial one: cut to whole packets, synced, under a name that says what it is. One in
-// which there is nothing is removed.
-func (f *finisher) keep(n tempName) error {
+// recoverPartial turns an unfinished file into a partial one: cut to whole packets, synced, named NAME.partial.ts. It
+// removes a file without content.
+func (f *finalizer) recoverPartial(n tempName) error {
 	s := &segment{temp: n.String(), raw: n.raw, start: n.start, reason: Partial, length: -1, afterGap: true}
 	file, err := os.OpenFile(s.temp, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	defer file.Close() // and with it the lock
+	defer file.Close() // and releases the lock
 	if err := lock(file, s.temp); err != nil {
 		return err
 	}
@@ -65,9 +68,9 @@ func (f *finisher) keep(n tempName) error {
 	if f.hashed() {
 		s.hash = sha256.New()
 	}
-	gaps, err := s.examine()
+	gaps, err := s.rescan()
 	if err != nil {
-		return fmt.Errorf("examine %s: %w", s.temp, err)
+		return fmt.Errorf("read %s: %w", s.temp, err)
 	}
 	s.injected, s.gaps = min(n.injected, s.size)+gaps.bytes, gaps.gaps
 	if s.empty() {
@@ -81,13 +84,13 @@ func (f *finisher) keep(n tempName) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	name, err := f.giveName(s.temp, partialName(filepath.Join(n.folder, n.base)))
+	name, err := f.assignName(s.temp, partialName(filepath.Join(n.folder, n.base)))
 	if err != nil {
 		return err
 	}
-	if err := f.disk.SyncFolder(n.folder); err != nil {
+	if err := f.disk.SyncDir(n.folder); err != nil {
 		return err
 	}
-	f.log.Warn("kept what a crash left", "file", name, "bytes", s.size)
-	return f.enter(name, s)
+	f.log.Warn("unfinished file of a crash recovered", "file", name, "bytes", s.size)
+	return f.index(name, s)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// crash leaves a file as a recorder does that is killed.
-func crash(t *testing.T, template *Template, at time.Time, raw bool, injected int, data []byte) string {
+// leaveUnfinished leaves an unfinished file as a killed recorder does.
+func leaveUnfinished(t *testing.T, template *Template, at time.Time, raw bool, injected int, data []byte) string {
 	t.Helper()
 	n := newTempName(template, template.Path(at), at)
 	n.raw, n.injected = raw, int64(injected)
@@ -27,27 +27,28 @@ func crash(t *testing.T, template *Template, at time.Time, raw bool, injected in
 	return n.String()
 }
 
-// TestLeftovers: what a crash left is kept under a name of its own, cut to whole packets, oldest first.
-func TestLeftovers(t *testing.T) {
+// TestRecoverUnfinished: unfinished files are recovered, oldest first, cut to whole packets, as NAME.partial.ts.
+func TestRecoverUnfinished(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 20)
 	tr := newTrial(t, bytes.NewReader(b), Limits{})
 	tr.config.Template = mustTemplate(t, filepath.Join(tr.dir, "%Y/%m/cam-%S.ts"))
 	at := func(second int) time.Time { return time.Date(2024, 2, 3, 4, 5, second, 6, time.UTC) }
 	own := tr.config.Template
-	crash(t, own, at(2), false, 0, b[:10*mpegts.PacketSize+100])
-	crash(t, own, at(1), false, 2*mpegts.PacketSize, b[:20*mpegts.PacketSize])
-	crash(t, own, at(1).AddDate(0, 1, 0), false, 0, append(bytes.Clone(b[:3*mpegts.PacketSize]), make([]byte, 1000)...))
-	crash(t, own, at(3), true, 0, []byte("0123456789"))
+	leaveUnfinished(t, own, at(2), false, 0, b[:10*mpegts.PacketSize+100])
+	leaveUnfinished(t, own, at(1), false, 2*mpegts.PacketSize, b[:20*mpegts.PacketSize])
+	leaveUnfinished(t, own, at(1).AddDate(0, 1, 0), false, 0,
+		append(bytes.Clone(b[:3*mpegts.PacketSize]), make([]byte, 1000)...))
+	leaveUnfinished(t, own, at(3), true, 0, []byte("0123456789"))
 	empty := []string{
-		crash(t, own, at(4), false, 0, nil),
-		crash(t, own, at(5), false, 2*mpegts.PacketSize, b[:2*mpegts.PacketSize+50]),
-		crash(t, own, at(6), false, 0, b[:187]),
+		leaveUnfinished(t, own, at(4), false, 0, nil),
+		leaveUnfinished(t, own, at(5), false, 2*mpegts.PacketSize, b[:2*mpegts.PacketSize+50]),
+		leaveUnfinished(t, own, at(6), false, 0, b[:187]),
 	}
 	if err := os.WriteFile(filepath.Join(tr.dir, "2024/02/cam-01.partial.ts"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	others := []string{
-		crash(t, mustTemplate(t, filepath.Join(tr.dir, "%Y/%m/cam2-%S.ts")), at(1), false, 0, b),
+		leaveUnfinished(t, mustTemplate(t, filepath.Join(tr.dir, "%Y/%m/cam2-%S.ts")), at(1), false, 0, b),
 		filepath.Join(tr.dir, "2024/02/cam-01.partial.ts"),
 		filepath.Join(tr.dir, "2024/02/deep/x.ts"),
 	}
@@ -99,7 +100,8 @@ func TestLeftovers(t *testing.T) {
 			t.Errorf("%d: %+v", i, f.Entry)
 		}
 	}
-	if f := files[1]; !f.Start.Equal(at(2)) || f.End.Before(f.Start) || f.Packets != 10 || f.Keyframes != 1 || f.PTSStart == nil {
+	if f := files[1]; !f.Start.Equal(at(2)) || f.End.Before(f.Start) || f.Packets != 10 || f.Keyframes != 1 ||
+		f.PTSStart == nil {
 		t.Errorf("%+v", f.Entry)
 	}
 	if files[4].Reason != End {
@@ -107,7 +109,8 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestTwoRecorders with one template and one manifest: neither touches what the other is writing, and no file is lost.
+// TestTwoRecorders: two recorders share a template and a manifest. Neither touches what the other is writing, and no
+// file is lost.
 func TestTwoRecorders(t *testing.T) {
 	dir := folder(t)
 	b := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 50)
@@ -163,7 +166,7 @@ func waitFor(t *testing.T, what func() bool) {
 	}
 }
 
-// TestTornManifest: what a crash left of a line is cut off before the next.
+// TestTornManifest: a half-written line is cut off before the next is appended.
 func TestTornManifest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.jsonl")
 	const line, torn = `{"file":"a"}` + "\n", `{"file":`
@@ -190,15 +193,15 @@ func TestTornManifest(t *testing.T) {
 	}
 }
 
-// TestOrderOfLeftovers: segments that begin with one read have temporary names in their order, also when one of them
-// has got its name in between.
-func TestOrderOfLeftovers(t *testing.T) {
+// TestTemporaryNamesAreInOrder: the temporary names of segments that begin with one read are in order, also when one
+// of them has already been finished.
+func TestTemporaryNamesAreInOrder(t *testing.T) {
 	tr := newTrial(t, bytes.NewReader(nil), Limits{})
 	w := tr.open().writer
 	at := time.Now()
 	var last time.Time
 	for i := range 5 {
-		s, err := w.create(&cut{w: w, p: &stream.Delivery{ReceivedAt: at, Kind: stream.Bytes}})
+		s, err := w.createSegment(&segmenter{w: w, p: &stream.Delivery{ReceivedAt: at, Kind: stream.Bytes}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ func renameNoReplace(from, to string) error {
 		case nil:
 			return nil
 		case unix.EINTR:
-		case unix.ENOSYS, unix.EINVAL: // an old kernel, or a file system that has no such thing
+		case unix.ENOSYS, unix.EINVAL: // not supported by this kernel or file system
 			return linkNoReplace(from, to)
 		default:
 			return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}

@@ -8,50 +8,50 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// announced is what a file says of the gaps in it.
-type announced struct {
+// announcedGaps counts the gaps that are announced in a file.
+type announcedGaps struct {
 	bytes int64 // of the announcements
 	gaps  int64
 }
 
-// examine reads what was written of s again: its size up to the last whole packet (of a raw stream all), its counts and
-// its hash are then those of the file.
-func (s *segment) examine() (announced, error) {
+// rescan reads the file of s again and sets size, counts and hash from it. The size ends with the last whole packet;
+// for a raw stream it is that of the file.
+func (s *segment) rescan() (announcedGaps, error) {
 	f, err := os.Open(s.temp)
 	if err != nil {
-		return announced{}, err
+		return announcedGaps{}, err
 	}
 	defer f.Close()
-	var gaps announced
-	s.tally = tally{}
+	var gaps announcedGaps
+	s.stats = stats{}
 	if s.raw {
 		info, err := f.Stat()
 		if err != nil {
-			return announced{}, err
+			return announcedGaps{}, err
 		}
 		s.size = info.Size()
-		s.otherBytes()
+		s.nonPackets()
 	} else if gaps, err = s.count(f); err != nil {
-		return announced{}, err
+		return announcedGaps{}, err
 	}
 	if s.hash != nil {
 		s.hash.Reset()
 		if _, err := io.Copy(s.hash, io.NewSectionReader(f, 0, s.size)); err != nil {
-			return announced{}, err
+			return announcedGaps{}, err
 		}
 	}
 	return gaps, nil
 }
 
-// count counts the packets of f and sets the size to the end of the last.
-func (s *segment) count(f io.Reader) (announced, error) {
+// count counts the packets of f, and sets the size to the end of the last.
+func (s *segment) count(f io.Reader) (announcedGaps, error) {
 	reader := stream.NewReader(f, stream.ReaderOptions{Format: stream.TS})
 	defer reader.Close()
 	var (
-		scan   mpegts.Scanner
-		gaps   announced
-		behind bool // the packet before announced a gap
-		offset int64
+		scan              mpegts.Scanner
+		gaps              announcedGaps
+		afterAnnouncement bool // the packet before announced a gap
+		offset            int64
 	)
 	s.size = 0
 	for {
@@ -65,7 +65,7 @@ func (s *segment) count(f io.Reader) (announced, error) {
 		for _, c := range batch.Chunks {
 			offset += int64(len(c.Data))
 			if c.Kind != stream.Packets {
-				s.otherBytes()
+				s.nonPackets()
 				continue
 			}
 			s.size = offset
@@ -73,10 +73,10 @@ func (s *segment) count(f io.Reader) (announced, error) {
 				p := mpegts.Packet(b[:mpegts.PacketSize])
 				mark := scan.Packet(p)
 				s.packet(p, mark)
-				if behind && mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
-					gaps.gaps++ // each is announced once for the video
+				if afterAnnouncement && mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
+					gaps.gaps++ // the queue announces each gap once for the video
 				}
-				if behind = isAnnouncement(p); behind {
+				if afterAnnouncement = isAnnouncement(p); afterAnnouncement {
 					gaps.bytes += mpegts.PacketSize
 				}
 			}

@@ -14,33 +14,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Retention says how much of what was recorded is kept. 0 is no limit. The newest finished file is always kept, and the
-// open one does not count. With any limit, a disk that is full takes the oldest file, whatever the limits say.
+// Retention says which finished files are kept. 0 means no limit. The newest file is always kept, and the open one does
+// not count. With any limit set, a full disk costs the oldest file whatever the limits say.
 type Retention struct {
 	Files   int64
-	Size    int64         // bytes that the files take on the disk
+	Size    int64         // bytes that the files occupy on the disk
 	Age     time.Duration // since a file was finished
-	MinFree int64         // bytes that are left on the file system
+	MinFree int64         // bytes that must be free on the file system
 }
 
 func (r Retention) any() bool { return r != Retention{} }
 
-// archive is what has been recorded by this template, in the order of recording, and what is to be kept of it. It knows
-// nothing when no limit is set.
+// archive lists the finished files of this template in the order of recording, and deletes them by the rules. It stays
+// empty if there are no rules.
 type archive struct {
-	rules    Retention
-	template *Template
-	disk     disk
-	trouble  Logger
-	began    time.Time
-	// The clock and the file system, for tests.
+	rules     Retention
+	template  *Template
+	disk      disk
+	throttled Logger
+	began     time.Time
+	// Clock and file system; tests replace them.
 	now          func() time.Time
 	synchronised func() bool
 	free         func(folder string) (int64, error)
 
 	mu      sync.Mutex
 	files   []kept // oldest first
-	size    int64  // of all
+	size    int64  // of all files
 	removed []string
 }
 
@@ -48,16 +48,16 @@ type archive struct {
 type kept struct {
 	path  string
 	id    fileID
-	size  int64     // what it takes on the disk
-	ended time.Time // with a monotonic reading when this run made it
+	size  int64     // that it occupies on the disk
+	ended time.Time // has a monotonic reading if this run finished it
 }
 
-// fileID tells whether a path is still the file that was recorded.
+// fileID identifies the file that was recorded, whatever has its name now.
 type fileID struct{ device, inode uint64 }
 
-func newArchive(r Retention, t *Template, d disk, trouble Logger) *archive {
+func newArchive(r Retention, t *Template, d disk, throttled Logger) *archive {
 	return &archive{
-		rules: r, template: t, disk: d, trouble: trouble, began: time.Now(),
+		rules: r, template: t, disk: d, throttled: throttled, began: time.Now(),
 		now: time.Now, synchronised: clockIsSynchronised, free: freeSpace,
 	}
 }
@@ -69,7 +69,7 @@ func (a *archive) add(path string, ended time.Time) {
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
-		a.trouble.Warn("retention", "a file will not be deleted by retention", "file", path, "err", err)
+		a.throttled.Warn("retention", "file unknown to retention, which will not delete it", "file", path, "err", err)
 		return
 	}
 	id, size := identify(info)
@@ -79,14 +79,14 @@ func (a *archive) add(path string, ended time.Time) {
 	a.size += size
 }
 
-// count is how many files are known.
+// count returns how many files are listed.
 func (a *archive) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.files)
 }
 
-// takeRemoved returns the files that have been deleted since it was last called, relative to the template's folder.
+// takeRemoved returns the files that were deleted since the last call, relative to the template's folder.
 func (a *archive) takeRemoved() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,17 +95,17 @@ func (a *archive) takeRemoved() []string {
 	return removed
 }
 
-// maxFailures is how many deletions may fail before the rest is left for the next time.
+// maxFailures bounds the failed deletions in one go.
 const maxFailures = 16
 
-// enforce deletes what the rules do not keep, oldest first. A file that cannot be deleted stays, and the others go on.
+// enforce deletes the files that the rules do not keep, oldest first. It passes over a file that cannot be deleted.
 func (a *archive) enforce() {
 	if !a.rules.any() {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	lacking := a.lacking()
+	lacking := a.deficit()
 	failures := 0
 	for i := 0; i < len(a.files)-1 && failures < maxFailures; {
 		f := a.files[i]
@@ -124,27 +124,27 @@ func (a *archive) enforce() {
 	}
 }
 
-// lacking is how many bytes are missing on the file system. What was deleted may be free only after a while, so this is
-// asked once, and the rest the next time.
-func (a *archive) lacking() int64 {
+// deficit returns how many bytes must be freed. It is asked once each time, because a file system may free the space of
+// deleted files later.
+func (a *archive) deficit() int64 {
 	if a.rules.MinFree == 0 {
 		return 0
 	}
 	free, err := a.free(a.template.folder)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			a.trouble.Warn("retention", "how much of the disk is free is not known", "err", err)
+			a.throttled.Warn("retention", "free space of the disk unknown", "err", err)
 		}
 		return 0
 	}
 	return a.rules.MinFree - free
 }
 
-// earliest is a time before which no file was recorded: a clock that says so was not set.
+// earliest is before any recording. A file that claims to be older was made while the clock was not set.
 var earliest = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// isOld reports whether a file is older than the limit. Boards without a clock wake up in 1970, so no age is believed
-// until the kernel says that the clock is right, and a file of this run ages by the monotonic clock.
+// isOld reports whether a file is older than Age. Boards without a clock start in 1970, so nothing counts as old before
+// the kernel calls the clock synchronised, and files of this run age by the monotonic clock.
 func (a *archive) isOld(f kept) bool {
 	if a.rules.Age == 0 {
 		return false
@@ -157,13 +157,13 @@ func (a *archive) isOld(f kept) bool {
 		return false
 	}
 	if !a.synchronised() {
-		a.trouble.Warn("clock", "the clock is not synchronised, so nothing is deleted for its age")
+		a.throttled.Warn("clock", "clock not synchronised; no file is deleted for its age")
 		return false
 	}
 	return true
 }
 
-// makeRoom deletes the oldest file, because the disk is full, and reports whether there was one.
+// makeRoom deletes the oldest file because the disk is full, and reports whether there was one.
 func (a *archive) makeRoom() bool {
 	if !a.rules.any() {
 		return false
@@ -178,7 +178,8 @@ func (a *archive) makeRoom() bool {
 	return false
 }
 
-// remove deletes the i-th file. What is not there any more, or is somebody else's now, is forgotten.
+// remove deletes the i-th file, and reports whether it is off the list. A file that is gone, or whose name belongs to
+// another file now, leaves the list only.
 func (a *archive) remove(i int) bool {
 	f := a.files[i]
 	info, err := os.Lstat(f.path)
@@ -186,11 +187,11 @@ func (a *archive) remove(i int) bool {
 		if id, _ := identify(info); id == f.id {
 			err = a.disk.Remove(f.path)
 		} else {
-			a.trouble.Warn("retention", "another file has this name now, and is not deleted", "file", f.path)
+			a.throttled.Warn("retention", "file not deleted: its name belongs to another file now", "file", f.path)
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.trouble.Warn("retention", "a file could not be deleted", "file", f.path, "err", err)
+		a.throttled.Warn("retention", "file not deleted", "file", f.path, "err", err)
 		return false
 	}
 	a.files = slices.Delete(a.files, i, i+1)
@@ -200,17 +201,17 @@ func (a *archive) remove(i int) bool {
 	return true
 }
 
-// removeFolders removes the folders that the template made for a file, if there is nothing in them any more.
+// removeFolders removes the empty folders that the template made for a file.
 func (a *archive) removeFolders(folder string) {
 	if len(a.files) > 0 && filepath.Dir(a.files[len(a.files)-1].path) == folder {
-		return // recording goes on there
+		return // the recording goes on there
 	}
 	for folder != a.template.folder && a.template.below(folder) <= a.template.nesting && os.Remove(folder) == nil {
 		folder = filepath.Dir(folder)
 	}
 }
 
-// identify returns who a file is, and what it takes on the disk.
+// identify returns the identity of a file and the bytes that it occupies on the disk.
 func identify(info fs.FileInfo) (fileID, int64) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return fileID{uint64(st.Dev), uint64(st.Ino)}, int64(st.Blocks) * 512
@@ -218,13 +219,13 @@ func identify(info fs.FileInfo) (fileID, int64) {
 	return fileID{}, info.Size()
 }
 
-// sameDisk reports whether two folders are on one file system; what cannot be looked at is not.
+// sameDisk reports whether two folders are on one file system. It is false if one cannot be inspected.
 func sameDisk(a, b string) bool {
 	var infoA, infoB unix.Stat_t
 	return unix.Stat(a, &infoA) == nil && unix.Stat(b, &infoB) == nil && infoA.Dev == infoB.Dev
 }
 
-// freeSpace is how many bytes of a file system are free for such as the owner of this process.
+// freeSpace returns how many bytes of a file system are free for an unprivileged user.
 func freeSpace(folder string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(folder, &st); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// names lists the files of a trial that have their names, without the manifest.
+// names lists the finished files of a trial, without the manifest.
 func (tr *trial) names() string {
 	tr.t.Helper()
 	files, err := tr.config.Template.finished()
@@ -31,17 +31,19 @@ func (tr *trial) names() string {
 	return strings.Join(names, " ")
 }
 
-// TestMatch: a template knows the names that it makes, and no others.
-func TestMatch(t *testing.T) {
+// TestTemplateMatches: a template recognises the names that it makes, and no others.
+func TestTemplateMatches(t *testing.T) {
 	at := time.Date(2024, 2, 3, 14, 5, 6, 789, time.UTC)
 	for _, text := range []string{
-		"cam.ts", "cam", "cam-%Y%m%dT%H%M%SZ.ts", "%Y/%m/%d/%H%M%S.ts", "%A %B %e %I%p.%j.ts", "%s.ts", "%F_%T.ts", "%-d.%-m.ts",
+		"cam.ts", "cam", "cam-%Y%m%dT%H%M%SZ.ts", "%Y/%m/%d/%H%M%S.ts", "%A %B %e %I%p.%j.ts", "%s.ts", "%F_%T.ts",
+		"%-d.%-m.ts",
 		"100%%.ts", "%Y.d/x", "%L%f%N.ts", "%c.ts", "%a%b%y%U%V%G%u%w.ts",
 	} {
 		template := mustTemplate(t, "rec/"+text)
 		for _, when := range []time.Time{at, time.Unix(0, 0), at.AddDate(0, 9, 20), at.AddDate(2, 3, 4)} {
 			path := template.Path(when)
-			for _, name := range []string{path, numbered(path, 1), numbered(path, 12345), partialName(path), numbered(partialName(path), 2)} {
+			for _, name := range []string{path, numbered(path, 1), numbered(path, 12345), partialName(path),
+				numbered(partialName(path), 2)} {
 				if relative := template.relative(name); !template.matches(relative) {
 					t.Errorf("%s does not know %s", text, relative)
 				}
@@ -49,8 +51,10 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct{ template, name string }{
-		{"cam-%Y.ts", "cam-20245.ts"}, {"cam-%Y.ts", "cam-2024.ts.bak"}, {"cam-%Y.ts", "xcam-2024.ts"}, {"cam-%Y.ts", "cam2-2024.ts"},
-		{"cam-%Y.ts", "cam-2024_1.ts"}, {"cam-%Y.ts", "cam-2024-copy.ts"}, {"cam.ts", "camXts"}, {"%Y/x.ts", "2024x.ts"}, {"%H.ts", "ab.ts"},
+		{"cam-%Y.ts", "cam-20245.ts"}, {"cam-%Y.ts", "cam-2024.ts.bak"}, {"cam-%Y.ts", "xcam-2024.ts"},
+		{"cam-%Y.ts", "cam2-2024.ts"},
+		{"cam-%Y.ts", "cam-2024_1.ts"}, {"cam-%Y.ts", "cam-2024-copy.ts"}, {"cam.ts", "camXts"},
+		{"%Y/x.ts", "2024x.ts"}, {"%H.ts", "ab.ts"},
 	} {
 		if mustTemplate(t, tc.template).matches(tc.name) {
 			t.Errorf("%s takes %s for its own", tc.template, tc.name)
@@ -58,9 +62,10 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestRetention deletes by each rule, oldest first by the order of recording, whatever names and clocks say.
+// TestRetention: each rule deletes the oldest files by the order of recording, whatever names and clocks say.
 func TestRetention(t *testing.T) {
-	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 30, FramePackets: 2}, 50) // 10 groups of 40 packets: two blocks each
+	// 10 groups of 40 packets: two blocks each
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 30, FramePackets: 2}, 50)
 	const onDisk = 8192
 	for name, tc := range map[string]struct {
 		keep   Retention
@@ -74,8 +79,9 @@ func TestRetention(t *testing.T) {
 		"size":              {Retention{Size: 4*onDisk + 1}, nil, "6 7 8 9"},
 		"less than one":     {Retention{Size: 1}, nil, "9"},
 		"age of older runs": {Retention{Age: time.Hour}, nil, "cam 1 2 3 4 5 6 7 8 9"},
-		"no clock":          {Retention{Age: time.Hour}, func(a *archive) { a.synchronised = func() bool { return false } }, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
-		"young enough":      {Retention{Age: 100 * time.Hour}, nil, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
+		"no clock": {Retention{Age: time.Hour},
+			func(a *archive) { a.synchronised = func() bool { return false } }, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
+		"young enough": {Retention{Age: 100 * time.Hour}, nil, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
 		"free": {Retention{MinFree: 1 << 20}, func(a *archive) {
 			a.free = func(string) (int64, error) { return 1<<20 - onDisk - int64(len(a.files)-6)*onDisk, nil }
 		}, "5 6 7 8 9"},
@@ -93,7 +99,8 @@ func TestRetention(t *testing.T) {
 					if err := os.Chtimes(path, time.Time{}, twoDaysAgo.Add(time.Duration(i)*time.Minute)); err != nil {
 						t.Fatal(err)
 					}
-					lines += fmt.Sprintf("{\"file\":%q,\"end\":%q}\n", filepath.Base(path), twoDaysAgo.UTC().Format(time.RFC3339Nano))
+					lines += fmt.Sprintf("{\"file\":%q,\"end\":%q}\n", filepath.Base(path),
+						twoDaysAgo.UTC().Format(time.RFC3339Nano))
 				}
 				if err := os.WriteFile(tr.config.Manifest, []byte(lines), 0o600); err != nil {
 					t.Fatal(err)
@@ -117,12 +124,12 @@ func TestRetention(t *testing.T) {
 				}
 				got := strings.NewReplacer("cam.partial_00", "old.", "cam_00", "", ".ts", "").Replace(tr.names())
 				if got != tc.want {
-					t.Errorf("kept %s, want %s; %s", got, tc.want, tr.said)
+					t.Errorf("kept %s, want %s; %s", got, tc.want, tr.log)
 				}
 				if _, err := os.Stat(others); err != nil {
 					t.Errorf("somebody else's file: %v", err)
 				}
-				if b, err := os.ReadFile(manifest); err != nil || bytes.Count(b, []byte("\n")) > 10+minDead {
+				if b, err := os.ReadFile(manifest); err != nil || bytes.Count(b, []byte("\n")) > 10+minDeleted {
 					t.Errorf("manifest: %v, %s", err, b)
 				}
 				if c := tr.counts(); c.Confirmed != int64(len(b)) || c.Segments != 10 {
@@ -133,7 +140,7 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestLinkedFolder: what earlier runs left is found where the folder is a symbolic link, to a card for example.
+// TestLinkedFolder: files of earlier runs are found through a symbolic link to the folder.
 func TestLinkedFolder(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 50)
 	link := filepath.Join(t.TempDir(), "rec")
@@ -145,7 +152,8 @@ func TestLinkedFolder(t *testing.T) {
 			}
 		}
 		tr.config.Template, tr.config.Manifest, tr.config.Keep.Files = mustTemplate(t, filepath.Join(link, "cam.ts")), "", 3
-		if err := os.WriteFile(newTempName(tr.config.Template, tr.config.Template.text, time.Now()).String(), b, 0o600); err != nil {
+		if err := os.WriteFile(newTempName(tr.config.Template, tr.config.Template.text, time.Now()).String(), b,
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := tr.run(); err != nil {
@@ -158,7 +166,7 @@ func TestLinkedFolder(t *testing.T) {
 	}
 }
 
-// stickyDisk does not let some files be removed.
+// stickyDisk fails to remove some files.
 type stickyDisk struct {
 	osDisk
 	sticky string
@@ -171,7 +179,7 @@ func (d stickyDisk) Remove(path string) error {
 	return d.osDisk.Remove(path)
 }
 
-// TestUndeletable: a file that cannot be deleted is told of, and the others go on; one that is somebody else's now stays.
+// TestUndeletable: a file that cannot be deleted is logged and passed over; another file with the name stays.
 func TestUndeletable(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 50)
 	tr := newTrial(t, sized{bytes.NewReader(b), 500}, Limits{RotateFrames: 5})
@@ -183,15 +191,15 @@ func TestUndeletable(t *testing.T) {
 	if got := tr.names(); got != "cam_001.ts cam_008.ts cam_009.ts" {
 		t.Errorf("kept %s", got)
 	}
-	if !strings.Contains(tr.said.String(), "could not be deleted") {
-		t.Errorf("said: %s", tr.said)
+	if !strings.Contains(tr.log.String(), "file not deleted") {
+		t.Errorf("said: %s", tr.log)
 	}
 	a := tr.rec.writer.archive
 	theirs := a.files[1].path
 	if err := os.Remove(theirs); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // so that the inode is not the same
+	for range 3 { // so that the inode differs
 		if err := os.WriteFile(theirs+"x", []byte("theirs"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +214,7 @@ func TestUndeletable(t *testing.T) {
 	}
 }
 
-// TestClockOfBoard: a file of 1970 is not old; it ages from now on.
+// TestClockOfBoard: a file of 1970 is not old. It ages from the start of this run.
 func TestClockOfBoard(t *testing.T) {
 	tr := newTrial(t, bytes.NewReader(nil), Limits{})
 	tr.config.Keep.Age = time.Hour
@@ -226,7 +234,7 @@ func TestClockOfBoard(t *testing.T) {
 	}
 }
 
-// TestManifestIsBounded: lines of deleted files go, those of others stay.
+// TestManifestIsBounded: the lines of deleted files go, those of other files stay.
 func TestManifestIsBounded(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 1}, 400)
 	tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 1})
@@ -239,7 +247,7 @@ func TestManifestIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := os.ReadFile(tr.config.Manifest)
-	if n := bytes.Count(m, []byte("\n")); err != nil || n < 9 || n > 9+minDead || !bytes.HasPrefix(m, []byte(others)) {
+	if n := bytes.Count(m, []byte("\n")); err != nil || n < 9 || n > 9+minDeleted || !bytes.HasPrefix(m, []byte(others)) {
 		t.Errorf("%d lines, %v: %s", n, err, m)
 	}
 	if info, err := os.Stat(tr.config.Manifest); err != nil || info.Mode().Perm() != 0o640 {
@@ -252,20 +260,20 @@ func TestManifestIsBounded(t *testing.T) {
 		}
 	}
 	// Where a name was used again, the first of its lines goes.
-	list := &manifest{path: filepath.Join(t.TempDir(), "m"), gone: make(map[string]int)}
-	for i := range minDead + 1 {
-		if err := list.add(Entry{File: fmt.Sprint(i % minDead), Bytes: int64(i)}); err != nil {
+	list := &manifest{path: filepath.Join(t.TempDir(), "m"), deleted: make(map[string]int)}
+	for i := range minDeleted + 1 {
+		if err := list.add(Entry{File: fmt.Sprint(i % minDeleted), Bytes: int64(i)}); err != nil {
 			t.Fatal(err)
 		}
-		list.forget([]string{fmt.Sprint(i)})
+		list.markDeleted([]string{fmt.Sprint(i)})
 	}
 	if err := list.compact(1); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := list.load(); err != nil || len(left) != 1 || left[0].File != "0" || left[0].Bytes != minDead {
+	if left, err := list.load(); err != nil || len(left) != 1 || left[0].File != "0" || left[0].Bytes != minDeleted {
 		t.Errorf("%+v, %v", left, err)
 	}
-	// The names that are free are used again, and their lines are not taken for the old ones.
+	// Free names are used again, and their lines are not mistaken for the old ones.
 	again := newTrialIn(t, tr.dir, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 20})
 	again.config.Keep.Files = 100
 	if err := again.run(); err != nil {
@@ -279,8 +287,8 @@ func TestManifestIsBounded(t *testing.T) {
 	}
 }
 
-// TestLineLostInCrash: a file that got its name and no line gets it at the next start; files that were never meant to be
-// in the manifest do not.
+// TestLineLostInCrash: a file that got its name but no line gets one at the next start. Files that never belonged into
+// the manifest do not.
 func TestLineLostInCrash(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 20)
 	for lost := 1; lost <= 4; lost++ {
@@ -305,7 +313,7 @@ func TestLineLostInCrash(t *testing.T) {
 		if err := os.WriteFile(tr.config.Manifest, left, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if lost == 4 { // then the manifest says how old it is
+		if lost == 4 { // then the manifest tells how old it is
 			if err := os.Chtimes(tr.config.Manifest, time.Time{}, time.Now().Add(-time.Minute)); err != nil {
 				t.Fatal(err)
 			}
@@ -329,7 +337,7 @@ func TestLineLostInCrash(t *testing.T) {
 	}
 }
 
-// TestFolderRemoved: recording into a file that has no name any more is noticed by the next second's data.
+// TestFolderRemoved: recording into a removed folder is noticed with the next second's data.
 func TestFolderRemoved(t *testing.T) {
 	t.Parallel()
 	for _, live := range []bool{true, false} {
@@ -372,15 +380,15 @@ func TestFolderRemoved(t *testing.T) {
 	}
 }
 
-// TestClockGoesBack: when the wall clock is set back by an hour, names come again. Nothing is overwritten, and the order
-// of recording stays what it was, for the manifest and for retention.
+// TestClockGoesBack: when the wall clock is set back by an hour, names come again. No file is overwritten, and manifest
+// and retention keep the order of recording.
 func TestClockGoesBack(t *testing.T) {
 	var at time.Time
 	tr := newTrial(t, bytes.NewReader(nil), Limits{RotateFrames: 1})
 	tr.config.Template = mustTemplate(t, filepath.Join(tr.dir, "cam-%H%M%S.ts"))
 	tr.config.Keep.Files = 4
 	w := tr.open().writer
-	w.finisher.start(func(error) {})
+	w.finalizer.start(func(error) {})
 	g := tsgen.New(tsgen.Options{GOP: 1})
 	for i := range 8 {
 		at = time.Date(2024, 1, 1, 12, 0, i%4, 0, time.UTC)
@@ -388,21 +396,23 @@ func TestClockGoesBack(t *testing.T) {
 			at = at.Add(-12 * time.Hour)
 		}
 		frame := g.Frame(nil)
-		p := stream.Delivery{Data: frame, Size: len(frame), ReceivedAt: at, Kind: stream.Packets, RandomAccess: true, HasPSI: true}
-		if err := w.parcel(context.Background(), &p); err != nil {
+		p := stream.Delivery{Data: frame, Size: len(frame), ReceivedAt: at, Kind: stream.Packets, RandomAccess: true,
+			HasPSI: true}
+		if err := w.write(context.Background(), &p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.finish(End)
-	if err := w.finisher.close(); err != nil {
+	if err := w.finalizer.close(); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := w.finisher.manifest.load()
+	entries, err := w.finalizer.manifest.load()
 	var order []string
 	for _, e := range entries {
 		order = append(order, strings.TrimSuffix(strings.TrimPrefix(e.File, "cam-"), ".ts"))
 	}
-	if got, want := strings.Join(order, " "), "120000 120001 000002 120003 120000_001 120001_001 120002 120003_001"; err != nil || got != want {
+	if got, want := strings.Join(order, " "),
+		"120000 120001 000002 120003 120000_001 120001_001 120002 120003_001"; err != nil || got != want {
 		t.Errorf("got  %s\nwant %s (%v)", got, want, err)
 	}
 	files, err := tr.config.Template.finished()

@@ -10,12 +10,14 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// TestJoined is promise 3: files joined, less what was injected, are the stream, for any limit and however it arrives.
+// TestJoined: files joined, less what was injected, are the stream, for any limit and however it arrives.
 func TestJoined(t *testing.T) {
 	limits := []Limits{
 		{},
-		{RotateSize: 1}, {RotateSize: 187}, {RotateSize: 1000}, {RotateSize: 33333}, {RotateSize: 100 << 10}, {RotateSize: 1 << 30},
-		{RotateTime: 1}, {RotateTime: 40 * time.Millisecond}, {RotateTime: 333 * time.Millisecond}, {RotateTime: time.Second},
+		{RotateSize: 1}, {RotateSize: 187}, {RotateSize: 1000}, {RotateSize: 33333}, {RotateSize: 100 << 10},
+		{RotateSize: 1 << 30},
+		{RotateTime: 1}, {RotateTime: 40 * time.Millisecond}, {RotateTime: 333 * time.Millisecond},
+		{RotateTime: time.Second},
 		{RotateFrames: 1}, {RotateFrames: 7}, {RotateFrames: 12}, {RotateFrames: 13}, {RotateFrames: 31},
 		{RotateSize: 50000, RotateTime: 700 * time.Millisecond, RotateFrames: 20},
 	}
@@ -25,7 +27,8 @@ func TestJoined(t *testing.T) {
 		streams[name] = b[:min(len(b), 400*mpegts.PacketSize)]
 	}
 	streams["mid"] = streams["h264.ts"][100*mpegts.PacketSize:]
-	streams["dirty"] = bytes.Join([][]byte{[]byte("junk"), streams["intra.ts"], []byte("more junk"), streams["h264.ts"][:50001]}, nil)
+	streams["dirty"] = bytes.Join([][]byte{[]byte("junk"), streams["intra.ts"], []byte("more junk"),
+		streams["h264.ts"][:50001]}, nil)
 	streams["nokeys"] = tsgen.Frames(tsgen.Options{GOP: 1 << 20, FramePackets: 3}, 100)
 	for name, b := range streams {
 		for i, l := range limits {
@@ -48,31 +51,33 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// checkFiles checks the counts of files, one by one and together, by another way than the writer's.
+// checkFiles counts the files again, one by one and together, in another way than the writer.
 func checkFiles(t *testing.T, tr *trial, files []recorded) {
 	t.Helper()
 	var frames, keyframes, injected int64
 	for _, f := range files {
 		s := &segment{temp: f.path}
-		if _, err := s.examine(); err != nil {
+		if _, err := s.rescan(); err != nil {
 			t.Fatal(err)
 		}
-		// A file that begins in the middle and has no tables in front may be counted otherwise when it is read alone.
+		// A file that begins mid-GOP without tables may be counted differently when it is read alone.
 		if f.StartsAtKeyframe && (s.frames != f.Frames || s.keyframes != f.Keyframes || s.packets != f.Packets) {
-			t.Errorf("%s: frames %d, keyframes %d, packets %d, the manifest says %+v", f.File, s.frames, s.keyframes, s.packets, f.Entry)
+			t.Errorf("%s: frames %d, keyframes %d, packets %d, the manifest says %+v", f.File, s.frames, s.keyframes,
+				s.packets, f.Entry)
 		}
-		if s.atKeyframe != f.StartsAtKeyframe {
+		if s.startsAtKeyframe != f.StartsAtKeyframe {
 			t.Errorf("%s: starts_at_keyframe is %v", f.File, f.StartsAtKeyframe)
 		}
 		frames, keyframes, injected = frames+f.Frames, keyframes+f.Keyframes, injected+f.Injected
 	}
 	c := tr.counts()
 	if c.Frames != frames || c.Keyframes != keyframes || c.Injected != injected || c.Segments != int64(len(files)) {
-		t.Errorf("the ledger says %+v %+v, the manifest frames %d, keyframes %d, injected %d", c, c.Recorded, frames, keyframes, injected)
+		t.Errorf("the ledger says %+v %+v, the manifest frames %d, keyframes %d, injected %d", c, c.Recorded, frames,
+			keyframes, injected)
 	}
 }
 
-// TestRotate says where files end.
+// TestRotate checks where files end.
 func TestRotate(t *testing.T) {
 	// Groups of 5 frames: 2 tables, a keyframe of 4 packets, 4 frames of 2 packets: 14 packets, 2632 bytes, 200 ms.
 	const group = 14 * mpegts.PacketSize
@@ -87,13 +92,20 @@ func TestRotate(t *testing.T) {
 		sizes   []int64 // of the files
 		reasons string
 	}{
-		{"size, at a group", b, Limits{RotateSize: 2 * group}, []int64{2 * group, 2 * group, 2 * group, 2 * group, 2 * group}, "size size size size end"},
-		{"size, after it", b, Limits{RotateSize: 2*group + 1}, []int64{3 * group, 3 * group, 3 * group, group}, "size size size end"},
-		{"time", b, Limits{RotateTime: 400 * time.Millisecond}, []int64{2 * group, 2 * group, 2 * group, 2 * group, 2 * group}, "time time time time end"},
-		{"time, after it", b, Limits{RotateTime: 401 * time.Millisecond}, []int64{3 * group, 3 * group, 3 * group, group}, "time time time end"},
-		{"frames", b, Limits{RotateFrames: 10}, []int64{2 * group, 2 * group, 2 * group, 2 * group, 2 * group}, "frames frames frames frames end"},
-		{"frames, after it", b, Limits{RotateFrames: 11}, []int64{3 * group, 3 * group, 3 * group, group}, "frames frames frames end"},
-		{"the first limit of several", b, Limits{RotateFrames: 40, RotateSize: 5 * group, RotateTime: time.Hour}, []int64{5 * group, 5 * group}, "size end"},
+		{"size, at a group", b, Limits{RotateSize: 2 * group}, []int64{2 * group, 2 * group, 2 * group, 2 * group,
+			2 * group}, "size size size size end"},
+		{"size, after it", b, Limits{RotateSize: 2*group + 1}, []int64{3 * group, 3 * group, 3 * group, group},
+			"size size size end"},
+		{"time", b, Limits{RotateTime: 400 * time.Millisecond}, []int64{2 * group, 2 * group, 2 * group, 2 * group,
+			2 * group}, "time time time time end"},
+		{"time, after it", b, Limits{RotateTime: 401 * time.Millisecond},
+			[]int64{3 * group, 3 * group, 3 * group, group}, "time time time end"},
+		{"frames", b, Limits{RotateFrames: 10}, []int64{2 * group, 2 * group, 2 * group, 2 * group, 2 * group},
+			"frames frames frames frames end"},
+		{"frames, after it", b, Limits{RotateFrames: 11}, []int64{3 * group, 3 * group, 3 * group, group},
+			"frames frames frames end"},
+		{"the first limit of several", b, Limits{RotateFrames: 40, RotateSize: 5 * group, RotateTime: time.Hour},
+			[]int64{5 * group, 5 * group}, "size end"},
 		{"no keyframes, size", noKeys, Limits{RotateSize: 10*mpegts.PacketSize + 1},
 			[]int64{20 * mpegts.PacketSize, 20 * mpegts.PacketSize, 6 * mpegts.PacketSize}, "size size end"},
 		{"no keyframes, size, in a frame", longFrames, Limits{RotateSize: 100*mpegts.PacketSize + 1},
@@ -122,7 +134,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestAdaptationFieldAlone: tables and a packet without payload are no beginning, and what comes next is none either.
+// TestAdaptationFieldAlone: a packet without payload after the tables does not decide whether a file starts at a
+// keyframe.
 func TestAdaptationFieldAlone(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{KeyPackets: 10, NoTables: true}, 4)
 	const tables, cut = 2 * mpegts.PacketSize, 5 * mpegts.PacketSize
@@ -136,7 +149,7 @@ func TestAdaptationFieldAlone(t *testing.T) {
 	}
 }
 
-// TestKeyframeWithoutTables: a keyframe that no tables precede is no beginning that a player could use.
+// TestKeyframeWithoutTables: a file with a keyframe but no tables before it does not start at a keyframe.
 func TestKeyframeWithoutTables(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 20)[2*mpegts.PacketSize:]
 	tr := newTrial(t, bytes.NewReader(b), Limits{})
@@ -148,7 +161,7 @@ func TestKeyframeWithoutTables(t *testing.T) {
 	}
 }
 
-// TestTablesAreInjected: every file begins with tables though the stream has them only once.
+// TestTablesAreInjected: every file begins with tables, even if the stream has them only once.
 func TestTablesAreInjected(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true}, 25)
 	tr := newTrial(t, bytes.NewReader(b), Limits{RotateFrames: 5})
@@ -167,7 +180,7 @@ func TestTablesAreInjected(t *testing.T) {
 	}
 }
 
-// TestRaw: streams of other formats end at the byte.
+// TestRaw: raw streams are cut at the byte.
 func TestRaw(t *testing.T) {
 	b := bytes.Repeat([]byte("0123456789"), 1000)
 	tr := newTrial(t, sized{bytes.NewReader(b), 333}, Limits{RotateSize: 3001})

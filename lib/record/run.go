@@ -11,8 +11,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// finishPatience is how long the disk has, when all other time is over, to finish the files.
-const finishPatience = 2 * time.Second
+// finishTimeout is how long, after Linger, the disk may take to finish the files.
+const finishTimeout = 2 * time.Second
 
 // task is a goroutine of a running recording.
 type task int
@@ -29,56 +29,56 @@ type result struct {
 	err  error
 }
 
-// Run records until the input ends, a limit is reached or the contexts end it, and closes In and Out. The end of soft
-// asks to finish: Run reads on for Linger at most, and then writes what is held, within the same time again. The end of
-// hard makes it finish at once, and is an error. Run returns when all is done, or when the disk does not answer: then a
-// goroutine and a file under its temporary name are left behind, the file for the next recording to keep.
-func (r *Recording) Run(soft, hard context.Context) error {
-	taking, stopTaking := context.WithCancel(context.Background())
-	defer stopTaking()
+// Run records until the input ends, a limit is reached or a context ends it, and closes In and Out. When graceful
+// ends, Run reads on for at most Linger, and then writes what is held for at most as long again. When immediate ends,
+// it finishes at once and returns an error. If the disk does not answer, Run leaves behind a goroutine and an
+// unfinished file, which the next recording recovers.
+func (r *Recording) Run(graceful, immediate context.Context) error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	results := make(chan result, 4)
 	running := 2
 	if r.hook != nil {
 		r.hook.start()
 	}
-	go func() { results <- result{reading, r.read(taking)} }()
-	go func() { results <- result{writing, r.writer.run(taking, soft)} }()
+	go func() { results <- result{reading, r.read(ctx)} }()
+	go func() { results <- result{writing, r.writer.run(ctx, graceful)} }()
 	if r.copies != nil {
 		running++
-		go func() { results <- result{copying, r.copy(taking)} }()
+		go func() { results <- result{copying, r.copy(ctx)} }()
 	}
 
 	var errs []error
-	var late, giveUp <-chan time.Time
-	softDone, hardDone := soft.Done(), hard.Done()
-	ended := false // the input
-	hurry := func() {
-		stopTaking()
+	var lingerOver, finishOver <-chan time.Time
+	gracefulDone, immediateDone := graceful.Done(), immediate.Done()
+	inputEnded := false
+	endNow := func() {
+		stop()
 		if r.hook != nil {
 			r.hook.kill()
 		}
 		if r.config.Out != nil {
-			_ = r.config.Out.SetWriteDeadline(time.Unix(1, 0)) // it fails only when Out is closed already
+			_ = r.config.Out.SetWriteDeadline(time.Unix(1, 0)) // it fails only if Out is already closed
 		}
-		giveUp = time.After(finishPatience)
+		finishOver = time.After(finishTimeout)
 	}
 	for running > 0 {
 		select {
-		case <-softDone:
-			softDone = nil
+		case <-gracefulDone:
+			gracefulDone = nil
 			defer time.AfterFunc(r.config.Linger, r.reader.Stop).Stop()
-		case <-hardDone:
-			hardDone = nil
-			errs = append(errs, context.Cause(hard))
+		case <-immediateDone:
+			immediateDone = nil
+			errs = append(errs, context.Cause(immediate))
 			r.reader.Stop()
-			hurry()
+			endNow()
 		case done := <-results:
 			running--
 			errs = append(errs, done.err)
 			switch done.task {
 			case reading:
-				ended = true
-			case writing: // there is nobody to read for: what was read is still copied
+				inputEnded = true
+			case writing: // the input is not read on, but what was read is still copied
 				r.reader.Stop()
 				if r.hook != nil {
 					running++
@@ -86,23 +86,24 @@ func (r *Recording) Run(soft, hard context.Context) error {
 					defer time.AfterFunc(r.config.Linger, r.hook.kill).Stop()
 				}
 			}
-		case <-late:
-			hurry()
-		case <-giveUp:
+		case <-lingerOver:
+			endNow()
+		case <-finishOver:
 			r.queue.Abort(stream.Shutdown)
 			if r.copies != nil {
 				r.copies.Abort(stream.Shutdown)
 			}
-			return errors.Join(append(errs, fmt.Errorf("finish the files of %s: the disk did not answer", r.config.Template))...)
+			err := fmt.Errorf("finish the files of %s: the disk did not answer", r.config.Template)
+			return errors.Join(append(errs, err)...)
 		}
-		if ended && late == nil && (r.config.Live || softDone == nil) {
-			late = time.After(r.config.Linger)
+		if inputEnded && lingerOver == nil && (r.config.Live || gracefulDone == nil) {
+			lingerOver = time.After(r.config.Linger)
 		}
 	}
 	return join(errs)
 }
 
-// join is errors.Join, but returns one error as it is.
+// join is errors.Join, except that it returns a single error as it is.
 func join(errs []error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) == 1 {
@@ -111,14 +112,14 @@ func join(errs []error) error {
 	return errors.Join(errs...)
 }
 
-// read passes the input on until its end, and closes it.
+// read puts the input into the queues until it ends, and closes it.
 func (r *Recording) read(ctx context.Context) error {
 	for {
 		batch, err := r.reader.Next()
 		r.config.Ledger.AddIn(batch.N)
-		for _, q := range []*stream.Queue{r.copies, r.queue} { // the copy is what somebody waits for
+		for _, q := range []*stream.Queue{r.copies, r.queue} { // the copy first: another tool waits for it
 			if q != nil {
-				_ = q.Put(ctx, batch) // an error is that of ctx, and what did not get in will be abandoned
+				_ = q.Put(ctx, batch) // it fails only when ctx ends; then Abort accounts for what was not queued
 			}
 		}
 		if err == nil {
@@ -137,12 +138,12 @@ func (r *Recording) read(ctx context.Context) error {
 	}
 }
 
-// copy copies the stream to Out until its end, or as long as somebody reads, and closes Out.
+// copy copies the stream to Out until it ends or the reader goes away, and closes Out.
 func (r *Recording) copy(outer context.Context) error {
 	ctx, cancel := context.WithCancel(outer)
-	watched := make(chan struct{})
+	watcherDone := make(chan struct{})
 	go func() {
-		defer close(watched)
+		defer close(watcherDone)
 		select {
 		case <-r.config.Out.Gone():
 			cancel()
@@ -151,7 +152,7 @@ func (r *Recording) copy(outer context.Context) error {
 	}()
 	err := stream.Copy(ctx, r.copies, r.config.Out)
 	cancel()
-	<-watched
+	<-watcherDone
 	r.copies.Abort(stream.Shutdown)
 	closed := r.config.Out.Close()
 	switch {
@@ -159,7 +160,7 @@ func (r *Recording) copy(outer context.Context) error {
 		return nil
 	case err != nil:
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			err = errors.New("nobody reads it any more")
+			err = errors.New("its reader has gone away")
 		}
 		r.config.Log.Warn("standard output is gone; the recording goes on", "err", err)
 		return ErrOutputGone

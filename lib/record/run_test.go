@@ -20,7 +20,7 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// TestSlowSync: while a file is synced the next one is written.
+// TestSlowSync: the next file is written while the last one is synced.
 func TestSlowSync(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 30)
 	tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 5})
@@ -42,9 +42,8 @@ func TestSlowSync(t *testing.T) {
 	}
 }
 
-// TestLittleIsGathered: what comes in a little at a time is written in a few writes, and does not wait for more than a
-// moment.
-func TestLittleIsGathered(t *testing.T) {
+// TestSmallDeliveriesAreBatched: small deliveries are written in few writes, and wait only for a moment.
+func TestSmallDeliveriesAreBatched(t *testing.T) {
 	in, feed := io.Pipe()
 	tr := newTrial(t, in, Limits{})
 	d := &faultyDisk{op: "write", first: 1 << 30}
@@ -76,34 +75,35 @@ func TestLittleIsGathered(t *testing.T) {
 	}
 }
 
-// TestSmallLimitsAreNotFelt: gathering takes little of a small buffer, and of a short time.
-func TestSmallLimitsAreNotFelt(t *testing.T) {
+// TestBatchIsSmallAgainstBuffer: batches stay small compared to the buffer and the maximum age.
+func TestBatchIsSmallAgainstBuffer(t *testing.T) {
 	for _, tc := range []struct {
 		buffer     int64
 		maxAge     time.Duration
 		wantSize   int64
 		wantGather time.Duration
 	}{
-		{16 << 20, 0, gatherSize, gatherTime},
-		{64 << 10, 0, 4 << 10, gatherTime},
-		{16 << 20, time.Hour, gatherSize, gatherTime},
-		{16 << 20, 1600 * time.Millisecond, gatherSize, 100 * time.Millisecond},
+		{16 << 20, 0, maxBatchSize, maxBatchTime},
+		{64 << 10, 0, 4 << 10, maxBatchTime},
+		{16 << 20, time.Hour, maxBatchSize, maxBatchTime},
+		{16 << 20, 1600 * time.Millisecond, maxBatchSize, 100 * time.Millisecond},
 	} {
 		w := &writer{}
-		w.gatherWithin(tc.buffer, tc.maxAge)
-		if w.gatherSize != tc.wantSize || w.gatherTime != tc.wantGather {
-			t.Errorf("%d bytes, %v: gathers %d bytes, %v", tc.buffer, tc.maxAge, w.gatherSize, w.gatherTime)
+		w.limitBatches(tc.buffer, tc.maxAge)
+		if w.batchSize != tc.wantSize || w.batchTime != tc.wantGather {
+			t.Errorf("%d bytes, %v: gathers %d bytes, %v", tc.buffer, tc.maxAge, w.batchSize, w.batchTime)
 		}
 	}
 }
 
-// TestMuchIsNotGathered: while much comes in it is written as it comes, and when that is over it is gathered again.
-func TestMuchIsNotGathered(t *testing.T) {
+// TestBatchingStopsUnderLoad: while much comes in nothing is batched, and afterwards it is again.
+func TestBatchingStopsUnderLoad(t *testing.T) {
 	q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
 	defer q.Abort(stream.Shutdown)
-	w := &writer{queue: q, gatherSize: 1000, gatherTime: time.Second}
+	w := &writer{queue: q, batchSize: 1000, batchTime: time.Second}
 	ctx := context.Background()
-	reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000}, stream.ReaderOptions{Format: stream.Raw})
+	reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000},
+		stream.ReaderOptions{Format: stream.Raw})
 	defer reader.Close()
 	done := make(chan struct{})
 	go func() {
@@ -114,7 +114,7 @@ func TestMuchIsNotGathered(t *testing.T) {
 		}
 	}()
 	for left := 100 << 10; left > 0; {
-		w.gather(ctx)
+		w.waitBatch(ctx)
 		p, err := q.Take(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -123,21 +123,21 @@ func TestMuchIsNotGathered(t *testing.T) {
 		p.Release()
 	}
 	<-done
-	if w.haste == 0 {
+	if w.skipBatches == 0 {
 		t.Error("it gathers while much comes in")
 	}
 	began := time.Now()
-	for range mostHaste + 1 {
-		if w.gather(ctx); w.haste == 0 {
+	for range maxSkip + 1 {
+		if w.waitBatch(ctx); w.skipBatches == 0 {
 			break
 		}
 	}
-	if took := time.Since(began); took < w.gatherTime {
+	if took := time.Since(began); took < w.batchTime {
 		t.Errorf("it gathers no more: it rested for %v", took)
 	}
 }
 
-// TestHungDisk: when all time is over, a disk that hangs does not hold the tool; the file is kept by the next start.
+// TestHungDisk: a hanging disk does not keep the tool from ending; the next start recovers the file.
 func TestHungDisk(t *testing.T) {
 	t.Parallel()
 	b := sample(t, "h264.ts")
@@ -158,11 +158,11 @@ func TestHungDisk(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	close(d.block)
-	<-tr.rec.writer.finisher.done
+	<-tr.rec.writer.finalizer.done
 }
 
-// TestHungStart: with live a disk that hangs from the beginning keeps nobody from reading. What fits the buffer is recorded
-// when it answers; when it never can be used, that is an error.
+// TestHungStart: with live, input is read while the disk hangs at start. What fits the buffer is recorded when it
+// answers. A disk that turns out to be unusable is an error.
 func TestHungStart(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 500)
 	for _, fails := range []bool{false, true} {
@@ -203,7 +203,7 @@ func TestHungStart(t *testing.T) {
 	close(d.hang)
 }
 
-// TestLiveNeverWaits: with a disk that hangs the input is read to its end, and whole groups are dropped.
+// TestLiveNeverWaits: with live and a hanging disk the input is read to its end, and whole groups are dropped.
 func TestLiveNeverWaits(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3, Audio: true, Interleave: true}, 3000)
 	tr := newTrial(t, sized{bytes.NewReader(b), 1500}, Limits{RotateFrames: 5})
@@ -228,7 +228,8 @@ func TestLiveNeverWaits(t *testing.T) {
 			t.Errorf("%+v", f.Entry)
 		}
 	}
-	if c.Dropped.Full == 0 || recorded != c.Confirmed || dropped > c.Dropped.Sum() || dropped < c.Dropped.Full || gaps == 0 {
+	if c.Dropped.Full == 0 || recorded != c.Confirmed || dropped > c.Dropped.Sum() || dropped < c.Dropped.Full ||
+		gaps == 0 {
 		t.Errorf("recorded %d, dropped %d in %d gaps, %+v", recorded, dropped, gaps, c)
 	}
 	if s := tr.config.Ledger.Snapshot(false); s.Out[1].Dropped.Sum() == 0 && !bytes.Equal(out.Bytes(), b) {
@@ -236,7 +237,7 @@ func TestLiveNeverWaits(t *testing.T) {
 	}
 }
 
-// TestHangup begins a new file at the next group of pictures, and only one.
+// TestHangup: the next keyframe begins a new file, once.
 func TestHangup(t *testing.T) {
 	g := tsgen.New(tsgen.Options{GOP: 5})
 	in, feed := io.Pipe()
@@ -278,7 +279,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// TestSignal: after the first signal the input is read to its end, for linger at most; what is held is written.
+// TestSignal: after the first signal the input is read to its end, but for at most Linger; what is held is written.
 func TestSignal(t *testing.T) {
 	for _, endless := range []bool{false, true} {
 		in, feed := io.Pipe()
@@ -314,7 +315,7 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// TestSecondSignal stops at once, and finishes the file all the same.
+// TestSecondSignal: the second signal ends the recording at once, and the file is finished all the same.
 func TestSecondSignal(t *testing.T) {
 	in, feed := io.Pipe()
 	tr := newTrial(t, in, Limits{})
@@ -368,7 +369,7 @@ func (p *brokenPipe) Write(b []byte) (int, error) {
 	return p.memory.Write(b)
 }
 
-// TestOutputGone: the recording goes on, one line says so, and the end is an error.
+// TestOutputGone: the recording goes on, logs one line, and returns ErrOutputGone.
 func TestOutputGone(t *testing.T) {
 	b := sample(t, "mpeg1.ts")
 	for _, idle := range []bool{false, true} {
@@ -407,11 +408,12 @@ func TestOutputGone(t *testing.T) {
 	}
 }
 
-// TestReadError: what was read before it is recorded.
+// TestReadError: what was read before the error is recorded.
 func TestReadError(t *testing.T) {
 	b := sample(t, "intra.ts")
 	broken := errors.New("broken")
-	tr := newTrial(t, io.MultiReader(bytes.NewReader(b), readerFunc(func([]byte) (int, error) { return 0, broken })), Limits{})
+	tr := newTrial(t, io.MultiReader(bytes.NewReader(b), readerFunc(func([]byte) (int, error) { return 0, broken })),
+		Limits{})
 	if err := tr.run(); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
@@ -420,7 +422,7 @@ func TestReadError(t *testing.T) {
 	}
 }
 
-// TestAlign: files end at multiples on the wall clock.
+// TestAlign: files end at multiples of the wall clock.
 func TestAlign(t *testing.T) {
 	t.Parallel()
 	const every = 200 * time.Millisecond
@@ -442,16 +444,16 @@ func TestAlign(t *testing.T) {
 		t.Errorf("%d files", len(files))
 	}
 	for i, f := range files {
-		// Whatever the machine is busy with: no file holds anything from both sides of a multiple, within the slack.
+		// However busy the machine is, no file has data from both sides of a multiple, within the slack.
 		slack := every / 20
-		end := f.End.Add(-time.Second / mpegts.ClockRate) // the multiple is rounded up to one of the stream's clock
+		end := f.End.Add(-time.Second / mpegts.ClockRate) // the limit is rounded up to a unit of the stream's clock
 		if first, last := f.Start.Add(slack).Truncate(every), end.Truncate(every); first.Before(last) {
 			t.Errorf("file %d is from %v to %v", i, f.Start, f.End)
 		}
 	}
 }
 
-// TestManifestLine is the contract: names and order of the fields.
+// TestManifestLine checks the names and the order of the fields, which are a contract.
 func TestManifestLine(t *testing.T) {
 	tr := newTrial(t, bytes.NewReader(sample(t, "mpeg1.ts")), Limits{})
 	if err := tr.run(); err != nil {
@@ -462,7 +464,8 @@ func TestManifestLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := 0
-	for _, field := range []string{"file", "start", "end", "pts_start", "pts_end", "bytes", "packets", "frames", "keyframes",
+	for _, field := range []string{"file", "start", "end", "pts_start", "pts_end", "bytes", "packets", "frames",
+		"keyframes",
 		"starts_at_keyframe", "sha256", "reason", "injected", "dropped", "gaps"} {
 		i := strings.Index(string(line[at:]), `"`+field+`":`)
 		if i < 0 {

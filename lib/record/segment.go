@@ -9,36 +9,36 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// segment is a file that is being written, and what will be said of it.
+// segment is a file that is being written, and what its line of the manifest will say.
 type segment struct {
 	file file
 	temp string // its path until it is finished
-	path string // the path that it wants
+	path string // the wanted path of the finished file
 	raw  bool
 
-	tally
-	hash          hash.Hash // nil: nobody asked for it
-	size          int64     // whole, as written
-	injected      int64     // of size, not the stream's
+	stats
+	hash          hash.Hash // nil if nobody needs it
+	size          int64     // whole packets, as written
+	injected      int64     // part of size: bytes that are not the stream's
 	dropped, gaps int64
-	start, end    time.Time // when its first and its last bytes arrived
+	start, end    time.Time // when its first and last bytes arrived
 	reason        Reason
 
 	syncing   sync.Mutex
 	notSynced error // the first error of a sync
 
-	// pos is the stream's position behind it.
+	// pos is the position of its end in the stream.
 	pos int64
-	// began is the time of the stream's clock, and lasts how long it is to be, both in units of 1/90000 s.
+	// began is its begin by the stream's clock, lasts its wanted length, both in units of 1/90000 s.
 	began, lasts int64
-	// afterGap says that its timestamps may not follow those of the file before.
+	// afterGap says that its timestamps may not continue those of the file before.
 	afterGap bool
-	// length is how long it is, in the same units; -1: only its timestamps tell.
+	// length is its length, in the same units; -1 if only its timestamps tell.
 	length int64
 }
 
-// write appends b, whole packets or bytes of another kind, and counts it. When it fails, it says how many bytes can be
-// kept: up to the last whole unit. The file may be longer then.
+// write appends b and counts it. b is whole packets or, with unit 1, any bytes. On an error kept is what the segment
+// keeps, up to the last whole unit; the file may be longer.
 func (s *segment) write(b []byte, unit int) (kept int, err error) {
 	n, err := s.file.Write(b)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *segment) write(b []byte, unit int) (kept int, err error) {
 	return n, err
 }
 
-// inject puts tables in front of everything, if there are any.
+// inject writes tables in front of the segment.
 func (s *segment) inject(tables []byte) error {
 	if len(tables) == 0 {
 		return nil
@@ -62,11 +62,11 @@ func (s *segment) inject(tables []byte) error {
 	}
 	s.injected = int64(n)
 	s.packets = int64(n / mpegts.PacketSize)
-	s.tables = mpegts.PAT | mpegts.PMT
+	s.leadingTables = mpegts.PAT | mpegts.PMT
 	return nil
 }
 
-// duration is how long it is, in units of 1/90000 s: by the clock of the recording, or else by its timestamps.
+// duration returns its length in units of 1/90000 s: by the stream's clock if known, else by its timestamps.
 func (s *segment) duration(e *Entry) int64 {
 	if s.length >= 0 {
 		return s.length
@@ -74,15 +74,15 @@ func (s *segment) duration(e *Entry) int64 {
 	return e.length()
 }
 
-// empty reports whether nothing of the stream is in it.
+// empty reports whether it has no bytes of the stream.
 func (s *segment) empty() bool { return s.size == s.injected }
 
-// entry is its line of the manifest. The name of the file is the finisher's to fill in.
+// entry returns its line of the manifest, without the name of the file.
 func (s *segment) entry() Entry {
 	e := Entry{
 		Start: s.start.UTC(), End: s.end.UTC(),
 		Bytes: s.size, Packets: s.packets, Frames: s.frames, Keyframes: s.keyframes,
-		StartsAtKeyframe: s.atKeyframe, Reason: s.reason,
+		StartsAtKeyframe: s.startsAtKeyframe, Reason: s.reason,
 		Injected: s.injected, Dropped: s.dropped, Gaps: s.gaps,
 	}
 	e.PTSStart, e.PTSEnd = s.ptsRange()

@@ -11,31 +11,31 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// cut writes one parcel to segments, in as few writes as the limits allow.
-type cut struct {
+// segmenter writes one delivery to segments, with as few writes as the limits allow.
+type segmenter struct {
 	w *writer
 	p *stream.Delivery
-	// p.Data[from:] is not written yet, and pos is the position of from in the stream.
+	// p.Data[from:] is not written yet. pos is the position of from in the stream.
 	from int
 	pos  int64
-	// isInjected says of each packet whether it is not the stream's; nil when all are.
+	// isInjected tells for each packet whether the queue injected it; nil if none was.
 	isInjected []bool
 }
 
 // errWrite says that a write to the open segment failed.
 var errWrite = errors.New("write failed")
 
-// packets writes a parcel of packets.
-func (c *cut) packets(ctx context.Context) error {
+// writePackets writes a delivery of packets.
+func (c *segmenter) writePackets(ctx context.Context) error {
 	w, p := c.w, c.p
-	if err := c.begin(ctx); err != nil {
+	if err := c.ensureSegment(ctx); err != nil {
 		return err
 	}
-	calm := false // what the limits said of the packet before holds for plain ones behind it
+	passThrough := false // packets without a PES header may pass unseen up to the next limit
 	for i := 0; i < len(p.Data); i += mpegts.PacketSize {
-		if calm {
-			n := w.scan.SkipPayload(p.Data[i : i+w.room(i-c.from, len(p.Data)-i)])
-			w.open.plain(n)
+		if passThrough {
+			n := w.scan.SkipPayload(p.Data[i : i+w.bytesToLimit(i-c.from, len(p.Data)-i)])
+			w.open.skipPayload(n)
 			if i += n; i == len(p.Data) {
 				break
 			}
@@ -43,19 +43,19 @@ func (c *cut) packets(ctx context.Context) error {
 		packet := mpegts.Packet(p.Data[i : i+mpegts.PacketSize])
 		mark := w.scan.Packet(packet)
 		w.tick(packet, mark, p.ReceivedAt)
-		if w.over(i-c.from, mark) {
+		if w.reachedStop(i-c.from, mark) {
 			return c.stop(i)
 		}
-		if reason := w.overdue(i-c.from, mark, p.ReceivedAt); reason != "" {
-			w.trouble.Warn("keyframe", "no keyframe came, so a file ends in the middle of a group of pictures")
-			if err := c.next(ctx, i, reason); err != nil {
+		if reason := w.mustRotate(i-c.from, mark, p.ReceivedAt); reason != "" {
+			w.throttled.Warn("keyframe", "no keyframe within twice the limit; a file ends inside a group of pictures")
+			if err := c.nextSegment(ctx, i, reason); err != nil {
 				return err
 			}
 		}
 		before := w.open.frames
 		w.open.packet(packet, mark)
 		w.frames += w.open.frames - before
-		calm = mark&mpegts.PSI == 0 && w.open.decided && !w.bare(i-c.from)
+		passThrough = mark&mpegts.PSI == 0 && w.open.decided && !w.empty(i-c.from)
 	}
 	if err := c.flush(len(p.Data)); err != nil {
 		return err
@@ -66,21 +66,22 @@ func (c *cut) packets(ctx context.Context) error {
 	return nil
 }
 
-// bytes writes a parcel that is not of packets. A part of a packet stays in one piece.
-func (c *cut) bytes(ctx context.Context) error {
+// writeBytes writes a delivery that is not packets. It does not split a partial packet.
+func (c *segmenter) writeBytes(ctx context.Context) error {
 	w, p := c.w, c.p
 	limit := w.limits.RotateSize
 	if p.Kind != stream.Bytes {
 		limit *= 2
 	}
-	if w.limits.StopTime > 0 && w.clock.elapsed >= limitTicks(w.limits.StopTime) || p.Kind == stream.Partial && !w.fits(len(p.Data)) {
+	isLate := w.limits.StopTime > 0 && w.clock.elapsed >= limitTicks(w.limits.StopTime)
+	if isLate || p.Kind == stream.Partial && !w.fits(len(p.Data)) {
 		return errStop
 	}
 	for c.from < len(p.Data) {
 		if !w.fits(1) {
 			return errStop
 		}
-		if err := c.begin(ctx); err != nil {
+		if err := c.ensureSegment(ctx); err != nil {
 			return err
 		}
 		n := int64(len(p.Data) - c.from)
@@ -90,7 +91,7 @@ func (c *cut) bytes(ctx context.Context) error {
 		if limit > 0 && p.Kind != stream.Partial {
 			n = min(n, max(limit-w.open.size, 0))
 		}
-		w.open.otherBytes()
+		w.open.nonPackets()
 		if err := c.flush(c.from + int(n)); err != nil {
 			return err
 		}
@@ -104,43 +105,43 @@ func (c *cut) bytes(ctx context.Context) error {
 	return nil
 }
 
-// begin opens a segment if none is.
-func (c *cut) begin(ctx context.Context) error {
+// ensureSegment opens a segment if none is open.
+func (c *segmenter) ensureSegment(ctx context.Context) error {
 	switch {
 	case c.w.open != nil:
 		return nil
 	case c.p.Kind == stream.Packets && !c.w.fits(mpegts.PacketSize):
 		return errStop
 	}
-	return c.w.begin(ctx, c)
+	return c.w.openSegment(ctx, c)
 }
 
-// next ends the segment in front of p.Data[i] and begins another.
-func (c *cut) next(ctx context.Context, i int, reason Reason) error {
+// nextSegment ends the open segment before p.Data[i] and opens the next.
+func (c *segmenter) nextSegment(ctx context.Context, i int, reason Reason) error {
 	if err := c.flush(i); err != nil {
 		return err
 	}
 	c.w.finish(reason)
-	return c.w.begin(ctx, c)
+	return c.w.openSegment(ctx, c)
 }
 
-func (c *cut) stop(i int) error {
+func (c *segmenter) stop(i int) error {
 	if err := c.flush(i); err != nil {
 		return err
 	}
 	return errStop
 }
 
-// flush writes p.Data up to i. When the disk is full it goes on as long as retention makes room.
-func (c *cut) flush(i int) error {
+// flush writes p.Data up to i. While the disk is full it lets retention make room and tries again.
+func (c *segmenter) flush(i int) error {
 	if i == c.from {
 		return nil
 	}
 	s := c.w.open
 	if c.from == 0 && c.p.Gap {
 		s.gaps++
-		s.dropped += c.p.Dropped + c.w.untold
-		c.w.untold = 0
+		s.dropped += c.p.Dropped + c.w.unreportedDrops
+		c.w.unreportedDrops = 0
 	}
 	for {
 		err := c.write(i)
@@ -153,8 +154,8 @@ func (c *cut) flush(i int) error {
 	}
 }
 
-// write writes p.Data up to i, or as much of it as can be kept.
-func (c *cut) write(i int) error {
+// write writes p.Data up to i. On an error it has written as much as could be kept.
+func (c *segmenter) write(i int) error {
 	w, s := c.w, c.w.open
 	unit := 1
 	if c.p.Kind == stream.Packets {
@@ -176,7 +177,7 @@ func (c *cut) write(i int) error {
 	return err
 }
 
-// tick tells the clock what time a packet has.
+// tick advances the clock by the timestamps of a packet.
 func (w *writer) tick(p mpegts.Packet, mark mpegts.Mark, at time.Time) {
 	if mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
 		if stamp, ok := p.DTS(); ok {
@@ -187,8 +188,8 @@ func (w *writer) tick(p mpegts.Packet, mark mpegts.Mark, at time.Time) {
 	}
 }
 
-// injectedPackets tells which packets of a parcel were put in by the queue: the announcements of a gap, which are
-// recognised by what follows them, and tables in front of everything. It answers nil when there are none.
+// injectedPackets tells which packets of a delivery the queue injected: announcements of gaps, which it recognises by
+// the packet that follows, and tables in front. It returns nil if there are none.
 func injectedPackets(p *stream.Delivery) []bool {
 	left := p.Injected() / mpegts.PacketSize
 	if left == 0 {
@@ -214,7 +215,7 @@ func injectedPackets(p *stream.Delivery) []bool {
 	return injected
 }
 
-// isAnnouncement reports whether p announces a gap as the queue does it.
+// isAnnouncement reports whether p announces a gap in the form that the queue writes.
 func isAnnouncement(p mpegts.Packet) bool {
 	return p.Discontinuity() && !p.HasPayload() && bytes.Equal(p, mpegts.AppendDiscontinuity(nil, p))
 }

@@ -2,36 +2,37 @@ package record
 
 import "github.com/timdrysdale/vw/lib/mpegts"
 
-// tally counts what is in a file, packet by packet.
-type tally struct {
+// stats counts what is in a file, packet by packet.
+type stats struct {
 	packets, frames, keyframes int64
-	// atKeyframe says that PAT, PMT and a keyframe come first of all. It is decided by the first packet behind the tables.
-	atKeyframe bool
-	decided    bool
-	tables     mpegts.Mark // of PAT and PMT, those that have come while it is undecided
+	// startsAtKeyframe says that the file begins with PAT, PMT and a keyframe. The first packet with another payload
+	// decides it.
+	startsAtKeyframe bool
+	decided          bool
+	leadingTables    mpegts.Mark // which of PAT and PMT have come before it is decided
 
-	// The range of the PTS of the video (without video, of the first stream), unrolled over the wrap of the clock: the
-	// lowest at the beginning and the highest at the end. Where the clock jumps, the highest is counted anew.
+	// The range of the video's PTS (without video, of the first stream's), unrolled over the wrap of the clock: the
+	// lowest at the beginning, and the highest since the last jump.
 	hasPTS         bool
 	first, highest uint64
 	lowest         int64 // relative to first
 	jumped         bool
 }
 
-// otherBytes tells of bytes that are no packets.
-func (t *tally) otherBytes() { t.decided = true }
+// nonPackets notes that the file has bytes that are not packets.
+func (t *stats) nonPackets() { t.decided = true }
 
-// plain counts n bytes of packets in which nothing begins, once it is decided.
-func (t *tally) plain(n int) { t.packets += int64(n / mpegts.PacketSize) }
+// skipPayload counts n bytes of packets without a PES header. It must be decided whether the file starts at a keyframe.
+func (t *stats) skipPayload(n int) { t.packets += int64(n / mpegts.PacketSize) }
 
-// packet counts p, and mark is what the scanner says of it.
-func (t *tally) packet(p mpegts.Packet, mark mpegts.Mark) {
+// packet counts p. mark is what the scanner returned for it.
+func (t *stats) packet(p mpegts.Packet, mark mpegts.Mark) {
 	t.packets++
 	if !t.decided {
-		t.tables |= mark & (mpegts.PAT | mpegts.PMT)
+		t.leadingTables |= mark & (mpegts.PAT | mpegts.PMT)
 		if mark&mpegts.PSI == 0 && p.HasPayload() {
 			t.decided = true
-			t.atKeyframe = mark&mpegts.RandomAccess != 0 && t.tables == mpegts.PAT|mpegts.PMT
+			t.startsAtKeyframe = mark&mpegts.RandomAccess != 0 && t.leadingTables == mpegts.PAT|mpegts.PMT
 		}
 	}
 	if mark&(mpegts.AccessUnit|mpegts.RandomAccess) == 0 {
@@ -48,10 +49,11 @@ func (t *tally) packet(p mpegts.Packet, mark mpegts.Mark) {
 	}
 }
 
-// longestReorder is how far pictures may be from their place in the order of presentation, in units of 1/90000 s.
+// longestReorder is how far the PTS of a picture may be from the highest one without being a jump, in units of 1/90000
+// s.
 const longestReorder = longestStep
 
-func (t *tally) addPTS(pts uint64) {
+func (t *stats) addPTS(pts uint64) {
 	if !t.hasPTS {
 		t.hasPTS, t.first, t.highest = true, pts, pts
 		return
@@ -68,8 +70,8 @@ func (t *tally) addPTS(pts uint64) {
 	}
 }
 
-// ptsRange returns the range in units of 1/90000 s, nil where there is none.
-func (t *tally) ptsRange() (start, end *uint64) {
+// ptsRange returns the lowest and the highest PTS, nil if there is none.
+func (t *stats) ptsRange() (start, end *uint64) {
 	if !t.hasPTS {
 		return nil, nil
 	}

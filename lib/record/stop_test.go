@@ -11,7 +11,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// prefix is what stands before the first packet for which stop answers true.
+// prefix returns what stands before the first packet for which stop returns true.
 func prefix(b []byte, stop func(frame int, p mpegts.Packet) bool) []byte {
 	var scan mpegts.Scanner
 	frames := 0
@@ -41,7 +41,8 @@ func TestStop(t *testing.T) {
 					}
 					files := tr.files()
 					got := joined(files)
-					if c := tr.counts(); !bytes.Equal(got, want) || c.Dropped.Sum() != c.Dropped.Stop || c.Confirmed != int64(len(want)) {
+					if c := tr.counts(); !bytes.Equal(got, want) || c.Dropped.Sum() != c.Dropped.Stop ||
+						c.Confirmed != int64(len(want)) {
 						t.Errorf("recorded %d bytes, want %d; %+v", len(got), len(want), c)
 					}
 					checkFiles(t, tr, files)
@@ -56,9 +57,11 @@ func TestStop(t *testing.T) {
 				})
 			}
 			for _, n := range []int64{1, 11, 12, 13, 60, 119, 120, 1000} {
-				check("frames", Limits{StopFrames: n}, prefix(b, func(frame int, _ mpegts.Packet) bool { return frame == int(n) }))
+				atFrame := func(frame int, _ mpegts.Packet) bool { return frame == int(n) }
+				check("frames", Limits{StopFrames: n}, prefix(b, atFrame))
 			}
-			for _, d := range []time.Duration{1, 480 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second, time.Hour} {
+			for _, d := range []time.Duration{1, 480 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second,
+				time.Hour} {
 				var first uint64
 				check("time", Limits{StopTime: d}, prefix(b, func(frame int, p mpegts.Packet) bool {
 					dts, _ := p.DTS()
@@ -69,7 +72,7 @@ func TestStop(t *testing.T) {
 				}))
 			}
 			if rotate != (Limits{}) {
-				continue // what is injected, which depends on how the stream arrives, counts: TestStopSizeWithInjected
+				continue // injected bytes count, and depend on how the stream arrives: see TestStopSizeWithInjected
 			}
 			for _, n := range []int{100, 188, 1000, 33333, 34000, 200000, len(b) - 1, len(b), len(b) + 1} {
 				check("size", Limits{StopSize: int64(n)}, b[:min(n-n%mpegts.PacketSize, len(b))])
@@ -78,12 +81,13 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopTimeOfTable: when it is a packet of a table that brings the time, the recording ends behind that.
+// TestStopTimeOfTable: if a packet of a table reaches the limit, the recording ends after it.
 func TestStopTimeOfTable(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{KeyPackets: 20}, 1)
-	b = slices.Delete(b, 2*mpegts.PacketSize, 3*mpegts.PacketSize) // the frame's beginning, whose time would count
+	b = slices.Delete(b, 2*mpegts.PacketSize, 3*mpegts.PacketSize) // the beginning of the frame, whose DTS would count
 	pcr := func(at int, high byte) {
-		copy(b[at*mpegts.PacketSize:], []byte{mpegts.SyncByte, 0, mpegts.PIDPAT, 0x20, mpegts.PacketSize - 5, 0x10, 0, high, 0, 0, 0, 0})
+		copy(b[at*mpegts.PacketSize:], []byte{mpegts.SyncByte, 0, mpegts.PIDPAT, 0x20, mpegts.PacketSize - 5, 0x10,
+			0, high, 0, 0, 0, 0})
 	}
 	pcr(3, 0)
 	pcr(9, 2)
@@ -96,7 +100,7 @@ func TestStopTimeOfTable(t *testing.T) {
 	}
 }
 
-// TestStopSizeWithInjected: what is injected counts, and the files together never get larger than was asked.
+// TestStopSizeWithInjected: injected bytes count, and the files together never exceed the limit.
 func TestStopSizeWithInjected(t *testing.T) {
 	noTables := tsgen.Frames(tsgen.Options{GOP: 5, NoTables: true, FramePackets: 3}, 100)
 	tables := sample(t, "mpeg1.ts")
@@ -121,7 +125,7 @@ func TestStopSizeWithInjected(t *testing.T) {
 		}
 		for _, f := range files {
 			s := &segment{temp: f.path}
-			if _, err := s.examine(); err != nil || !s.decided {
+			if _, err := s.rescan(); err != nil || !s.decided {
 				t.Errorf("limit %d: %s has %d bytes of tables and nothing else (%v)", limit, f.File, f.Bytes, err)
 			}
 		}
@@ -140,7 +144,7 @@ func TestStopRaw(t *testing.T) {
 	}
 }
 
-// TestStopCopiesWhatWasRead: with a copy, what was read before the limit was seen is passed on.
+// TestStopCopiesWhatWasRead: everything read before the limit was reached is copied to Out.
 func TestStopCopiesWhatWasRead(t *testing.T) {
 	b := sample(t, "mpeg1.ts")
 	tr := newTrial(t, bytes.NewReader(b), Limits{StopFrames: 5})

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// syncer syncs the open segment every so often, so that a power cut takes no more than that. It has a goroutine of its
-// own: a sync can take seconds, and the segment is written meanwhile.
+// syncer syncs the open segment at intervals, so that a power cut costs no more than one interval. It has its own
+// goroutine, because a sync can take seconds and the writer must go on meanwhile.
 type syncer struct {
 	every time.Duration // 0: never
 
 	mu   sync.Mutex
-	open *segment // nil: none
+	open *segment // may be nil
 
 	end, done chan struct{}
 }
@@ -30,7 +30,7 @@ func (y *syncer) close() {
 	<-y.done
 }
 
-// set says which segment is open.
+// set sets the open segment.
 func (y *syncer) set(s *segment) {
 	y.mu.Lock()
 	y.open = s
@@ -59,7 +59,7 @@ func (y *syncer) run() {
 	}
 }
 
-// syncData syncs what was written to the segment so far. The kernel tells an error of that once only, so it is kept.
+// syncData syncs the data written so far. It keeps an error, because the kernel reports each only once.
 func (s *segment) syncData() {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -69,7 +69,7 @@ func (s *segment) syncData() {
 	}
 }
 
-// sync syncs all of the segment. It fails when any sync of it has failed.
+// sync syncs the segment. It fails if any sync of it has failed.
 func (s *segment) sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -82,7 +82,7 @@ func (s *segment) sync() error {
 	return nil
 }
 
-// check sees that the segment can still become a file.
+// check fails if the segment can no longer become a finished file.
 func (s *segment) check() error {
 	if s.syncing.TryLock() {
 		err := s.notSynced

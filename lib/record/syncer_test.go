@@ -11,7 +11,7 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// TestSyncEvery: the open file is synced every so often, and what fails then is not forgotten.
+// TestSyncEvery: the open file is synced at intervals, and an error of such a sync is not lost.
 func TestSyncEvery(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
@@ -52,16 +52,17 @@ func TestSyncEvery(t *testing.T) {
 			if (c.Dropped.Lost > 0) != tc.fail || tc.live && c.Confirmed == 0 {
 				t.Errorf("%+v", c)
 			}
-			if tc.live && !strings.Contains(tr.said.String(), "recording interrupted") {
-				t.Errorf("said %s", tr.said)
+			if tc.live && !strings.Contains(tr.log.String(), "recording interrupted") {
+				t.Errorf("said %s", tr.log)
 			}
 		})
 	}
 }
 
-// TestSyncOfFinishedFile: an error that a sync on the way has taken is one when the file is finished.
+// TestSyncOfFinishedFile: an error of an earlier sync fails the final one.
 func TestSyncOfFinishedFile(t *testing.T) {
-	s := &segment{path: "x", file: &faultyFile{nullFile{&bytes.Buffer{}}, &faultyDisk{op: "syncdata", first: 1, last: 1, err: errFault}}}
+	s := &segment{path: "x", file: &faultyFile{nullFile{&bytes.Buffer{}},
+		&faultyDisk{op: "syncdata", first: 1, last: 1, err: errFault}}}
 	s.syncData()
 	if err := s.sync(); !errors.Is(err, errFault) {
 		t.Errorf("error %v", err)

@@ -14,20 +14,20 @@ import (
 	"github.com/ncruces/go-strftime"
 )
 
-// Template names files by the time at which they begin: a path with strftime conversions, in UTC.
+// Template names files by the time at which they begin. It is a path with strftime conversions, in UTC.
 type Template struct {
 	text string
-	// folder is the part of the path in front of the first conversion that is a folder; all files are in or below it,
-	// and nesting folders deep.
+	// folder is the part of the path before the first element with a conversion. All files are in it, or at most
+	// nesting levels below it.
 	folder  string
 	nesting int
-	// id tells this template's temporary files from those of others in the same folder.
+	// id distinguishes this template's temporary files from those of other templates in the same folder.
 	id string
-	// pattern is that of its files' names, relative to folder.
+	// pattern matches the names of its files, relative to folder.
 	pattern *regexp.Regexp
 }
 
-// ParseTemplate reads a template. An error says what is wrong with it.
+// ParseTemplate parses a template. The error says what is wrong with it.
 func ParseTemplate(text string) (*Template, error) {
 	if text == "" {
 		return nil, errors.New("the template is empty")
@@ -57,13 +57,13 @@ func ParseTemplate(text string) (*Template, error) {
 		return nil, fmt.Errorf("template %q makes a name with a control character", text)
 	}
 	var err error
-	if t.pattern, err = matcher(variable); err != nil {
+	if t.pattern, err = namePattern(variable); err != nil {
 		return nil, fmt.Errorf("template %q: %w", text, err)
 	}
 	return t, nil
 }
 
-// conversion returns the length of the conversion that s begins with.
+// conversion returns the length of the conversion at the beginning of s.
 func conversion(s string) (int, error) {
 	n := 1
 	if n < len(s) && strings.IndexByte("-:", s[n]) >= 0 {
@@ -76,17 +76,17 @@ func conversion(s string) (int, error) {
 		return 0, fmt.Errorf("%q is cut off", s)
 	}
 	n++
-	// What strftime does not know comes out as it went in.
+	// strftime copies a conversion that it does not know.
 	if strftime.Format(s[:n], time.Unix(0, 0).UTC()) == s[:n] {
 		return 0, fmt.Errorf("unknown conversion %q", s[:n])
 	}
 	return n, nil
 }
 
-// Path is the name of a file that begins at the given time.
+// Path returns the name of a file that begins at the given time.
 func (t *Template) Path(at time.Time) string { return strftime.Format(t.text, at.UTC()) }
 
-// String is the template as it was given.
+// String returns the template as it was given.
 func (t *Template) String() string { return t.text }
 
 // numbered puts _001, _002, … before the extension of a path; 0 leaves it as it is.
@@ -98,7 +98,7 @@ func numbered(path string, n int) string {
 	return fmt.Sprintf("%s_%03d%s", strings.TrimSuffix(path, ext), n, ext)
 }
 
-// partialName is the name for what a crash left of the file of the given name.
+// partialName returns the name for what a crash left of a file with the given name.
 func partialName(path string) string {
 	ext := filepath.Ext(path)
 	return strings.TrimSuffix(path, ext) + ".partial" + ext

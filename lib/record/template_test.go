@@ -73,8 +73,10 @@ func TestTempName(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"cam.ts", ".vw-record-.partial", ".vw-record-a-b-c-d.partial", ".vw-record-a-0-0-mp40.partial", ".vw-record--0-0-ts0.partial",
-		".vw-record-a-0-0-ts-1.partial", ".vw-record-a-0-x-ts0.partial", "vw-record-a-0-0-ts0.partial", ".vw-record-a-0-0-ts0",
+		"cam.ts", ".vw-record-.partial", ".vw-record-a-b-c-d.partial", ".vw-record-a-0-0-mp40.partial",
+		".vw-record--0-0-ts0.partial",
+		".vw-record-a-0-0-ts-1.partial", ".vw-record-a-0-x-ts0.partial", "vw-record-a-0-0-ts0.partial",
+		".vw-record-a-0-0-ts0",
 	} {
 		if n, ok := parseTempName(path); ok {
 			t.Errorf("%s: %+v", path, n)

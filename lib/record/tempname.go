@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// tempName is what the name of an unfinished file says, so that it can be kept after a crash: which file it was to be,
-// which template's, since when, and what it begins with.
+// tempName is the name of an unfinished file. It holds all that is needed to recover the file after a crash.
 type tempName struct {
-	folder, base string // of the file's name
+	folder, base string // of the finished file
 	id           string // Template.id
 	start        time.Time
 	raw          bool  // not MPEG-TS
-	injected     int64 // bytes put in front of the stream's
+	injected     int64 // bytes written in front of the stream's
 }
 
 const (

@@ -11,109 +11,108 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// writer takes parcels from the queue and writes them to segments. It is for one goroutine, but for hangup.
+// writer takes deliveries from the queue and writes them to segments. All but hangup belongs to one goroutine.
 type writer struct {
-	template *Template
-	limits   Limits
-	live     bool
-	hashed   bool
-	disk     disk
-	queue    *stream.Queue
-	account  *stream.Account
-	trouble  Logger
-	finisher *finisher
-	archive  *archive
-	syncer   syncer
-	late     <-chan start // brings what the disk did not answer in time; nil: it did
-	hangup   atomic.Bool  // asks for a new file at the next group of pictures
+	template  *Template
+	limits    Limits
+	live      bool
+	hashed    bool
+	disk      disk
+	queue     *stream.Queue
+	account   *stream.Account
+	throttled Logger
+	finalizer *finalizer
+	archive   *archive
+	syncer    syncer
+	preparing <-chan prepared // prepares a disk that was too slow at start; may be nil
+	hangup    atomic.Bool     // asks for a new file at the next keyframe
 
-	scan    mpegts.Scanner
-	clock   clock
-	begun   time.Time // by the temporary name of the last segment
-	open    *segment  // nil: none
-	frames  int64     // of the whole recording
-	written int64     // bytes of the whole recording, injected ones included
-	untold  int64     // bytes that were dropped in front of a parcel which was not written
-	checked time.Time // when the open segment was last seen to be there
-	tables  []byte    // room for injected tables
-	pause   time.Duration
+	scan            mpegts.Scanner
+	clock           clock
+	lastStart       time.Time // of the last segment, as in its temporary name
+	open            *segment  // may be nil
+	frames          int64     // of the whole recording
+	written         int64     // bytes of the whole recording, with injected ones
+	unreportedDrops int64     // bytes that were dropped before a delivery which was not written
+	checkedAt       time.Time // when the open segment's file was last checked
+	tables          []byte    // buffer for injected tables
+	nextBackoff     time.Duration
 
-	gatherSize int64
-	gatherTime time.Duration
-	haste      int // how often nothing is to be gathered, since much comes in
-	hurried    int // how often it was not
+	batchSize   int64
+	batchTime   time.Duration
+	skipBatches int // how many batches to skip, because much comes in
+	skipped     int // how many were skipped
 }
 
-// What comes in a little at a time, as from a camera, is gathered up to so many bytes or for so long before it is written:
-// each write costs the recorder, and what else runs on a small machine, more than its bytes do. A recorder that is killed
-// loses this much more.
+// Small deliveries, as from a camera, are batched up to this size and for this long before they are written: on a small
+// machine a write costs more than its bytes. A recorder that is killed loses one batch more.
 const (
-	gatherSize = 64 << 10
-	gatherTime = 200 * time.Millisecond
+	maxBatchSize = 64 << 10
+	maxBatchTime = 200 * time.Millisecond
 )
 
-// shortGather is a time for which nothing is worth gathering.
-const shortGather = 10 * time.Millisecond
+// minBatchTime is the shortest time that is worth waiting for a batch.
+const minBatchTime = 10 * time.Millisecond
 
-// gatherWithin sets how much is gathered: a sixteenth at the most of what may wait, and of how old it may become.
-func (w *writer) gatherWithin(buffer int64, maxAge time.Duration) {
-	w.gatherSize, w.gatherTime = min(gatherSize, buffer/16), gatherTime
+// limitBatches bounds a batch to a sixteenth of the buffer and of the maximum age.
+func (w *writer) limitBatches(buffer int64, maxAge time.Duration) {
+	w.batchSize, w.batchTime = min(maxBatchSize, buffer/16), maxBatchTime
 	if maxAge > 0 {
-		w.gatherTime = min(gatherTime, maxAge/16)
+		w.batchTime = min(maxBatchTime, maxAge/16)
 	}
 }
 
-// mostHaste is how often nothing is gathered, before it is seen again whether little comes in.
-const mostHaste = 64
+// maxSkip bounds how many batches are skipped before the rate of the input is tested again.
+const maxSkip = 64
 
-// gather waits, when there is nothing to write, until there is more than a little. While much comes in that would only keep
-// the disk waiting.
-func (w *writer) gather(ctx context.Context) {
-	if w.gatherTime < shortGather {
+// waitBatch waits for a batch if nothing is queued. While much comes in it does not, because that would only keep the
+// disk waiting.
+func (w *writer) waitBatch(ctx context.Context) {
+	if w.batchTime < minBatchTime {
 		return
 	}
-	if w.hurried < w.haste {
-		w.hurried++
+	if w.skipped < w.skipBatches {
+		w.skipped++
 		return
 	}
-	rested := w.queue.WaitBatch(ctx, w.gatherSize, w.gatherTime)
+	waited := w.queue.WaitBatch(ctx, w.batchSize, w.batchTime)
 	switch {
-	case rested == 0:
-	case rested < w.gatherTime/16:
-		w.haste, w.hurried = min(2*w.haste+1, mostHaste), 0
+	case waited == 0:
+	case waited < w.batchTime/16:
+		w.skipBatches, w.skipped = min(2*w.skipBatches+1, maxSkip), 0
 	default:
-		w.haste = 0
+		w.skipBatches = 0
 	}
 }
 
 // errStop says that a limit of the whole recording was reached.
 var errStop = errors.New("the recording has reached its limit")
 
-// run writes until the queue ends, a limit is reached or ctx ends, and finishes all files; when soft has ended, it is a
-// signal that has ended the input. It returns an error when something could not be recorded and that is not made up for by
-// the ledger: without live, a disk that failed; with it, one that could not be used at all.
-func (w *writer) run(ctx, soft context.Context) error {
+// run writes until the queue ends, a limit is reached or ctx ends, and finishes all files. graceful has ended if a
+// signal has ended the input. The error is what the ledger does not make up for: without live, that of a failing disk;
+// with live, only that of a disk that was never usable.
+func (w *writer) run(ctx, graceful context.Context) error {
 	if err := w.waitForDisk(ctx); err != nil {
 		w.queue.Abort(stream.Shutdown)
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w.finisher.start(cancel)
+	w.finalizer.start(cancel)
 	w.syncer.start()
 	err := w.record(ctx)
 	reason := End
 	switch {
 	case errors.Is(err, errStop):
 		reason = Stop
-	case soft.Err() != nil: // the input has ended because of a signal
+	case graceful.Err() != nil: // a signal has ended the input
 		reason = Signal
 	}
 	w.finish(reason)
-	failed := w.finisher.close()
+	failed := w.finalizer.close()
 	w.syncer.close()
 	if failed != nil {
-		w.queue.Requeue() // what was not confirmed is lost
+		w.queue.Requeue() // what is not confirmed is lost
 	}
 	if errors.Is(err, errStop) {
 		w.queue.Abort(stream.Stop)
@@ -127,40 +126,40 @@ func (w *writer) run(ctx, soft context.Context) error {
 	return errors.Join(err, failed)
 }
 
-// waitForDisk waits for a disk that hung at the start.
+// waitForDisk waits for a disk that did not answer at start.
 func (w *writer) waitForDisk(ctx context.Context) error {
-	if w.late == nil {
+	if w.preparing == nil {
 		return nil
 	}
 	select {
-	case s := <-w.late:
-		w.finisher.manifest, w.finisher.playlist = s.manifest, s.playlist
+	case s := <-w.preparing:
+		w.finalizer.manifest, w.finalizer.playlist = s.manifest, s.playlist
 		return s.err
 	case <-ctx.Done():
 		return fmt.Errorf("record to %s: the disk did not answer", w.template)
 	}
 }
 
-// record returns nil at the end of the queue or of ctx.
+// record writes deliveries. It returns nil at the end of the queue or of ctx.
 func (w *writer) record(ctx context.Context) error {
-	var p stream.Delivery // one for all, because it is on the heap
+	var p stream.Delivery // one for all deliveries, because it escapes to the heap
 	for {
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.gather(ctx)
+		w.waitBatch(ctx)
 		var end error
 		if p, end = w.queue.Take(ctx); end != nil {
 			return nil
 		}
-		err := w.check(p.ReceivedAt)
-		if err == nil && w.live { // else it ends ctx, and is told at the end
-			err = w.finisher.failure()
+		err := w.checkOpen(p.ReceivedAt)
+		if err == nil && w.live { // without live the finalizer ends ctx, and close returns the error
+			err = w.finalizer.failure()
 		}
 		if err == nil {
-			err = w.parcel(ctx, &p)
+			err = w.write(ctx, &p)
 		} else {
-			w.untold += p.Dropped
+			w.unreportedDrops += p.Dropped
 		}
 		p.Release()
 		switch {
@@ -170,31 +169,31 @@ func (w *writer) record(ctx context.Context) error {
 		case errors.Is(err, errStop), !w.live:
 			return err
 		default:
-			w.beginAnew(ctx, err)
+			w.restartAfterError(ctx, err)
 		}
 	}
 }
 
-// beginAnew begins anew after the disk has failed: what was not confirmed is lost, and the next parcel begins a group of
-// pictures and a file.
-func (w *writer) beginAnew(ctx context.Context, err error) {
-	w.trouble.Warn("disk", "recording interrupted", "err", err)
+// restartAfterError goes on after the disk has failed. What is not confirmed is lost, and the next delivery begins with
+// a keyframe in a new file.
+func (w *writer) restartAfterError(ctx context.Context, err error) {
+	w.throttled.Warn("disk", "recording interrupted", "err", err)
 	w.finish(Error)
-	w.finisher.flush()
-	_ = w.finisher.failure() // what else has failed up to here is made good with it
+	w.finalizer.drainAndReset()
+	_ = w.finalizer.failure() // the restart covers these errors, too
 	w.queue.Requeue()
-	w.rest(ctx)
+	w.backoff(ctx)
 }
 
-// Pauses between attempts to use a disk that fails.
+// Bounds of the pause between attempts to use a failing disk.
 const (
-	minPause = 50 * time.Millisecond
-	maxPause = time.Second
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = time.Second
 )
 
-func (w *writer) rest(ctx context.Context) {
-	w.pause = min(max(2*w.pause, minPause), maxPause)
-	timer := time.NewTimer(w.pause)
+func (w *writer) backoff(ctx context.Context) {
+	w.nextBackoff = min(max(2*w.nextBackoff, minBackoff), maxBackoff)
+	timer := time.NewTimer(w.nextBackoff)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -202,35 +201,35 @@ func (w *writer) rest(ctx context.Context) {
 	}
 }
 
-// checkEvery is how often it is seen that the open segment is still there.
-const checkEvery = time.Second
+// checkInterval is how often the file of the open segment is checked.
+const checkInterval = time.Second
 
-// check sees, once in a while, that the open segment can still become a file: its folder may have been removed, or its
-// file system be gone, and writing to it goes on for a long time without an error.
-func (w *writer) check(now time.Time) error {
-	if w.open == nil || now.Sub(w.checked) < checkEvery {
+// checkOpen checks at intervals that the open segment can still become a finished file. If its folder was removed or
+// its file system is gone, writes may succeed for a long time.
+func (w *writer) checkOpen(now time.Time) error {
+	if w.open == nil || now.Sub(w.checkedAt) < checkInterval {
 		return nil
 	}
-	w.checked = now
+	w.checkedAt = now
 	s := w.open
 	err := s.check()
 	if err == nil {
 		return nil
 	}
 	w.setOpen(nil)
-	w.finisher.abandon(s, err)
-	w.finisher.flush()
+	w.finalizer.setAside(s, err)
+	w.finalizer.drainAndReset()
 	if !w.live {
-		return errWrite // the finisher has ended the recording, and will say why
+		return errWrite // the finalizer has ended the recording with an error that says why
 	}
-	return w.finisher.failure()
+	return w.finalizer.failure()
 }
 
-// parcel writes p, or as much of it as the limits allow.
-func (w *writer) parcel(ctx context.Context, p *stream.Delivery) error {
+// write writes p, or as much of it as the limits allow.
+func (w *writer) write(ctx context.Context, p *stream.Delivery) error {
 	w.clock.arrive(p.ReceivedAt, p.Kind == stream.Bytes)
 	if p.RandomAccess && p.Kind == stream.Packets {
-		for i := leadingTables(p); i < len(p.Data); i += mpegts.PacketSize {
+		for i := leadingPSI(p); i < len(p.Data); i += mpegts.PacketSize {
 			if stamp, ok := mpegts.Packet(p.Data[i : i+mpegts.PacketSize]).DTS(); ok {
 				w.clock.stamp(fromFrames, stamp, p.ReceivedAt)
 				break
@@ -238,25 +237,25 @@ func (w *writer) parcel(ctx context.Context, p *stream.Delivery) error {
 		}
 	}
 	if w.open != nil && p.RandomAccess {
-		reason := w.due(p.ReceivedAt)
-		if reason != "" && !(p.Kind == stream.Packets && w.overAtFirstFrame(p)) {
+		reason := w.shouldRotate(p.ReceivedAt)
+		if reason != "" && !(p.Kind == stream.Packets && w.stopsAtFirstFrame(p)) {
 			w.finish(reason)
 		}
 	}
-	c := cut{w: w, p: p, pos: p.Pos - int64(p.Size), isInjected: injectedPackets(p)}
+	c := segmenter{w: w, p: p, pos: p.Pos - int64(p.Size), isInjected: injectedPackets(p)}
 	var err error
 	if p.Kind == stream.Packets {
-		err = c.packets(ctx)
+		err = c.writePackets(ctx)
 	} else {
-		err = c.bytes(ctx)
+		err = c.writeBytes(ctx)
 	}
 	if errors.Is(err, errWrite) {
-		w.mend()
+		w.truncateToPacket()
 	}
 	return err
 }
 
-// finish hands the open segment, if there is one, to the finisher.
+// finish hands the open segment, if any, to the finalizer.
 func (w *writer) finish(reason Reason) {
 	s := w.open
 	if s == nil {
@@ -264,31 +263,31 @@ func (w *writer) finish(reason Reason) {
 	}
 	w.setOpen(nil)
 	s.reason, s.length = reason, w.clock.elapsed-s.began
-	if reason == End || reason == Signal || reason == Error { // the frame that would say how long the last one is did not come
+	if reason == End || reason == Signal || reason == Error { // the frame that would end the last one has not come
 		s.length += w.clock.frame
 	}
-	if s.empty() { // it will be no file
+	if s.empty() { // it will not become a file
 		w.written -= s.size
 	}
-	w.finisher.finish(s)
+	w.finalizer.finish(s)
 	if reason != Error {
-		w.pause = 0
+		w.nextBackoff = 0
 	}
 }
 
-// mend makes the open segment end at the last whole packet, after a write has failed.
-func (w *writer) mend() {
+// truncateToPacket ends the open segment at its last whole packet after a failed write.
+func (w *writer) truncateToPacket() {
 	s := w.open
 	w.setOpen(nil)
 	err := s.file.Truncate(s.size)
 	if err == nil && !s.empty() {
 		frames := s.frames
-		if _, err = s.examine(); err == nil {
+		if _, err = s.rescan(); err == nil {
 			w.frames += s.frames - frames
 		}
 	}
 	if err != nil {
-		w.finisher.abandon(s, fmt.Errorf("mend %s: %w", s.temp, err))
+		w.finalizer.setAside(s, fmt.Errorf("cut %s to whole packets: %w", s.temp, err))
 		return
 	}
 	w.setOpen(s)
