@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/record"
@@ -199,7 +200,7 @@ func TestKill(t *testing.T) {
 			_ = feed.Close()
 		}()
 		enough := rand.Int64N(int64(len(b) * 3 / 4))
-		waitFor(t, func() bool { return onDisk(dir) > enough })
+		testwait.Eventually(t, "enough is on the disk", func() bool { return onDisk(dir) > enough })
 		if err := tl.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -266,11 +267,11 @@ func TestSignals(t *testing.T) {
 		}
 		return size
 	}
-	waitFor(t, func() bool { return temp() == 7*mpegts.PacketSize })
+	testwait.Eventually(t, "the first group is written", func() bool { return temp() == 7*mpegts.PacketSize })
 	if err := tl.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool {
+	testwait.Eventually(t, "the first file is finished", func() bool {
 		write(5)
 		_, err := os.Stat(filepath.Join(dir, "cam.ts"))
 		return err == nil
@@ -290,15 +291,6 @@ func TestSignals(t *testing.T) {
 	}
 	if s := ledger(t, dir); s.Out[0].Confirmed != s.In.Bytes || s.Ended == nil {
 		t.Errorf("%+v", s)
-	}
-}
-
-func waitFor(t *testing.T, what func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !what(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it never happened")
-		}
 	}
 }
 

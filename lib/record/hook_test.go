@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -89,7 +90,7 @@ func TestExecTakesTooLong(t *testing.T) {
 		t.Fatalf("%v %s", err, pid)
 	}
 	group := strings.TrimSpace(string(pid))
-	waitFor(t, func() bool { return !groupLives(t, group) })
+	testwait.Eventually(t, "the command and its children are dead", func() bool { return !groupLives(t, group) })
 }
 
 // groupLives reports whether a process group has a process that is not a zombie.

@@ -167,7 +167,7 @@ func TestOtherFileIsNoPlaylist(t *testing.T) {
 	if err := os.WriteFile(tr.config.Playlist, []byte("notes"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(tr.config); err == nil || !strings.Contains(err.Error(), "something else") {
+	if _, err := New(tr.config); err == nil || !strings.Contains(err.Error(), "is not a playlist") {
 		t.Errorf("error %v", err)
 	}
 	p := playlist{path: "/a/b/p.m3u8"}

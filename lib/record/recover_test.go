@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
@@ -131,9 +132,10 @@ func TestTwoRecorders(t *testing.T) {
 		trials = append(trials, tr)
 		tr.open()
 		go func() { results <- tr.run() }()
-		waitFor(t, func() bool { return tr.counts().Written > int64(len(b)/3) })
+		testwait.Eventually(t, "a third of the stream is written",
+			func() bool { return tr.counts().Written > int64(len(b)/3) })
 	}
-	waitFor(t, func() bool { return len(hidden(dir)) == recorders })
+	testwait.Eventually(t, "each recorder has an open file", func() bool { return len(hidden(dir)) == recorders })
 	close(ends)
 	for range recorders {
 		if err := <-results; err != nil {
@@ -153,15 +155,6 @@ func TestTwoRecorders(t *testing.T) {
 	for _, tr := range trials {
 		if c := tr.counts(); c.Confirmed != int64(len(b)) {
 			t.Errorf("%+v", c)
-		}
-	}
-}
-
-func waitFor(t *testing.T, what func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !what(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it never happened")
 		}
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
@@ -339,45 +341,46 @@ func TestLineLostInCrash(t *testing.T) {
 
 // TestFolderRemoved: recording into a removed folder is noticed with the next second's data.
 func TestFolderRemoved(t *testing.T) {
-	t.Parallel()
-	for _, live := range []bool{true, false} {
-		g := tsgen.New(tsgen.Options{GOP: 5})
-		var tr *trial
-		var folder string
-		n, noticed := 0, 0
-		tr = newTrial(t, readerFunc(func(p []byte) (int, error) {
-			switch n++; {
-			case n == 50:
-				waitFor(t, func() bool { return len(hidden(folder)) == 1 })
-				if err := os.RemoveAll(folder); err != nil {
-					t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		for _, live := range []bool{true, false} {
+			g := tsgen.New(tsgen.Options{GOP: 5})
+			var tr *trial
+			var folder string
+			n, noticed := 0, 0
+			tr = newTrial(t, readerFunc(func(p []byte) (int, error) {
+				switch n++; {
+				case n == 50:
+					testwait.Eventually(t, "a file is open", func() bool { return len(hidden(folder)) == 1 })
+					if err := os.RemoveAll(folder); err != nil {
+						t.Error(err)
+					}
+				case noticed == 0 && tr.counts().Dropped.Lost > 0:
+					noticed = n
+				case noticed > 0 && n > noticed+20, n > 500:
+					return 0, fs.ErrClosed
 				}
-			case noticed == 0 && tr.counts().Dropped.Lost > 0:
-				noticed = n
-			case noticed > 0 && n > noticed+20, n > 500:
-				return 0, fs.ErrClosed
+				time.Sleep(10 * time.Millisecond)
+				return copy(p, g.Frame(nil)), nil
+			}), Limits{})
+			folder = filepath.Join(tr.dir, "sub")
+			tr.config.Template = mustTemplate(t, filepath.Join(folder, "cam.ts"))
+			tr.config.Live = live
+			err := tr.run()
+			if err == nil || !live && !strings.Contains(err.Error(), "the file is gone") {
+				t.Errorf("live %v: %v", live, err)
 			}
-			time.Sleep(10 * time.Millisecond)
-			return copy(p, g.Frame(nil)), nil
-		}), Limits{})
-		folder = filepath.Join(tr.dir, "sub")
-		tr.config.Template = mustTemplate(t, filepath.Join(folder, "cam.ts"))
-		tr.config.Live = live
-		err := tr.run()
-		if err == nil || !live && !strings.Contains(err.Error(), "the file is gone") {
-			t.Errorf("live %v: %v", live, err)
+			if took := n; took > 400 {
+				t.Errorf("live %v: noticed after %d frames of 10 ms", live, took)
+			}
+			c := tr.counts()
+			if live && (len(tr.files()) != 1 || c.Confirmed == 0 || c.Dropped.Lost < 50*mpegts.PacketSize) {
+				t.Errorf("live: %+v", c)
+			}
+			if !live && (c.Confirmed != 0 || c.Dropped.Lost == 0) {
+				t.Errorf("%+v", c)
+			}
 		}
-		if took := n; took > 400 {
-			t.Errorf("live %v: noticed after %d frames of 10 ms", live, took)
-		}
-		c := tr.counts()
-		if live && (len(tr.files()) != 1 || c.Confirmed == 0 || c.Dropped.Lost < 50*mpegts.PacketSize) {
-			t.Errorf("live: %+v", c)
-		}
-		if !live && (c.Confirmed != 0 || c.Dropped.Lost == 0) {
-			t.Errorf("%+v", c)
-		}
-	}
+	})
 }
 
 // TestClockGoesBack: when the wall clock is set back by an hour, names come again. No file is overwritten, and manifest

@@ -13,8 +13,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
@@ -29,7 +31,7 @@ func TestSlowSync(t *testing.T) {
 	tr.open()
 	result := make(chan error)
 	go func() { result <- tr.run() }()
-	waitFor(t, func() bool { return tr.counts().Written == int64(len(b)) })
+	testwait.Eventually(t, "everything is written", func() bool { return tr.counts().Written == int64(len(b)) })
 	if c := tr.counts(); c.Confirmed != 0 || c.Unconfirmed != int64(len(b)) {
 		t.Errorf("%+v", c)
 	}
@@ -44,35 +46,37 @@ func TestSlowSync(t *testing.T) {
 
 // TestSmallDeliveriesAreBatched: small deliveries are written in few writes, and wait only for a moment.
 func TestSmallDeliveriesAreBatched(t *testing.T) {
-	in, feed := io.Pipe()
-	tr := newTrial(t, in, Limits{})
-	d := &faultyDisk{op: "write", first: 1 << 30}
-	tr.disk = d
-	tr.open()
-	result := make(chan error)
-	go func() { result <- tr.run() }()
-	const frames = 60
-	g := tsgen.New(tsgen.Options{GOP: 12})
-	fed := 0
-	for range frames {
-		b := g.Frame(nil)
-		fed += len(b)
-		if _, err := feed.Write(b); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		in, feed := io.Pipe()
+		tr := newTrial(t, in, Limits{})
+		d := &faultyDisk{op: "write", first: 1 << 30}
+		tr.disk = d
+		tr.open()
+		result := make(chan error)
+		go func() { result <- tr.run() }()
+		const frames = 60
+		g := tsgen.New(tsgen.Options{GOP: 12})
+		fed := 0
+		for range frames {
+			b := g.Frame(nil)
+			fed += len(b)
+			if _, err := feed.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		testwait.Eventually(t, "everything is written", func() bool { return tr.counts().Written == int64(fed) })
+		d.mu.Lock()
+		writes := d.calls
+		d.mu.Unlock()
+		if writes > frames/2 {
+			t.Errorf("%d frames in %d writes", frames, writes)
+		}
+		_ = feed.Close()
+		if err := <-result; err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	waitFor(t, func() bool { return tr.counts().Written == int64(fed) })
-	d.mu.Lock()
-	writes := d.calls
-	d.mu.Unlock()
-	if writes > frames/2 {
-		t.Errorf("%d frames in %d writes", frames, writes)
-	}
-	_ = feed.Close()
-	if err := <-result; err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // TestBatchIsSmallAgainstBuffer: batches stay small compared to the buffer and the maximum age.
@@ -98,43 +102,45 @@ func TestBatchIsSmallAgainstBuffer(t *testing.T) {
 
 // TestBatchingStopsUnderLoad: while much comes in nothing is batched, and afterwards it is again.
 func TestBatchingStopsUnderLoad(t *testing.T) {
-	q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
-	defer q.Abort(stream.Shutdown)
-	w := &writer{queue: q, batchSize: 1000, batchTime: time.Second}
-	ctx := context.Background()
-	reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000},
-		stream.ReaderOptions{Format: stream.Raw})
-	defer reader.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for b, err := reader.Next(); err == nil; b, err = reader.Next() {
-			_ = q.Put(ctx, b)
-			time.Sleep(time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		q := stream.NewQueue(stream.QueueOptions{Buffer: 1 << 20, Account: stream.NewLedger("vw-record").Open("x")})
+		defer q.Abort(stream.Shutdown)
+		w := &writer{queue: q, batchSize: 1000, batchTime: time.Second}
+		ctx := context.Background()
+		reader := stream.NewReader(sized{bytes.NewReader(make([]byte, 100<<10)), 1000},
+			stream.ReaderOptions{Format: stream.Raw})
+		defer reader.Close()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for b, err := reader.Next(); err == nil; b, err = reader.Next() {
+				_ = q.Put(ctx, b)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		for left := 100 << 10; left > 0; {
+			w.waitBatch(ctx)
+			p, err := q.Take(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left -= len(p.Data)
+			p.Release()
 		}
-	}()
-	for left := 100 << 10; left > 0; {
-		w.waitBatch(ctx)
-		p, err := q.Take(ctx)
-		if err != nil {
-			t.Fatal(err)
+		<-done
+		if w.skipBatches == 0 {
+			t.Error("it gathers while much comes in")
 		}
-		left -= len(p.Data)
-		p.Release()
-	}
-	<-done
-	if w.skipBatches == 0 {
-		t.Error("it gathers while much comes in")
-	}
-	began := time.Now()
-	for range maxSkip + 1 {
-		if w.waitBatch(ctx); w.skipBatches == 0 {
-			break
+		began := time.Now()
+		for range maxSkip + 1 {
+			if w.waitBatch(ctx); w.skipBatches == 0 {
+				break
+			}
 		}
-	}
-	if took := time.Since(began); took < w.batchTime {
-		t.Errorf("it gathers no more: it rested for %v", took)
-	}
+		if took := time.Since(began); took < w.batchTime {
+			t.Errorf("it gathers no more: it rested for %v", took)
+		}
+	})
 }
 
 // TestHungDisk: a hanging disk does not keep the tool from ending; the next start recovers the file.
@@ -145,7 +151,7 @@ func TestHungDisk(t *testing.T) {
 	in := bytes.NewReader(b)
 	tr = newTrial(t, readerFunc(func(p []byte) (int, error) {
 		if in.Len() == 0 { // there must be something to finish
-			waitFor(t, func() bool { return tr.counts().Written > 0 })
+			testwait.Eventually(t, "something is written", func() bool { return tr.counts().Written > 0 })
 		}
 		return in.Read(p)
 	}), Limits{})
@@ -180,7 +186,7 @@ func TestHungStart(t *testing.T) {
 		if _, err := feed.Write(b); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, func() bool { return len(out.Bytes()) == len(b) })
+		testwait.Eventually(t, "everything is copied", func() bool { return len(out.Bytes()) == len(b) })
 		close(d.hang)
 		if fails {
 			if err := <-result; !errors.Is(err, syscall.EROFS) || tr.counts().Dropped.Exit != int64(len(b)) {
@@ -215,7 +221,8 @@ func TestLiveNeverWaits(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- tr.run() }()
 	<-tr.config.In.(*testInput).closed
-	waitFor(t, func() bool { return tr.config.Ledger.Snapshot(false).Out[1].Held == 0 })
+	testwait.Eventually(t, "nothing is held for the copy",
+		func() bool { return tr.config.Ledger.Snapshot(false).Out[1].Held == 0 })
 	close(d.block)
 	if err := <-result; err != nil {
 		t.Fatal(err)
@@ -254,7 +261,7 @@ func TestHangup(t *testing.T) {
 		}
 	}
 	frames := func(n int64) {
-		waitFor(t, func() bool { return tr.counts().Written >= n*mpegts.PacketSize })
+		testwait.Eventually(t, "the packets are written", func() bool { return tr.counts().Written >= n*mpegts.PacketSize })
 	}
 	write(7)
 	frames(7 + 4)
@@ -328,7 +335,7 @@ func TestSecondSignal(t *testing.T) {
 	if _, err := feed.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return tr.counts().Written == int64(len(b)) })
+	testwait.Eventually(t, "everything is written", func() bool { return tr.counts().Written == int64(len(b)) })
 	twice := errors.New("told twice")
 	cancel(twice)
 	if err := <-result; !errors.Is(err, twice) {
@@ -380,9 +387,9 @@ func TestOutputGone(t *testing.T) {
 		in := readerFunc(func(p []byte) (int, error) {
 			if idle && half.Len() == 0 && !told {
 				told = true
-				waitFor(t, func() bool { return len(out.Bytes()) == 188000 })
+				testwait.Eventually(t, "the first half is copied", func() bool { return len(out.Bytes()) == 188000 })
 				close(out.gone)
-				waitFor(t, func() bool { return log.String() != "" })
+				testwait.Eventually(t, "the log says something", func() bool { return log.String() != "" })
 			}
 			return half.Read(p)
 		})
@@ -424,33 +431,34 @@ func TestReadError(t *testing.T) {
 
 // TestAlign: files end at multiples of the wall clock.
 func TestAlign(t *testing.T) {
-	t.Parallel()
-	const every = 200 * time.Millisecond
-	g := tsgen.New(tsgen.Options{GOP: 1})
-	n := 0
-	tr := newTrial(t, readerFunc(func(p []byte) (int, error) {
-		if n++; n > 100 {
-			return 0, io.EOF
+	synctest.Test(t, func(t *testing.T) {
+		const every = 200 * time.Millisecond
+		g := tsgen.New(tsgen.Options{GOP: 1})
+		n := 0
+		tr := newTrial(t, readerFunc(func(p []byte) (int, error) {
+			if n++; n > 100 {
+				return 0, io.EOF
+			}
+			time.Sleep(10 * time.Millisecond)
+			return copy(p, g.Frame(nil)), nil
+		}), Limits{RotateTime: every, Align: true})
+		tr.config.Format = stream.TS
+		if err := tr.run(); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-		return copy(p, g.Frame(nil)), nil
-	}), Limits{RotateTime: every, Align: true})
-	tr.config.Format = stream.TS
-	if err := tr.run(); err != nil {
-		t.Fatal(err)
-	}
-	files := tr.files()
-	if len(files) < 5 {
-		t.Errorf("%d files", len(files))
-	}
-	for i, f := range files {
-		// However busy the machine is, no file has data from both sides of a multiple, within the slack.
-		slack := every / 20
-		end := f.End.Add(-time.Second / mpegts.ClockRate) // the limit is rounded up to a unit of the stream's clock
-		if first, last := f.Start.Add(slack).Truncate(every), end.Truncate(every); first.Before(last) {
-			t.Errorf("file %d is from %v to %v", i, f.Start, f.End)
+		files := tr.files()
+		if len(files) < 5 {
+			t.Errorf("%d files", len(files))
 		}
-	}
+		for i, f := range files {
+			// However busy the machine is, no file has data from both sides of a multiple, within the slack.
+			slack := every / 20
+			end := f.End.Add(-time.Second / mpegts.ClockRate) // the limit is rounded up to a unit of the stream's clock
+			if first, last := f.Start.Add(slack).Truncate(every), end.Truncate(every); first.Before(last) {
+				t.Errorf("file %d is from %v to %v", i, f.Start, f.End)
+			}
+		}
+	})
 }
 
 // TestManifestLine checks the names and the order of the fields, which are a contract.
