@@ -16,40 +16,40 @@ const (
 	DefaultPCRInterval = 100 * time.Millisecond
 )
 
-// clocks follows the PTS, DTS and PCR of a stream. Before a PID's first and behind an announced gap, any value is right.
+// clocks follows PTS, DTS and PCR. The first value of a PID, and the first after an announced gap, may be any.
 type clocks struct {
-	last map[uint16]uint64 // DTS by PID, of audio and video
-	pcr  map[uint16]uint64 // PCR by PID
-	// named: a PMT says on which PID the PCR is.
-	named bool
-	stops stops
+	dts map[uint16]uint64 // the last of each audio and video PID
+	pcr map[uint16]uint64 // the last of each PID
+	// pcrExpected: a PMT names a PID for the PCR.
+	pcrExpected bool
+	stalled     stalledClocks
 }
 
-// forget says that the clocks of a PID may jump.
+// forget allows the clocks of a PID to jump.
 func (c *clocks) forget(pid uint16) {
-	delete(c.last, pid)
+	delete(c.dts, pid)
 	delete(c.pcr, pid)
-	c.stops.reset()
+	c.stalled.reset()
 }
 
-// clock checks the timestamps in a packet.
-func (c *Checker) clock(pid uint16, p Packet, number int64) {
-	if slices.Contains(c.missing, pid) {
-		c.clocks.forget(pid) // the gap has been announced on another PID
+// checkClocks checks the timestamps in a packet.
+func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
+	if slices.Contains(c.awaitedPIDs, pid) {
+		c.clocks.forget(pid) // the gap was announced on another PID
 	}
 	if pcr, ok := p.PCR(); ok {
-		c.f.PCRs++
+		c.report.PCRs++
 		before, follows := c.clocks.pcr[pid]
 		ticks := ClockDiff(pcr, before)
 		if follows {
-			c.pcrInterval(pid, p, ticks, number)
+			c.checkPCRInterval(pid, p, ticks, number)
 		}
 		if c.OnPCR != nil {
 			c.OnPCR(pid, time.Duration(ticks)*time.Second/ClockRate, follows)
 		}
 		c.clocks.pcr[pid] = pcr
 		if pid == c.pcrPID() {
-			c.clocks.stops.behindPCR = false
+			c.clocks.stalled.dtsSincePCR = false
 		}
 	}
 	if !p.PayloadUnitStart() {
@@ -61,43 +61,44 @@ func (c *Checker) clock(pid uint16, p Packet, number int64) {
 	}
 	dts, ok := p.DTS()
 	if !ok {
-		c.timestampsStop(pid, kind, p, number)
+		c.checkTimestampsStalled(pid, kind, p, number)
 		return
 	}
-	c.clocks.stops.some = true
-	delete(c.clocks.stops.untimed, pid)
-	if before, ok := c.clocks.last[pid]; ok {
+	c.clocks.stalled.timestampsSeen = true
+	delete(c.clocks.stalled.noTimestampSince, pid)
+	if before, ok := c.clocks.dts[pid]; ok {
 		// DTS, since the PTS of a stream with B-frames goes back and forth.
 		if d := ClockDiff(dts, before); d < 0 || d > maxTimestampGap {
-			c.clocks.stops.reset()
-			c.f.TimestampErrors++
-			c.note("timestamp", p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; it is to advance by 0.7 s at most",
+			c.clocks.stalled.reset()
+			c.report.TimestampErrors++
+			c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; it is to advance by 0.7 s at most",
 				c.offset, number, pid, float64(d)/ClockRate)
 		}
 	}
-	c.clocks.last[pid] = dts
-	c.pcrStops(pid, kind, dts, p, number)
+	c.clocks.dts[pid] = dts
+	c.checkPCRStalled(pid, kind, dts, p, number)
 	limit := kind.maxDelay()
 	pts, _ := p.PTS()
 	if d := ClockDiff(pts, dts); d < 0 || d > limit {
-		c.f.TimestampErrors++
-		c.note("timestamp", p, "at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s",
+		c.report.TimestampErrors++
+		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s",
 			c.offset, number, pid, float64(d)/ClockRate, limit/ClockRate)
 	}
 }
 
-func (c *Checker) pcrInterval(pid uint16, p Packet, ticks, number int64) {
-	c.f.PCRIntervalMax = max(c.f.PCRIntervalMax, float64(ticks*1000)/ClockRate)
-	// The base is cut to whole ticks: two of them may be one tick farther apart than what they count.
+// checkPCRInterval checks the time from one PCR to the next, in units of 1/ClockRate s.
+func (c *Checker) checkPCRInterval(pid uint16, p Packet, ticks, number int64) {
+	c.report.PCRIntervalMax = max(c.report.PCRIntervalMax, float64(ticks*1000)/ClockRate)
+	// PCR bases are rounded down: two of them may be one tick farther apart than the clock was.
 	if limit := int64(c.MaxPCRInterval) * ClockRate / int64(time.Second); ticks < 0 || ticks > limit+1 {
-		c.clocks.stops.reset()
-		c.f.PCRErrors++
-		c.note("PCR", p, "at byte %d (packet %d, PID 0x%04x): %.1f ms after the one before; the limit is %v",
+		c.clocks.stalled.reset()
+		c.report.PCRErrors++
+		c.record(pcrProblem, p, "at byte %d (packet %d, PID 0x%04x): %.1f ms after the one before; the limit is %v",
 			c.offset, number, pid, float64(ticks)*1000/ClockRate, c.MaxPCRInterval)
 	}
 }
 
-// streamType is what the PMT says that the PID carries.
+// streamType returns the stream type that the PMT names for the PID.
 func (c *Checker) streamType(pid uint16) StreamType {
 	if tables, _ := c.scan.Tables(); tables != nil {
 		for _, s := range tables.Streams {

@@ -2,29 +2,29 @@ package mpegts
 
 import "time"
 
-// stops finds the clock of a program that stops, by the other one: PCR and timestamps go on together, and part by no
-// more than the time for which a decoder may hold what it gets. Behind a jump of either, and behind an announced gap,
-// it begins anew: how far they have parted is not known there.
-type stops struct {
+// stalledClocks finds a clock that has stopped by the one that goes on. PCR and timestamps advance together, and differ
+// by no more than the time for which a decoder may hold its input. After a jump of either, and after an announced gap,
+// the comparison begins anew.
+type stalledClocks struct {
 	// pcrPID is the PID that a PMT names for the PCR, by the PMT's PID.
 	pcrPID map[uint16]uint16
-	// dts came first behind the last PCR, if behindPCR.
-	dts       uint64
-	behindPCR bool
-	// untimed has, by PID, the PCR where the PES packets without a timestamp begin that came last.
-	untimed map[uint16]uint64
-	// some and none: PES packets with a timestamp have come, and such without.
-	some, none bool
+	// firstDTS is the first DTS after the last PCR, if dtsSincePCR.
+	firstDTS    uint64
+	dtsSincePCR bool
+	// noTimestampSince is, by PID, the PCR at the first of the PES packets without a timestamp that came last.
+	noTimestampSince map[uint16]uint64
+	// timestampsSeen: PES packets with a timestamp have come. missingSeen: PES packets without have come.
+	timestampsSeen, missingSeen bool
 }
 
-// reset begins anew.
-func (s *stops) reset() {
-	s.behindPCR = false
-	clear(s.untimed)
+// reset begins the comparison anew.
+func (s *stalledClocks) reset() {
+	s.dtsSincePCR = false
+	clear(s.noTimestampSince)
 }
 
-// name takes what a PMT names for the PCR.
-func (s *stops) name(pmt, pcr uint16) {
+// setPCRPID takes the PID that a PMT names for the PCR.
+func (s *stalledClocks) setPCRPID(pmt, pcr uint16) {
 	if old, ok := s.pcrPID[pmt]; ok && old == pcr {
 		return
 	}
@@ -38,59 +38,59 @@ func (s *stops) name(pmt, pcr uint16) {
 // pcrPID returns the PID of the program's PCR; PIDNull when there is none.
 func (c *Checker) pcrPID() uint16 {
 	if tables, _ := c.scan.Tables(); tables != nil {
-		if pid, ok := c.clocks.stops.pcrPID[tables.PMTPID]; ok {
+		if pid, ok := c.clocks.stalled.pcrPID[tables.PMTPID]; ok {
 			return pid
 		}
 	}
 	return PIDNull
 }
 
-// pcrStops takes a DTS. It is compared with the PCR of its own PID, or if that carries no stream, of the program: a
-// stream that the PCR comes with may end before the others do.
-func (c *Checker) pcrStops(pid uint16, kind StreamType, dts uint64, p Packet, number int64) {
-	s := &c.clocks.stops
+// checkPCRStalled takes a DTS, and finds a PCR that has stopped. A PCR on an elementary PID is compared with that PID's
+// own DTS only, because that stream may end before the others.
+func (c *Checker) checkPCRStalled(pid uint16, kind StreamType, dts uint64, p Packet, number int64) {
+	s := &c.clocks.stalled
 	from := c.pcrPID()
 	tables, _ := c.scan.Tables()
 	_, running := c.clocks.pcr[from]
 	if !running || pid != from && (tables.Carries(from) || !kind.IsVideo()) {
 		return
 	}
-	if !s.behindPCR {
-		s.dts, s.behindPCR = dts, true
+	if !s.dtsSincePCR {
+		s.firstDTS, s.dtsSincePCR = dts, true
 		return
 	}
 	limit := int64(c.MaxPCRInterval)*ClockRate/int64(time.Second) + kind.maxDelay()
-	if d := ClockDiff(dts, s.dts); d > limit {
-		s.dts = dts
-		c.f.PCRErrors++
-		c.note("PCR", p, "at byte %d (packet %d, PID 0x%04x): none on PID 0x%04x for %.1f s of timestamps", c.offset, number,
+	if d := ClockDiff(dts, s.firstDTS); d > limit {
+		s.firstDTS = dts
+		c.report.PCRErrors++
+		c.record(pcrProblem, p, "at byte %d (packet %d, PID 0x%04x): none on PID 0x%04x for %.1f s of timestamps", c.offset, number,
 			pid, from, float64(d)/ClockRate)
 	}
 }
 
-// timestampsStop takes a packet without a timestamp of an elementary stream.
-func (c *Checker) timestampsStop(pid uint16, kind StreamType, p Packet, number int64) {
+// checkTimestampsStalled takes a packet of audio or video without a timestamp, and finds timestamps that have stopped.
+func (c *Checker) checkTimestampsStalled(pid uint16, kind StreamType, p Packet, number int64) {
 	if h := p.pesHeader(); h == nil || h[7]&0x80 != 0 {
 		return // no PES packet begins, it cannot be read, or the timestamp is in the next packet
 	}
-	s := &c.clocks.stops
-	s.none = true
+	s := &c.clocks.stalled
+	s.missingSeen = true
 	pcr, running := c.clocks.pcr[c.pcrPID()]
 	if !running {
 		return
 	}
-	since, follows := s.untimed[pid]
+	since, follows := s.noTimestampSince[pid]
 	if !follows {
-		if s.untimed == nil {
-			s.untimed = make(map[uint16]uint64)
+		if s.noTimestampSince == nil {
+			s.noTimestampSince = make(map[uint16]uint64)
 		}
-		s.untimed[pid] = pcr
+		s.noTimestampSince[pid] = pcr
 		return
 	}
 	if d := ClockDiff(pcr, since); d > maxTimestampGap+kind.maxDelay() {
-		s.untimed[pid] = pcr
-		c.f.TimestampErrors++
-		c.note("timestamp", p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR", c.offset, number, pid,
+		s.noTimestampSince[pid] = pcr
+		c.report.TimestampErrors++
+		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR", c.offset, number, pid,
 			float64(d)/ClockRate)
 	}
 }

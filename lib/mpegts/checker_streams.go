@@ -9,22 +9,22 @@ import (
 // StreamInfo is one PID of a stream.
 type StreamInfo struct {
 	PID uint16 `json:"pid"`
-	// Codec is what the PMT says that it carries, or the name of the table; "" when nothing says it.
+	// Codec is the codec that the PMT names, or the name of the table; "" if unknown.
 	Codec   string `json:"codec"`
 	Packets int64  `json:"packets"`
 }
 
-// Streams returns the PIDs that have come, but for the null packets', in ascending order.
+// Streams returns the PIDs that were seen, except that of null packets, in ascending order.
 func (c *Checker) Streams() []StreamInfo {
 	var all []StreamInfo
-	for _, pid := range slices.Sorted(maps.Keys(c.carried)) {
-		info := StreamInfo{PID: pid, Packets: c.carried[pid]}
+	for _, pid := range slices.Sorted(maps.Keys(c.packetsByPID)) {
+		info := StreamInfo{PID: pid, Packets: c.packetsByPID[pid]}
 		switch {
 		case pid == PIDPAT:
 			info.Codec = "PAT"
 		case pid == 0x11:
 			info.Codec = "SDT" // ETSI EN 300 468, 5.1.3
-		case c.tables[pid] != nil:
+		case c.psi[pid] != nil:
 			info.Codec = "PMT"
 		case c.streamType(pid) != streamUnknown:
 			info.Codec = c.streamType(pid).String()
@@ -65,17 +65,4 @@ func (t StreamType) String() string {
 		return "E-AC-3"
 	}
 	return fmt.Sprintf("stream type 0x%02x", uint8(t))
-}
-
-// keyframe counts a keyframe, which is the last frame counted.
-func (c *Checker) keyframe() {
-	c.f.Keyframes++
-	if c.lastKey > 0 {
-		n := c.f.Frames - c.lastKey
-		c.f.GOPMax = max(c.f.GOPMax, n)
-		if c.f.GOPMin == 0 || n < c.f.GOPMin {
-			c.f.GOPMin = n
-		}
-	}
-	c.lastKey = c.f.Frames
 }

@@ -1,14 +1,15 @@
-// Package mpegts reads MPEG transport streams (ISO/IEC 13818-1): packets, PAT and PMT, the places where decoding can
-// start, and timestamps. It is pure: functions and small state over bytes that somebody else read, no I/O.
+// Package mpegts reads MPEG transport streams (ISO/IEC 13818-1) packet by packet. A Scanner finds access units and the
+// places where decoding can start, a Checker finds what is wrong with a stream. The package does no I/O: the caller
+// reads the bytes.
 package mpegts
 
-// PacketSize is the length of a packet in bytes (ISO/IEC 13818-1, 2.4.3.2).
+// PacketSize is the length of a transport packet in bytes (ISO/IEC 13818-1, 2.4.3.2).
 const PacketSize = 188
 
 // SyncByte begins every packet.
 const SyncByte = 0x47
 
-// NumPIDs with a fixed meaning (ISO/IEC 13818-1, table 2-3).
+// PIDs with a fixed meaning (ISO/IEC 13818-1, table 2-3).
 const (
 	PIDPAT  = 0x0000
 	PIDNull = 0x1FFF
@@ -17,23 +18,23 @@ const (
 	pidFirstFree = 0x0020
 )
 
-// NumPIDs is how many PIDs there are.
+// NumPIDs is the number of PIDs.
 const NumPIDs = 0x2000
 
-// Packet is one transport packet of PacketSize bytes that begins with SyncByte. Its methods never fail: a field that a
-// broken packet does not have is reported as absent.
+// Packet is one transport packet: PacketSize bytes that begin with SyncByte. Its methods never fail: a field that a
+// broken packet does not have is absent.
 type Packet []byte
 
-// PID is the packet identifier, 0 to 0x1FFF.
+// PID returns the packet identifier, 0 to 0x1FFF.
 func (p Packet) PID() uint16 { return uint16(p[1]&0x1F)<<8 | uint16(p[2]) }
 
-// PayloadUnitStart is payload_unit_start_indicator: a PES packet or a section begins here.
+// PayloadUnitStart reports payload_unit_start_indicator: a PES packet or a section begins in the packet.
 func (p Packet) PayloadUnitStart() bool { return p[1]&0x40 != 0 }
 
-// Continuity is continuity_counter, 0 to 15.
+// Continuity returns continuity_counter, 0 to 15.
 func (p Packet) Continuity() uint8 { return p[3] & 0x0F }
 
-// HasPayload reports whether the packet carries payload; only then does its continuity counter advance.
+// HasPayload reports whether the packet carries payload. The continuity counter advances only then.
 func (p Packet) HasPayload() bool { return p[3]&0x10 != 0 }
 
 // Scrambled reports whether the payload is encrypted.
@@ -51,13 +52,13 @@ func (p Packet) adaptation() []byte {
 	return p[5 : 5+n]
 }
 
-// Discontinuity is discontinuity_indicator: the continuity counter, and on a PCR PID the clock, may jump here.
+// Discontinuity reports discontinuity_indicator: the continuity counter, and on a PCR PID the clock, may jump here.
 func (p Packet) Discontinuity() bool {
 	a := p.adaptation()
 	return a != nil && a[0]&0x80 != 0
 }
 
-// RandomAccess is random_access_indicator: the muxer says that decoding of this PID can start here.
+// RandomAccess reports random_access_indicator: the muxer says that decoding of the PID can start here.
 func (p Packet) RandomAccess() bool {
 	a := p.adaptation()
 	return a != nil && a[0]&0x40 != 0
@@ -78,8 +79,8 @@ func (p Packet) Payload() []byte {
 	return p[start:PacketSize]
 }
 
-// AppendDiscontinuity appends the packet that announces a gap on a PID: an adaptation field only, with
-// discontinuity_indicator set, and the counter that makes next, the first packet after the gap, fit
+// AppendDiscontinuity appends the packet that announces a gap on the PID of next, the first packet after the gap. It has
+// an adaptation field only, with discontinuity_indicator set, and the continuity counter that next continues
 // (ISO/IEC 13818-1, 2.4.3.4 and 2.4.3.5).
 func AppendDiscontinuity(dst []byte, next Packet) []byte {
 	counter := next.Continuity()

@@ -8,13 +8,13 @@ const (
 	tablePMT = 0x02
 )
 
-// maxSection is the longest PAT or PMT section in bytes: section_length is at most 1021.
+// maxSection is the length of the longest PAT or PMT section in bytes: section_length is at most 1021.
 const maxSection = 3 + 1021
 
-// StreamType says what an elementary stream carries (ISO/IEC 13818-1, table 2-34).
+// StreamType is the stream_type of an elementary stream: its codec (ISO/IEC 13818-1, table 2-34).
 type StreamType uint8
 
-// Stream types that vw looks into.
+// The stream types whose elementary streams a Scanner reads.
 const (
 	StreamMPEG1Video StreamType = 0x01
 	StreamMPEG2Video StreamType = 0x02
@@ -40,48 +40,8 @@ type Stream struct {
 	Type StreamType
 }
 
-// assembler puts the sections of one PID together.
-type assembler struct {
-	packets []byte // those that carry the section, from its start
-	section []byte
-	open    bool
-}
-
-// add takes the next packet of the PID and returns the section that it completes, or nil. Of several sections that
-// begin in one packet only the first is read: a PAT or a PMT is one section in all but the largest multiplexes.
-func (a *assembler) add(p Packet) []byte {
-	b := p.Payload()
-	if p.PayloadUnitStart() {
-		a.packets, a.section, a.open = a.packets[:0], a.section[:0], false
-		if len(b) == 0 || 1+int(b[0]) >= len(b) {
-			return nil
-		}
-		b = b[1+int(b[0]):] // pointer_field
-		a.open = true
-	}
-	if !a.open || len(a.section)+len(b) > maxSection+PacketSize {
-		a.open = false
-		return nil
-	}
-	a.packets = append(a.packets, p[:PacketSize]...)
-	a.section = append(a.section, b...)
-	if len(a.section) < 3 {
-		return nil
-	}
-	n := 3 + int(binary.BigEndian.Uint16(a.section[1:])&0x0FFF)
-	if n > maxSection {
-		a.open = false
-		return nil
-	}
-	if len(a.section) < n {
-		return nil
-	}
-	a.open = false
-	return a.section[:n]
-}
-
-// sectionBody checks a PAT's or PMT's section and returns what stands between its header and its CRC. It answers nil
-// for another table, one that is not yet in force, and one whose CRC is wrong.
+// sectionBody returns what is between the header and the CRC of a PAT's or PMT's section. It returns nil for another
+// table, for one that is not yet in force, and for one with a wrong CRC.
 func sectionBody(section []byte, table byte) []byte {
 	const header, crc = 8, 4
 	if len(section) < header+crc || section[0] != table || section[1]&0x80 == 0 || section[5]&0x01 == 0 {
@@ -93,7 +53,7 @@ func sectionBody(section []byte, table byte) []byte {
 	return section[header : len(section)-crc]
 }
 
-// parsePAT returns the PIDs of the PMTs.
+// parsePAT returns the PIDs of the PMTs that a PAT names.
 func parsePAT(section []byte) []uint16 {
 	var maps []uint16
 	for b := sectionBody(section, tablePAT); len(b) >= 4; b = b[4:] {
@@ -129,8 +89,8 @@ func parsePMT(section []byte) []Stream {
 	return streams
 }
 
-// CRC32 is the CRC of ISO/IEC 13818-1, annex A: polynomial 0x04C11DB7, most significant bit first, all ones at the
-// start, nothing inverted. Over a section with its CRC it is 0. (hash/crc32 has the other bit order.)
+// CRC32 returns the CRC of ISO/IEC 13818-1, annex A: polynomial 0x04C11DB7, most significant bit first, all ones at the
+// start, nothing inverted. Of a section with its CRC it is 0. (hash/crc32 has the other bit order.)
 func CRC32(b []byte) uint32 {
 	crc := ^uint32(0)
 	for _, x := range b {

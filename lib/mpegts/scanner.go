@@ -27,13 +27,14 @@ const (
 //
 // The zero value is ready. It holds 1 KiB.
 type Scanner struct {
-	pmts pidSet // those of maps
-	pat  assembler
-	maps []*programMap
+	pmts       pidSet // those of maps
+	pat        sectionReader
+	patPackets []byte
+	programs   []*program
 
-	lead       uint16 // the PID that is followed, never one of pmts; 0: none
-	leadsVideo bool   // it carries video; else it is the first stream of a program without
-	video      StreamType
+	followedPID  uint16 // the PID that is followed, never one of pmts; 0: none
+	followsVideo bool   // it carries video; else it is the first stream of a program without
+	video        StreamType
 
 	tables  *Tables
 	next    Counters // expected of the next table; most streams begin with 0
@@ -50,8 +51,9 @@ func (s *pidSet) has(pid uint16) bool { return s[pid/64]>>(pid%64)&1 != 0 }
 func (s *pidSet) add(pid uint16)      { s[pid/64] |= 1 << (pid % 64) }
 func (s *pidSet) remove(pid uint16)   { s[pid/64] &^= 1 << (pid % 64) }
 
-type programMap struct {
-	assembler
+type program struct {
+	sectionReader
+	packets []byte
 	pid     uint16
 	streams []Stream
 }
@@ -64,13 +66,13 @@ func (s *Scanner) Tables() (*Tables, Counters) {
 // Packet takes the next packet of the stream.
 func (s *Scanner) Packet(p Packet) Mark {
 	pid := p.PID()
-	if pid == s.lead && pid != PIDPAT {
+	if pid == s.followedPID && pid != PIDPAT {
 		switch {
 		case !p.PayloadUnitStart():
 			return 0
-		case !s.leadsVideo:
+		case !s.followsVideo:
 			return RandomAccess
-		case p.RandomAccess() || beginsWithKeyframe(s.video, p.elementary()):
+		case p.RandomAccess() || beginsWithKeyframe(s.video, p.elementaryStream()):
 			return RandomAccess | AccessUnit
 		}
 		return AccessUnit
@@ -83,7 +85,7 @@ func (s *Scanner) Packet(p Packet) Mark {
 	case pid < pidFirstFree || pid == PIDNull:
 		return PSI
 	case s.video == streamUnknown && !s.learned && p.isVideoPES():
-		s.lead, s.leadsVideo, s.learned = pid, true, true
+		s.followedPID, s.followsVideo, s.learned = pid, true, true
 		return s.Packet(p)
 	}
 	return 0
@@ -93,14 +95,14 @@ func (s *Scanner) Packet(p Packet) Mark {
 // nothing but the middle of a PES packet of the PID that is followed. Most are such, there is nothing to know of them,
 // and they need not be passed to Packet.
 func (s *Scanner) SkipPayload(b []byte) (n int) {
-	if s.lead == PIDPAT {
+	if s.followedPID == PIDPAT {
 		return 0
 	}
 	const (
 		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, start, PID, adaptation field and payload
 		none   = SyncByte<<24 | 0x10
 	)
-	header := none | uint32(s.lead)<<8
+	header := none | uint32(s.followedPID)<<8
 	for n+PacketSize <= len(b) && binary.BigEndian.Uint32(b[n:])&fields == header {
 		n += PacketSize
 	}
@@ -114,39 +116,40 @@ func (s *Scanner) addPAT(p Packet) Mark {
 	if s.tables != nil && samePayload(p, s.tables.pat) {
 		return PSI | PAT
 	}
-	section := s.pat.add(p)
-	if section == nil {
-		return PSI
-	}
-	s.list(parsePAT(section))
-	s.settle()
-	return PSI | PAT
+	mark := PSI
+	s.pat.read(p, func(section []byte) {
+		mark |= PAT
+		s.patPackets = appendSection(s.patPackets[:0], PIDPAT, section)
+		s.setPrograms(parsePAT(section))
+		s.follow()
+	})
+	return mark
 }
 
-// list puts the PMTs that a PAT names first. Older ones stay behind them for a while: two multiplexes may have been
+// setPrograms puts the PMTs that a PAT names first. Older ones stay behind them for a while: two multiplexes may have been
 // interleaved, each with a PAT of its own.
-func (s *Scanner) list(named []uint16) {
-	var maps []*programMap
+func (s *Scanner) setPrograms(named []uint16) {
+	var maps []*program
 	for _, pid := range named {
 		if pid < pidFirstFree || pid == PIDNull {
 			continue
 		}
-		if i := slices.IndexFunc(s.maps, func(m *programMap) bool { return m.pid == pid }); i >= 0 {
-			maps = append(maps, s.maps[i])
-			s.maps = slices.Delete(s.maps, i, i+1)
+		if i := slices.IndexFunc(s.programs, func(m *program) bool { return m.pid == pid }); i >= 0 {
+			maps = append(maps, s.programs[i])
+			s.programs = slices.Delete(s.programs, i, i+1)
 		} else if !s.pmts.has(pid) {
 			s.pmts.add(pid)
-			if pid == s.lead {
-				s.lead = 0
+			if pid == s.followedPID {
+				s.followedPID = 0
 			}
-			maps = append(maps, &programMap{pid: pid})
+			maps = append(maps, &program{pid: pid})
 		}
 	}
-	s.maps = append(maps, s.maps...)
-	for len(s.maps) > maxPrograms {
-		last := len(s.maps) - 1
-		s.pmts.remove(s.maps[last].pid)
-		s.maps = s.maps[:last]
+	s.programs = append(maps, s.programs...)
+	for len(s.programs) > maxPrograms {
+		last := len(s.programs) - 1
+		s.pmts.remove(s.programs[last].pid)
+		s.programs = s.programs[:last]
 	}
 }
 
@@ -159,22 +162,22 @@ func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
 			return PSI | PMT
 		}
 	}
-	for _, m := range s.maps {
+	for _, m := range s.programs {
 		if m.pid != pid {
 			continue
 		}
-		section := m.add(p)
-		if section == nil {
-			return PSI
-		}
-		if streams := parsePMT(section); streams != nil {
-			m.streams = streams
-			s.settle()
-			if s.tables != nil && pid == s.tables.PMTPID {
-				s.next.PMT = p.Continuity() + 1
+		mark := PSI
+		m.read(p, func(section []byte) {
+			mark |= PMT
+			if streams := parsePMT(section); streams != nil {
+				m.streams, m.packets = streams, appendSection(m.packets[:0], pid, section)
+				s.follow()
+				if s.tables != nil && pid == s.tables.PMTPID {
+					s.next.PMT = p.Continuity() + 1
+				}
 			}
-		}
-		return PSI | PMT
+		})
+		return mark
 	}
 	return PSI
 }
@@ -184,12 +187,12 @@ func samePayload(p Packet, known []byte) bool {
 	return len(known) == PacketSize && p.PayloadUnitStart() && bytes.Equal(p.Payload(), Packet(known).Payload())
 }
 
-// settle decides which program and which PID to follow, after a table has changed: the first program that has video,
+// follow decides which program and which PID to follow, after a table has changed: the first program that has video,
 // else the first that has anything.
-func (s *Scanner) settle() {
-	var chosen *programMap
+func (s *Scanner) follow() {
+	var chosen *program
 	var lead Stream
-	for _, m := range s.maps {
+	for _, m := range s.programs {
 		if chosen == nil && len(m.streams) > 0 {
 			chosen, lead = m, m.streams[0]
 		}
@@ -198,18 +201,18 @@ func (s *Scanner) settle() {
 			break
 		}
 	}
-	if chosen == nil || len(s.pat.packets) == 0 {
+	if chosen == nil || len(s.patPackets) == 0 {
 		return
 	}
-	s.lead, s.leadsVideo, s.video, s.learned = 0, false, streamUnknown, true
+	s.followedPID, s.followsVideo, s.video, s.learned = 0, false, streamUnknown, true
 	if lead.PID >= pidFirstFree && !s.pmts.has(lead.PID) {
-		s.lead = lead.PID
-		if s.leadsVideo = lead.Type.IsVideo(); s.leadsVideo {
+		s.followedPID = lead.PID
+		if s.followsVideo = lead.Type.IsVideo(); s.followsVideo {
 			s.video = lead.Type
 		}
 	}
 	s.tables = &Tables{
-		pat:     bytes.Clone(s.pat.packets),
+		pat:     bytes.Clone(s.patPackets),
 		pmt:     bytes.Clone(chosen.packets),
 		Streams: chosen.streams,
 		PMTPID:  chosen.pid,

@@ -1,9 +1,9 @@
 package mpegts
 
-// Tables is the PAT and the PMT of the program that a stream carries, as packets that can be put in front of any place
-// of it. It does not change once made.
+// Tables are the PAT and the PMT of a program, as packets that can be put in front of any place of the stream. They do
+// not change once made.
 type Tables struct {
-	pat, pmt []byte // whole packets; their counters are those of whenever they were seen
+	pat, pmt []byte // whole packets; Append sets their counters
 	// Streams are the program's elementary streams, in the order of the PMT.
 	Streams []Stream
 	// PMTPID is the PID of the PMT.
@@ -20,11 +20,11 @@ func (t *Tables) Carries(pid uint16) bool {
 	return false
 }
 
-// Counters are the continuity counters of the PAT's and the PMT's last packets at some place of a stream.
+// Counters are the continuity counters of the last packets of the PAT's and the PMT's PIDs at some place of a stream.
 type Counters struct{ PAT, PMT uint8 }
 
-// Append appends the packets of the PAT and of the PMT with the counters that they had when they were last seen, so
-// that the stream's own next ones fit behind them.
+// Append appends the packets of the PAT and of the PMT. Their counters end with c, so that the stream's own next tables
+// continue them.
 func (t *Tables) Append(dst []byte, c Counters) []byte {
 	dst = appendCounted(dst, t.pat, c.PAT)
 	return appendCounted(dst, t.pmt, c.PMT)

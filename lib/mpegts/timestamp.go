@@ -8,8 +8,8 @@ const (
 	ClockModulus = 1 << 33
 )
 
-// PTS is the presentation timestamp of the PES packet that begins in p, in units of 1/ClockRate s, below ClockModulus.
-// It answers false when no PES packet begins here or it has none.
+// PTS returns the presentation timestamp of the PES packet that begins in p, in units of 1/ClockRate s, below ClockModulus.
+// It returns false when no PES packet begins in p, or one without a PTS.
 func (p Packet) PTS() (uint64, bool) {
 	h := p.pesHeader()
 	if len(h) < 14 || h[7]&0x80 == 0 {
@@ -18,7 +18,7 @@ func (p Packet) PTS() (uint64, bool) {
 	return timestamp(h[9:14]), true
 }
 
-// DTS is the decoding timestamp of the PES packet that begins in p: its own, or the PTS when it has none.
+// DTS returns the decoding timestamp of the PES packet that begins in p: the PTS when it has no DTS of its own.
 func (p Packet) DTS() (uint64, bool) {
 	h := p.pesHeader()
 	if len(h) < 19 || h[7]&0xC0 != 0xC0 {
@@ -27,8 +27,8 @@ func (p Packet) DTS() (uint64, bool) {
 	return timestamp(h[14:19]), true
 }
 
-// PCR is the program clock reference in p, in units of 1/ClockRate s, below ClockModulus (the 27 MHz extension is left
-// out).
+// PCR returns the program clock reference in p, in units of 1/ClockRate s, below ClockModulus (without the
+// 27 MHz extension).
 func (p Packet) PCR() (uint64, bool) {
 	a := p.adaptation()
 	if len(a) < 7 || a[0]&0x10 == 0 {
@@ -37,7 +37,7 @@ func (p Packet) PCR() (uint64, bool) {
 	return uint64(a[1])<<25 | uint64(a[2])<<17 | uint64(a[3])<<9 | uint64(a[4])<<1 | uint64(a[5])>>7, true
 }
 
-// ClockDiff is to minus from in units of 1/ClockRate s, taking the shorter way round the wrap.
+// ClockDiff returns to minus from in units of 1/ClockRate s, the shorter way round the wrap.
 func ClockDiff(to, from uint64) int64 {
 	d := int64((to - from) & (ClockModulus - 1))
 	if d >= ClockModulus/2 {
@@ -70,8 +70,8 @@ func (p Packet) isVideoPES() bool {
 	return h != nil && h[3]&0xF0 == 0xE0
 }
 
-// elementary returns the bytes of the elementary stream that follow the PES header in p.
-func (p Packet) elementary() []byte {
+// elementaryStream returns the bytes of the elementary stream that follow the PES header in p.
+func (p Packet) elementaryStream() []byte {
 	h := p.pesHeader()
 	if h == nil || 9+int(h[8]) >= len(h) {
 		return nil

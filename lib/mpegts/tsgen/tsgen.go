@@ -1,4 +1,4 @@
-// Package tsgen makes MPEG transport streams for tests and benchmarks: right in every header, with made-up pictures.
+// Package tsgen generates MPEG transport streams for tests and benchmarks: valid headers, pictures of random bytes.
 package tsgen
 
 import (
@@ -8,45 +8,45 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// PIDs of the streams made here.
+// The PIDs of a generated stream.
 const (
 	PMTPID   = 0x1000
 	VideoPID = 0x0100
 	AudioPID = 0x0101
 )
 
-// Options say what a Generator makes. The zero value makes one key frame after another, one packet each.
+// Options configure a Generator. The zero value makes keyframes only, of one packet each.
 type Options struct {
-	// GOP is how many frames a group of pictures has, at least 1.
+	// GOP is the number of frames of a group of pictures, at least 1.
 	GOP int
-	// KeyPackets and FramePackets are how many packets a keyframe, and any other frame, has; at least 1.
+	// KeyPackets and FramePackets are the numbers of packets of a keyframe and of any other frame, at least 1.
 	KeyPackets, FramePackets int
-	// Audio puts an audio PES packet of three packets behind every second frame; with Interleave its last two stand
-	// behind the next frame's first packet.
+	// Audio adds an audio PES packet of three packets after every second frame. With Interleave its last two packets follow
+	// the next frame's first packet.
 	Audio, Interleave bool
-	// NoTables leaves PAT and PMT out but in front of the first frame; TablesEvery repeats them before each so manyth
-	// frame instead of before keyframes; with both 0 and false they stand before each keyframe.
+	// PAT and PMT come before each keyframe. NoTables leaves them out, except before the first frame; TablesEvery puts them
+	// before every TablesEvery-th frame instead.
 	NoTables    bool
 	TablesEvery int
-	// NoRandomAccess leaves random_access_indicator out: only the sequence header says where a keyframe is.
+	// NoRandomAccess leaves random_access_indicator out: only the sequence header shows a keyframe.
 	NoRandomAccess bool
-	// Seed makes the pictures.
+	// Seed is the seed of the random bytes.
 	Seed uint64
 }
 
 // FrameTicks is the time from one frame to the next, in units of 1/90000 s: 25 frames a second.
 const FrameTicks = mpegts.ClockRate / 25
 
-// Generator makes a stream frame by frame.
+// Generator generates a stream frame by frame.
 type Generator struct {
 	o        Options
 	frame    int
 	counters map[uint16]byte
 	random   *rand.ChaCha8
-	pending  []byte // audio that stands behind the next frame's first packet
+	pending  []byte // audio that follows the next frame's first packet
 }
 
-// New returns a generator.
+// New returns a Generator.
 func New(o Options) *Generator {
 	o.GOP = max(o.GOP, 1)
 	o.KeyPackets, o.FramePackets = max(o.KeyPackets, 1), max(o.FramePackets, 1)
@@ -55,7 +55,7 @@ func New(o Options) *Generator {
 	return &Generator{o: o, counters: map[uint16]byte{}, random: rand.NewChaCha8(seed)}
 }
 
-// Frame appends the next frame with all that stands in front of it and, if it is time, audio.
+// Frame appends the next frame with the tables before it and the audio after it.
 func (g *Generator) Frame(dst []byte) []byte {
 	n := g.frame
 	g.frame++
@@ -89,7 +89,7 @@ func (g *Generator) Frame(dst []byte) []byte {
 	return dst
 }
 
-// Frames makes a stream of n frames.
+// Frames returns a stream of n frames.
 func Frames(o Options, n int) []byte {
 	g := New(o)
 	var b []byte
@@ -110,7 +110,7 @@ func (g *Generator) tables(dst []byte) []byte {
 	return g.packet(dst, PMTPID, section(2, pmt), false, true)
 }
 
-// packet appends a packet that begins with payload and is filled up with random bytes, or with 0xFF after a section.
+// packet appends a packet that begins with payload and is filled with random bytes, or with 0xFF after a section.
 func (g *Generator) packet(dst []byte, pid uint16, payload []byte, access, start bool) []byte {
 	header := []byte{mpegts.SyncByte, byte(pid >> 8), byte(pid), 0x10 | g.counters[pid]}
 	g.counters[pid] = (g.counters[pid] + 1) & 0x0F
