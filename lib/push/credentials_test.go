@@ -116,8 +116,8 @@ func TestClientCertificates(t *testing.T) {
 	refused := func(who string) {
 		t.Helper()
 		err := dial()
-		if err == nil || !permanent(err) || !strings.Contains(Hint(err), "--cert") {
-			t.Errorf("%s: %v, hint %q, permanent %v", who, err, Hint(err), permanent(err))
+		if err == nil || !slowRetry(err) || !strings.Contains(Hint(err), "--cert") {
+			t.Errorf("%s: %v, hint %q, permanent %v", who, err, Hint(err), slowRetry(err))
 		}
 	}
 	refused("without a certificate")

@@ -12,26 +12,26 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// fanout is the set of destinations, which may change while the stream flows: a new one begins with the next group of
+// fanout is the set of destinations, which may change while the stream flows. A new one begins with the next group of
 // pictures, and one that is removed gets its current group to the end. No byte falls between the two.
 type fanout struct {
-	o       *Options
-	waiting int64 // bytes since a change was asked for, without a group that began; for the goroutine that feeds
+	o                *Options
+	bytesSinceChange int64 // that came without a keyframe since a change was asked for; only put uses it
 
-	feeding sync.Mutex // held by put, and to let go of a destination in the middle of its group
-	fed     time.Time  // when put returned last; under feeding
-	pending int        // bytes that were pending in the reader then; under feeding
-	cut     bool       // one was let go in the middle of a group, so that others need not wait for the next; under feeding
+	putMu   sync.Mutex // held by put, and to detach a destination in the middle of its group
+	lastPut time.Time  // when put returned last; under putMu
+	pending int        // bytes pending in the reader then; under putMu
+	midGOP  bool       // a destination was detached in the middle of a group, so the next ones begin at once; under putMu
 
 	mu           sync.Mutex
-	destinations []*destination // that get the stream, or are about to
+	destinations []*destination // attached, or about to be; replaced when it changes, never modified
 	run          func(*destination)
-	over         bool
+	ended        bool
 	failures     []error
-	running      sync.WaitGroup // added to under mu while !over
+	running      sync.WaitGroup // added to under mu while !ended
 }
 
-// start runs the destinations that there are, and from now on those that are added. stop is told when one fails.
+// start runs the destinations, and from now on those that are added. It calls stop when one fails.
 func (f *fanout) start(ctx context.Context, stop context.CancelCauseFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,10 +41,10 @@ func (f *fanout) start(ctx context.Context, stop context.CancelCauseFunc) {
 		f.running.Go(func() {
 			defer cancel(nil)
 			err := d.run(ctx)
-			if d.leaving.Load() {
-				f.feeding.Lock()
-				f.letGo(d)
-				f.feeding.Unlock()
+			if d.removing.Load() {
+				f.putMu.Lock()
+				f.detachNow(d)
+				f.putMu.Unlock()
 				d.account.Close()
 				return
 			}
@@ -58,15 +58,15 @@ func (f *fanout) start(ctx context.Context, stop context.CancelCauseFunc) {
 		})
 	}
 	for _, d := range f.destinations {
-		d.joined = true
+		d.attached = true
 		f.run(d)
 	}
 }
 
-// finish says that the input has ended, waits for all destinations, and returns why some failed.
+// finish ends all queues, waits for all destinations, and returns why some failed.
 func (f *fanout) finish() error {
 	f.mu.Lock()
-	f.over = true
+	f.ended = true
 	for _, d := range f.destinations {
 		d.queue.End()
 	}
@@ -83,35 +83,36 @@ func (f *fanout) list() []*destination {
 	return slices.Clone(f.destinations)
 }
 
-// put gives a batch to all destinations; before and after are how many bytes were pending in the reader. It answers
-// false when ctx has ended; then too each destination that has joined was told of the batch.
+// put puts a batch into the queues of all destinations. before and after are the numbers of bytes pending in the reader
+// before and after it read the batch. put returns false when ctx has ended; even then each attached queue has counted the
+// batch.
 func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) bool {
-	// Without mu: a queue may make it wait, and the set is still to be changed then.
-	f.feeding.Lock()
-	defer f.feeding.Unlock()
-	defer func() { f.fed, f.pending = time.Now(), after }()
+	// Without mu, because a queue may block, and the set must still be able to change then.
+	f.putMu.Lock()
+	defer f.putMu.Unlock()
+	defer func() { f.lastPut, f.pending = time.Now(), after }()
 	all := f.current()
-	turn := f.turn(all, &b)
+	at := f.switchPoint(all, &b)
 	ok := true
 	for _, d := range all {
 		var err error
 		switch {
-		case !d.joined && d.leaving.Load():
-			f.release(d)
-		case !d.joined && turn == len(b.Chunks):
-		case !d.joined:
-			d.joined = true
-			rest := stream.Batch{Chunks: b.Chunks[turn:]}
+		case !d.attached && d.removing.Load():
+			f.detach(d)
+		case !d.attached && at == len(b.Chunks):
+		case !d.attached:
+			d.attached = true
+			rest := stream.Batch{Chunks: b.Chunks[at:]}
 			rest.N = size(rest.Chunks) + after
 			err = d.queue.Put(ctx, rest)
-		case d.leaving.Load():
-			last := stream.Batch{Chunks: b.Chunks[:turn], N: b.N}
-			if turn < len(b.Chunks) {
-				last.N = size(last.Chunks) - before // which it was told of, but may not get
+		case d.removing.Load():
+			last := stream.Batch{Chunks: b.Chunks[:at], N: b.N}
+			if at < len(b.Chunks) {
+				last.N = size(last.Chunks) - before // the queue has counted them, but does not get them
 			}
 			err = d.queue.Put(ctx, last)
-			if turn < len(b.Chunks) {
-				f.release(d)
+			if at < len(b.Chunks) {
+				f.detach(d)
 			}
 		default:
 			err = d.queue.Put(ctx, b)
@@ -121,34 +122,34 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 	return ok
 }
 
-// turn returns with which chunk of b a change of the destinations takes effect: the first that begins a group of
-// pictures, or len(b.Chunks) if that is still to come.
-func (f *fanout) turn(all []*destination, b *stream.Batch) int {
+// switchPoint returns the index of the chunk of b at which a change of the destinations takes effect: the first that begins
+// a group of pictures, or len(b.Chunks) if no chunk does. After Buffer bytes without one, the first chunk becomes it.
+func (f *fanout) switchPoint(all []*destination, b *stream.Batch) int {
 	if len(b.Chunks) == 0 {
 		return 0
 	}
 	changing, served := false, false
 	for _, d := range all {
-		changing = changing || !d.joined || d.leaving.Load()
-		served = served || d.joined
+		changing = changing || !d.attached || d.removing.Load()
+		served = served || d.attached
 	}
-	cut := f.cut
-	f.cut = false
+	midGOP := f.midGOP
+	f.midGOP = false
 	switch {
 	case !changing:
-		f.waiting = 0
-		return len(b.Chunks) // also for what changes just now
-	case !served || cut:
-		return 0 // who had the stream is gone before the end of its group: what comes now is for the new ones
+		f.bytesSinceChange = 0
+		return len(b.Chunks) // also for a change that is asked for from here on
+	case !served || midGOP:
+		return 0 // no destination waits for the end of the current group
 	}
 	if i := slices.IndexFunc(b.Chunks, func(c stream.Chunk) bool { return c.RandomAccess }); i >= 0 {
-		f.waiting = 0
+		f.bytesSinceChange = 0
 		return i
 	}
-	if f.waiting += int64(size(b.Chunks)); f.waiting <= f.o.Buffer {
+	if f.bytesSinceChange += int64(size(b.Chunks)); f.bytesSinceChange <= f.o.Buffer {
 		return len(b.Chunks)
 	}
-	f.waiting = 0
+	f.bytesSinceChange = 0
 	f.o.Log.Warn("change", "no keyframe for so long that the destinations changed without one", "buffer", f.o.Buffer,
 		"hint", "let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
 	b.Chunks = slices.Clone(b.Chunks)
@@ -156,67 +157,66 @@ func (f *fanout) turn(all []*destination, b *stream.Batch) int {
 	return 0
 }
 
-// current returns the set as it is. It is copied when it is changed, so a caller can go on with the old one.
+// current returns the set.
 func (f *fanout) current() []*destination {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.destinations
 }
 
-// remove lets a destination go when it has got its current group of pictures to the end. When Linger is over, one that
-// has no connection has had it, for without live the others wait for it, and so has one whose group does not go on.
+// remove detaches a destination, which is marked as removing, if put does not: after Linger, a destination without a
+// connection is dropped, because without live it would block the others, and so is one whose group does not go on.
 func (f *fanout) remove(d *destination) {
-	const lookAgain = time.Second
-	var look func()
-	look = func() {
+	const checkEvery = time.Second
+	var check func()
+	check = func() {
 		switch {
-		case d.released.Load():
+		case d.detached.Load():
 		case !d.connected.Load():
-			d.cancel(errEnough)
-		case !f.releaseSilent(d, max(f.o.Linger, lookAgain)):
-			time.AfterFunc(lookAgain, look)
+			d.cancel(errShutdownDeadline)
+		case !f.detachIdle(d, max(f.o.Linger, checkEvery)):
+			time.AfterFunc(checkEvery, check)
 		}
 	}
-	time.AfterFunc(f.o.Linger, look)
+	time.AfterFunc(f.o.Linger, check)
 }
 
-// releaseSilent lets a destination go in the middle of its group, if nothing has come for so long. It answers false when
-// that is to be tried again.
-func (f *fanout) releaseSilent(d *destination, limit time.Duration) bool {
-	if !f.feeding.TryLock() {
-		return false // there is something to feed
+// detachIdle detaches a destination in the middle of its group if nothing has been put for as long as limit. It returns
+// false if the caller must try again.
+func (f *fanout) detachIdle(d *destination, limit time.Duration) bool {
+	if !f.putMu.TryLock() {
+		return false // put is running
 	}
-	defer f.feeding.Unlock()
+	defer f.putMu.Unlock()
 	switch {
-	case f.ended():
-		return true // it goes with all others
-	case time.Since(f.fed) < limit:
+	case f.hasEnded():
+		return true // finish ends all of them
+	case time.Since(f.lastPut) < limit:
 		return false
 	}
-	f.letGo(d)
+	f.detachNow(d)
 	return true
 }
 
-// letGo releases a destination wherever its group is, so that what comes next is for others from its first byte. f.feeding
-// is held.
-func (f *fanout) letGo(d *destination) {
-	if d.joined && !d.released.Load() {
-		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending}) // it was told of them, but does not get them
-		f.cut = true
+// detachNow detaches a destination wherever its group is, so that the next byte is for the others. f.putMu is held.
+func (f *fanout) detachNow(d *destination) {
+	if d.attached && !d.detached.Load() {
+		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending}) // the queue has counted them, but does not get them
+		f.midGOP = true
 	}
-	f.release(d)
+	f.detach(d)
 }
 
-func (f *fanout) ended() bool {
+func (f *fanout) hasEnded() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.over
+	return f.ended
 }
 
-// release lets a destination go that has got its last group of pictures: within Linger.
-func (f *fanout) release(d *destination) {
-	if d.released.CompareAndSwap(false, true) {
-		time.AfterFunc(f.o.Linger, func() { d.cancel(errEnough) })
+// detach takes a destination out of the set and ends its queue, which it delivers within Linger.
+func (f *fanout) detach(d *destination) {
+	if d.detached.CompareAndSwap(false, true) {
+		time.AfterFunc(f.o.Linger, func() { d.cancel(errShutdownDeadline) })
 	}
 	d.queue.End()
 	f.mu.Lock()
@@ -231,10 +231,10 @@ func size(chunks []stream.Chunk) (n int) {
 	return n
 }
 
-// SetURLs changes the destinations while Run is at work. New ones begin with the next group of pictures, or the next bytes
-// when there has been none for as many as Buffer. Removed ones get their current one to the end, unless they have lost
-// their connection when Linger is over, or nothing comes, and are closed in order if that takes no longer than Linger. The others do not
-// notice. If a URL cannot be one, nothing changes.
+// SetURLs changes the destinations while Run is at work; the others do not notice. A new one begins with the next group of
+// pictures, or after Buffer bytes without a keyframe. A removed one gets its current group to the end and closes in order,
+// if that takes no longer than Linger; it does not get the rest of the group if it has no connection when Linger is over, or
+// if no input comes. If a URL is not valid or comes twice, nothing changes.
 func (p *Pusher) SetURLs(urls []string) error {
 	if len(urls) == 0 {
 		return errors.New("no destination")
@@ -250,22 +250,22 @@ func (p *Pusher) SetURLs(urls []string) error {
 	f := &p.all
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over || f.run == nil {
+	if f.ended || f.run == nil {
 		return errors.New("nothing is being pushed")
 	}
 	f.destinations = slices.Clone(f.destinations)
 	for _, d := range f.destinations {
-		if !slices.Contains(urls, d.url) && d.leaving.CompareAndSwap(false, true) {
-			d.news.removed()
+		if !slices.Contains(urls, d.url) && d.removing.CompareAndSwap(false, true) {
+			d.status.removed()
 			f.remove(d)
 		}
 	}
 	for _, url := range urls {
-		if slices.ContainsFunc(f.destinations, func(d *destination) bool { return d.url == url && !d.leaving.Load() }) {
+		if slices.ContainsFunc(f.destinations, func(d *destination) bool { return d.url == url && !d.removing.Load() }) {
 			continue
 		}
 		d := newDestination(url, &p.o, true)
-		d.news.added()
+		d.status.added()
 		f.destinations = append(f.destinations, d)
 		f.run(d)
 	}

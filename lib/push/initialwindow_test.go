@@ -43,7 +43,7 @@ func TestForetaste(t *testing.T) {
 			switch frame.Header.OpCode {
 			case ws.OpBinary:
 				g.all += len(frame.Payload)
-				if time.Since(begun) < tasting/2 {
+				if time.Since(begun) < initialPongTimeout/2 {
 					g.soon = g.all
 				}
 			case ws.OpPing:
@@ -67,7 +67,7 @@ func TestForetaste(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := <-served; g.err != nil || g.all != len(blob) || g.soon < foretaste || g.soon >= foretaste+o.MaxMessage {
+	if g := <-served; g.err != nil || g.all != len(blob) || g.soon < initialWindow || g.soon >= initialWindow+o.MaxMessage {
 		t.Errorf("before it answered it got %d bytes soon, %d in all; %v", g.soon, g.all, g.err)
 	}
 	if s.Out[0].Connects != 1 {

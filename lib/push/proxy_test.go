@@ -38,8 +38,8 @@ func TestProxyRefuses(t *testing.T) {
 		if got := <-asked; got != "CONNECT relay.test:80" {
 			t.Errorf("the proxy was asked to %s", got)
 		}
-		if permanent(err) != want.permanent || !strings.Contains(Hint(err), want.hint) {
-			t.Errorf("%d: permanent %v, hint %q", code, permanent(err), Hint(err))
+		if slowRetry(err) != want.permanent || !strings.Contains(Hint(err), want.hint) {
+			t.Errorf("%d: permanent %v, hint %q", code, slowRetry(err), Hint(err))
 		}
 	}
 }

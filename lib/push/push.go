@@ -1,6 +1,8 @@
-// Package push carries a stream to websocket servers: it connects, sends, has what it sent confirmed, and connects again
-// when that fails, for each destination apart. What waits and what is dropped is lib/stream's business, what goes over
-// the wire lib/wsconn's.
+// Package push carries a stream to websocket servers. For each destination it connects, sends, waits for the pongs that
+// confirm, and connects again after a loss. What waits and what is dropped is decided by lib/stream; what goes over the wire
+// is made by lib/wsconn.
+//
+// It is vw's own and may change.
 package push
 
 import (
@@ -16,30 +18,29 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// Options say where a stream goes, and how.
+// Options say where a stream goes and how.
 type Options struct {
 	// URLs of the destinations (ws or wss); each gets the whole stream.
 	URLs []string
 	// Header is sent with each handshake.
 	Header http.Header
-	// Subprotocol must be agreed to by the servers, if it is not "".
+	// Subprotocol, if not "", must be agreed to by the servers.
 	Subprotocol string
 	// Credentials are read again at each dial.
 	Credentials Credentials
-	// BeforeDial, if it is not nil, is called right before each dial, and may call SetURLs. Destinations call it
-	// concurrently.
+	// BeforeDial, if not nil, is called before each dial, concurrently for different destinations. It may call SetURLs.
 	BeforeDial func()
 	// Proxy returns the proxy to dial a destination through, or nil for none; see wsconn.DialOptions.
 	Proxy func(*url.URL) (*url.URL, error)
-	// DialTimeout bounds each dial, from the name to the handshake; 0 for wsconn's default.
+	// DialTimeout limits each dial, from the name to the handshake; 0 means wsconn's default.
 	DialTimeout time.Duration
 	// DeadAfter is how long a link may bring neither a pong nor an acknowledged byte.
 	DeadAfter time.Duration
-	// BackoffMin and BackoffMax bound the pause before a dial.
+	// BackoffMin and BackoffMax limit the pause before another dial.
 	BackoffMin, BackoffMax time.Duration
-	// GiveUpAfter is how long a destination may be out of reach; 0 for ever.
+	// GiveUpAfter is how long a destination may have no connection before Run fails; 0 means for ever.
 	GiveUpAfter time.Duration
-	// Linger is how long to go on after the first signal, and with Live after the end of the input.
+	// Linger limits how long Run goes on after the first signal, and with Live after the end of the input.
 	Linger time.Duration
 
 	Format stream.Format
@@ -54,20 +55,20 @@ type Options struct {
 	Log    Log
 }
 
-// Log takes what a user should know. Of lines with one key it may leave out all but the last. Keys may have secrets in
-// them, and are not shown.
+// Log takes what a user should know. Of lines with one key it may leave out all but the last. A key may contain secrets and
+// is never shown.
 type Log interface {
 	Info(key, msg string, args ...any)
 	Warn(key, msg string, args ...any)
-	// LogLatest calls line when it can be told, now or later; once, however often Tell was called with the key meanwhile.
-	LogLatest(key string, line func() (level slog.Level, msg string, args []any))
+	// LogLatest calls record once, now or when the log has room. It forgets an earlier record of the same key that waits.
+	LogLatest(key string, record func() (level slog.Level, msg string, args []any))
 }
 
-// ErrGaveUp says that a destination was out of reach for too long.
+// ErrGaveUp says that a destination had no connection for too long.
 var ErrGaveUp = errors.New("gave up")
 
-// errEnough ends what is under way when its time is over.
-var errEnough = errors.New("no time left")
+// errShutdownDeadline ends what is under way when Linger is over.
+var errShutdownDeadline = errors.New("no time left")
 
 // Pusher carries one stream.
 type Pusher struct {
@@ -91,13 +92,12 @@ func New(o Options) (*Pusher, error) {
 	return p, nil
 }
 
-// lastMoments is what is left for delivery when reading has gone on until the time was over.
-const lastMoments = 500 * time.Millisecond
+// drainGrace is the time for delivery that is left when reading went on until Linger was over.
+const drainGrace = 500 * time.Millisecond
 
-// Run carries in to the destinations, until all of it has been confirmed by all of them, or dropped. When soft ends, it
-// goes on for Linger at most, and half a second to deliver what was read last; when hard ends, it stops. It returns an
-// error when the stream could not be carried to its end, or a destination was given up. What was dropped is in the
-// ledger.
+// Run carries in to the destinations until all of them have confirmed all of it, or dropped it. After the end of soft it
+// reads on for Linger at most, and has half a second more to deliver. When hard ends, it stops. It returns an error if the
+// stream could not be carried to its end, or if it gave up a destination. The ledger has what was dropped.
 func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	reader := stream.NewReader(in, stream.ReaderOptions{Format: p.o.Format, MaxChunk: p.o.MaxMessage})
 	defer reader.Close()
@@ -105,23 +105,23 @@ func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	defer stop(nil)
 	defer context.AfterFunc(ctx, reader.Stop)()
 
-	var dropped int64 // when the time was over
-	last := newLastCall(p.o.Linger, reader.Stop, func() {
+	var dropped int64 // when Linger was over
+	timer := newShutdownTimer(p.o.Linger, reader.Stop, func() {
 		dropped = p.o.Ledger.Snapshot(false).Dropped()
-		stop(errEnough)
+		stop(errShutdownDeadline)
 	})
-	defer last.cancel()
-	defer context.AfterFunc(soft, last.begin)()
+	defer timer.cancel()
+	defer context.AfterFunc(soft, timer.start)()
 
 	p.all.start(ctx, stop)
 	err := p.feed(ctx, reader)
 	if p.o.Live {
-		last.begin()
+		timer.start()
 	}
 	switch err = errors.Join(p.all.finish(), err); {
 	case hard.Err() != nil:
 		return context.Cause(hard)
-	case err == nil && context.Cause(ctx) == errEnough && p.o.Ledger.Snapshot(false).Dropped() > dropped:
+	case err == nil && context.Cause(ctx) == errShutdownDeadline && p.o.Ledger.Snapshot(false).Dropped() > dropped:
 		p.o.Log.Warn("end", "no time left to deliver all that was read", "linger", p.o.Linger)
 	}
 	return err
@@ -140,56 +140,56 @@ func (p *Pusher) feed(ctx context.Context, reader *stream.Reader) error {
 		}
 		p.o.Ledger.AddIn(batch.N)
 		if !p.all.put(ctx, batch, pending, reader.Pending()) {
-			return nil // it is over, and whoever ended it says why
+			return nil // the cause of ctx says why
 		}
 	}
 }
 
-// lastCall ends reading, and a moment later everything, some time after it has begun.
-type lastCall struct {
-	after         time.Duration
-	reading, rest func()
+// shutdownTimer stops reading when its time is over, and everything else drainGrace later.
+type shutdownTimer struct {
+	after                 time.Duration
+	stopReading, stopRest func()
 
-	mu     sync.Mutex
-	begun  bool
-	timers []*time.Timer
+	mu      sync.Mutex
+	started bool
+	timers  []*time.Timer
 }
 
-func newLastCall(after time.Duration, reading, rest func()) *lastCall {
-	return &lastCall{after: after, reading: reading, rest: rest}
+func newShutdownTimer(after time.Duration, stopReading, stopRest func()) *shutdownTimer {
+	return &shutdownTimer{after: after, stopReading: stopReading, stopRest: stopRest}
 }
 
-// begin starts the clock, once.
-func (l *lastCall) begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.begun {
+// start starts the timer, once.
+func (t *shutdownTimer) start() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.started {
 		return
 	}
-	l.begun = true
-	l.timers = []*time.Timer{time.AfterFunc(l.after, l.reading), time.AfterFunc(l.after+lastMoments, l.rest)}
+	t.started = true
+	t.timers = []*time.Timer{time.AfterFunc(t.after, t.stopReading), time.AfterFunc(t.after+drainGrace, t.stopRest)}
 }
 
-// cancel stops the clock.
-func (l *lastCall) cancel() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.begun = true
-	for _, t := range l.timers {
-		t.Stop()
+// cancel stops the timer for good.
+func (t *shutdownTimer) cancel() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started = true
+	for _, timer := range t.timers {
+		timer.Stop()
 	}
 }
 
-// Stats is what a destination is doing.
+// Stats are the figures of one destination at one moment.
 type Stats struct {
 	To        string // without secrets
 	Connected bool
-	RoundTrip time.Duration // of the last ping; 0 if none has come back
-	Age       time.Duration // of the oldest of what is held
+	RoundTrip time.Duration // of the last ping; 0 before the first pong
+	Age       time.Duration // of the oldest byte that is held
 	Counts    stream.Counts
 }
 
-// Stats returns what each destination is doing.
+// Stats returns the figures of each destination.
 func (p *Pusher) Stats() []Stats {
 	var all []Stats
 	for _, d := range p.all.list() {

@@ -7,126 +7,125 @@ import (
 	"time"
 )
 
-// news is what is to be told of a destination. There may be more of it than the log takes: a line sums up what has
-// happened since the one before it, so that losses, their time and their cost are told in full, and ends with how
-// things are.
-type news struct {
-	to  string // the destination's name, which others may have too
+// statusLog logs how a destination is. More happens than the log takes, so each line sums up what has happened since the
+// line before: how many outages ended, how long they lasted and what they cost. It ends with the present state.
+type statusLog struct {
+	to  string // the destination's name, which others may share
 	key string
 	log Log
 
-	mu     sync.Mutex
-	state  state
-	err    error         // why there was no connection when there was none last
-	untold bool          // no line has told err
-	wait   time.Duration // before the next dial, in the state down
-	// Of the outages that are over, and that no line has told of: how many, how long in all, and the bytes they cost.
-	outages int
-	without time.Duration
-	dropped int64
-	// Of a slow link: the bytes it cost, of which no line has told, and what was held when it cost the last of them.
-	tooSlow, held int64
+	mu         sync.Mutex
+	state      state
+	err        error         // why the last connection or dial failed
+	unreported bool          // no line has shown err
+	wait       time.Duration // before the next dial, in the state down
+	// Of the outages that are over and in no line yet: how many, how long in all, and the bytes that they cost.
+	outages  int
+	downtime time.Duration
+	dropped  int64
+	// Of a slow link: the bytes that it cost and that are in no line yet, and what was held when it cost the last of them.
+	unreportedDrops, held int64
 }
 
-// state is how things are.
+// state is how a destination is.
 type state int
 
 const (
-	added state = iota // nothing has been tried yet
+	added state = iota // not dialled yet
 	up
 	down
-	removed // the last: what happens then is nobody's concern any more
+	removed // final: later events are ignored
 )
 
-// added says that the destination is new.
-func (n *news) added() { n.log.LogLatest(n.key, n.line) }
+// added logs that the destination is new.
+func (s *statusLog) added() { s.log.LogLatest(s.key, s.record) }
 
-// removed says that the destination is to have no more than its current group of pictures.
-func (n *news) removed() { n.change(func() { n.state = removed }) }
+// removed logs that the destination gets no more than its current group of pictures.
+func (s *statusLog) removed() { s.change(func() { s.state = removed }) }
 
-// change makes a change, and tells of it.
-func (n *news) change(f func()) {
-	n.mu.Lock()
-	over := n.state == removed
-	if !over {
+// change makes a change and logs it.
+func (s *statusLog) change(f func()) {
+	s.mu.Lock()
+	final := s.state == removed
+	if !final {
 		f()
 	}
-	n.mu.Unlock()
-	if !over {
-		n.log.LogLatest(n.key, n.line)
+	s.mu.Unlock()
+	if !final {
+		s.log.LogLatest(s.key, s.record)
 	}
 }
 
-// connected says that there is a connection, without how long there was none, and how many bytes that cost.
-func (n *news) connected(without time.Duration, dropped int64) {
-	n.change(func() {
-		n.state = up
-		n.outages++
-		n.without += without
-		n.dropped += dropped
+// connected logs that there is a connection, after how long without one, and how many bytes that cost.
+func (s *statusLog) connected(downtime time.Duration, dropped int64) {
+	s.change(func() {
+		s.state = up
+		s.outages++
+		s.downtime += downtime
+		s.dropped += dropped
 	})
 }
 
-// lost says that there is no connection, why, and when the next one will be tried.
-func (n *news) lost(err error, wait time.Duration) {
-	n.change(func() { n.state, n.err, n.untold, n.wait = down, err, true, wait })
+// lost logs that there is no connection, why, and how long until the next dial.
+func (s *statusLog) lost(err error, wait time.Duration) {
+	s.change(func() { s.state, s.err, s.unreported, s.wait = down, err, true, wait })
 }
 
-// slow says that a connection had no time or room for some bytes.
-func (n *news) slow(dropped, held int64) {
-	n.mu.Lock()
-	n.tooSlow += dropped
-	n.held = held
-	n.mu.Unlock()
-	n.log.LogLatest("slow "+n.key, n.slowLine)
+// slow logs that a connection was too slow for some bytes, which were dropped.
+func (s *statusLog) slow(dropped, held int64) {
+	s.mu.Lock()
+	s.unreportedDrops += dropped
+	s.held = held
+	s.mu.Unlock()
+	s.log.LogLatest("slow "+s.key, s.slowRecord)
 }
 
-// line tells how things are.
-func (n *news) line() (level slog.Level, msg string, args []any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	level, args = slog.LevelInfo, []any{"to", n.to}
-	switch n.state {
+// record is the line about the state, for LogLatest.
+func (s *statusLog) record() (level slog.Level, msg string, args []any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	level, args = slog.LevelInfo, []any{"to", s.to}
+	switch s.state {
 	case added:
 		msg = "destination added"
 	case up:
 		msg = "connected"
 	case down:
-		level, msg, args = slog.LevelWarn, "connection lost", n.loss()
+		level, msg, args = slog.LevelWarn, "connection lost", s.lossAttrs()
 		var dial *dialError
-		if errors.As(n.err, &dial) {
+		if errors.As(s.err, &dial) {
 			msg = "no connection"
 		}
 	case removed:
 		msg = "destination removed"
 	}
-	if n.state == up || n.outages > 0 {
-		args = append(args, "after", n.without.Round(time.Millisecond), "dropped", n.dropped)
+	if s.state == up || s.outages > 0 {
+		args = append(args, "after", s.downtime.Round(time.Millisecond), "dropped", s.dropped)
 	}
-	if n.outages > 1 || n.state != up && n.outages > 0 {
-		args = append(args, "outages", n.outages)
+	if s.outages > 1 || s.state != up && s.outages > 0 {
+		args = append(args, "outages", s.outages)
 	}
-	if n.state != down && n.untold {
-		args = append(args, "last_err", n.err)
+	if s.state != down && s.unreported {
+		args = append(args, "last_err", s.err)
 	}
-	n.untold = false
-	n.outages, n.without, n.dropped = 0, 0, 0
+	s.unreported = false
+	s.outages, s.downtime, s.dropped = 0, 0, 0
 	return level, msg, args
 }
 
-// loss is why there is no connection, and what can be done.
-func (n *news) loss() []any {
-	args := []any{"to", n.to, "err", n.err, "again_in", n.wait.Round(time.Millisecond)}
-	if h := Hint(n.err); h != "" {
+// lossAttrs returns why there is no connection, and what can be done.
+func (s *statusLog) lossAttrs() []any {
+	args := []any{"to", s.to, "err", s.err, "again_in", s.wait.Round(time.Millisecond)}
+	if h := Hint(s.err); h != "" {
 		args = append(args, "hint", h)
 	}
 	return args
 }
 
-func (n *news) slowLine() (slog.Level, string, []any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	args := []any{"to", n.to, "dropped", n.tooSlow, "held", n.held}
-	n.tooSlow = 0
+func (s *statusLog) slowRecord() (slog.Level, string, []any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	args := []any{"to", s.to, "dropped", s.unreportedDrops, "held", s.held}
+	s.unreportedDrops = 0
 	return slog.LevelWarn, "the link is slower than the stream", args
 }

@@ -32,7 +32,7 @@ func (l *slowLog) room() string {
 // TestNewsIsSummedUp: nothing is forgotten that happens while the log has no room.
 func TestNewsIsSummedUp(t *testing.T) {
 	l := &slowLog{waiting: map[string]func() (slog.Level, string, []any){}}
-	n := news{to: "x", log: l}
+	n := statusLog{to: "x", log: l}
 	reset, refused := errors.New("reset"), &dialError{errors.New("refused")}
 	for _, step := range []struct {
 		happens func()

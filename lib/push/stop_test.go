@@ -121,7 +121,7 @@ func TestStopsWhileItSaysGoodbye(t *testing.T) {
 		}
 		defer conn.Close()
 		stop()
-		time.Sleep(lastMoments * 3 / 5)         // so that there is less time left than saying goodbye takes
+		time.Sleep(drainGrace * 3 / 5)          // so that there is less time left than saying goodbye takes
 		_, _ = conn.Write([]byte{0xF2, 1, 'x'}) // RSV bits that mean nothing
 		<-over
 	}()
