@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -181,11 +183,7 @@ func (r *running) logged() string {
 // await waits until the log says something.
 func (r *running) await(text string) {
 	r.t.Helper()
-	for until := time.Now().Add(10 * time.Second); !strings.Contains(r.logged(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			r.t.Fatalf("the log never says %q:\n%s", text, r.logged())
-		}
-	}
+	testwait.Eventually(r.t, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(r.logged(), text) })
 }
 
 // end waits for the exit status, and checks the ledger.

@@ -9,31 +9,31 @@ import (
 	"strings"
 )
 
-// guard knows who may publish.
-type guard struct {
-	token   string // "": everybody
-	sum     [sha256.Size]byte
-	anyPage bool // without a token: web pages of other hosts too
+// authorizer decides who may publish.
+type authorizer struct {
+	token            string // "": everybody
+	sum              [sha256.Size]byte
+	allowCrossOrigin bool // without a token: web pages of other hosts too
 }
 
-func newGuard(o Options) guard {
-	return guard{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), anyPage: o.AllowCrossOrigin}
+func newAuthorizer(o Options) authorizer {
+	return authorizer{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), allowCrossOrigin: o.AllowCrossOrigin}
 }
 
 // refusal returns why the sender of the request may not publish; nil if it may.
-func (g *guard) refusal(r *http.Request) *answer {
+func (g *authorizer) refusal(r *http.Request) *response {
 	switch {
-	case g.token != "" && !g.shown(r):
+	case g.token != "" && !g.hasToken(r):
 		return &noToken
-	case g.token == "" && !g.anyPage && foreign(r):
-		return &foreignPage
+	case g.token == "" && !g.allowCrossOrigin && crossOrigin(r):
+		return &forbiddenOrigin
 	}
 	return nil
 }
 
-// shown reports whether the request brings the token: as a Bearer token, as the password of Basic, or as the first
+// hasToken reports whether the request brings the token: as a Bearer token, as the password of Basic, or as the first
 // element of the path.
-func (g *guard) shown(r *http.Request) bool {
+func (g *authorizer) hasToken(r *http.Request) bool {
 	if _, password, ok := r.BasicAuth(); ok && g.matches(password) {
 		return true
 	}
@@ -47,10 +47,10 @@ func (g *guard) shown(r *http.Request) bool {
 	return err == nil && g.matches(first)
 }
 
-// foreign reports whether a browser sends the request for a page that another host has served. A browser lets any page
+// crossOrigin reports whether a browser sends the request for a page that another host has served. A browser lets any page
 // reach the machine it runs on, and names the page's host in Origin, or says "null" (RFC 6454, 7). Whose name a host has
 // may have it lead here for a moment (DNS rebinding), so only an address and localhost are known to be the same.
-func foreign(r *http.Request) bool {
+func crossOrigin(r *http.Request) bool {
 	origin := r.Header.Values("Origin")
 	if len(origin) == 0 {
 		return false
@@ -63,7 +63,7 @@ func foreign(r *http.Request) bool {
 }
 
 // matches compares hashes, so that the time it takes says nothing of the token, nor of its length.
-func (g *guard) matches(candidate string) bool {
+func (g *authorizer) matches(candidate string) bool {
 	sum := sha256.Sum256([]byte(candidate))
 	return subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1
 }
@@ -72,7 +72,7 @@ func (g *guard) matches(candidate string) bool {
 const maxLoggedPath = 200
 
 // loggable is a path without the token in it. The query is never logged.
-func (g *guard) loggable(path string) string {
+func (g *authorizer) loggable(path string) string {
 	if g.token != "" {
 		path = strings.ReplaceAll(path, g.token, "***")
 	}

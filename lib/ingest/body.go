@@ -15,36 +15,35 @@ var (
 	errTooLarge = errors.New("the publisher sent more than is allowed")
 )
 
-// body reads the body of one request, straight into the buffer that it is given, and takes out there what is the chunks'
-// and not the data. net/http's reader of chunks is not used because it has no deadlines: its errors stay, and so one
-// pause would be the end.
+// body reads the body of one request straight into the caller's buffer, and removes the chunked coding in place.
+// net/http's reader of chunks keeps the error of an expired deadline, so that one pause would end the body.
 //
-// A deadline that was set ends a Read that waits, and a later Read goes on where that one was. Without one, the idle
-// timeout counts from the beginning of each wait.
+// A deadline that was set ends a Read that waits, and a later Read continues. Without one, the idle timeout counts from
+// the beginning of each wait.
 type body struct {
 	conn    net.Conn
-	src     io.Reader     // what has been read already, then conn
+	src     io.Reader     // the bytes read with the header, then conn
 	idle    time.Duration // 0: none
 	chunked bool
-	// left is what has not been read yet, in bytes: of the chunk, or of a counted body.
-	left      int64
-	afterData bool   // a chunk has been read, so what comes behind it is the end of its line
-	header    []byte // the part of a chunk's header that has been read
-	limited   bool
-	allowed   int64 // what may still come, if limited
-	ended     error // nil until then; io.EOF when the body is complete
+	// left is how many bytes of the chunk, or of a body with a length, have not been read.
+	left       int64
+	atChunkEnd bool   // the data of a chunk has been read; the end of its line follows
+	header     []byte // the part of a chunk header that has been read
+	limited    bool
+	allowed    int64 // how many bytes may still come, if limited
+	ended      error // nil until then; io.EOF when the body is complete
 
-	mu       sync.Mutex
-	deadline time.Time // that was set; zero: none
-	alarm    time.Time // the connection's, for the idle timeout; zero: none
+	mu           sync.Mutex
+	deadline     time.Time // that was set; zero: none
+	idleDeadline time.Time // the connection's, for the idle timeout; zero: none
 }
 
-// newBody reads a body from conn, behind the bytes that have been read already. length is -1 for a chunked body.
-// limit is the most bytes that it may have, 0 for any number.
-func newBody(conn net.Conn, already []byte, length, limit int64, idle time.Duration) *body {
+// newBody reads a body from conn, after the bytes that were read with the header. length is -1 for a chunked body; limit
+// is the most bytes it may have, 0 for no limit.
+func newBody(conn net.Conn, buffered []byte, length, limit int64, idle time.Duration) *body {
 	var src io.Reader = conn
-	if len(already) > 0 {
-		src = io.MultiReader(bytes.NewReader(already), conn)
+	if len(buffered) > 0 {
+		src = io.MultiReader(bytes.NewReader(buffered), conn)
 	}
 	b := &body{conn: conn, src: src, idle: idle, limited: limit > 0, allowed: limit}
 	if length < 0 {
@@ -55,23 +54,23 @@ func newBody(conn net.Conn, already []byte, length, limit int64, idle time.Durat
 	return b
 }
 
-// end tells how the body ended: nil if it has not, io.EOF if it is complete.
+// end returns nil until the body has ended, then io.EOF if it was complete, or why it was not.
 func (b *body) end() error { return b.ended }
 
 // SetReadDeadline may be called at any time, from anywhere.
 func (b *body) SetReadDeadline(t time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.deadline, b.alarm = t, time.Time{}
+	b.deadline, b.idleDeadline = t, time.Time{}
 	return b.conn.SetReadDeadline(t)
 }
 
-// Read waits for the next bytes, and returns with them all that has arrived behind them and has room. It returns io.EOF
-// only at the end of a complete body.
+// Read waits for the next bytes, and returns them with all that has arrived after them and fits. It returns io.EOF only
+// at the end of a complete body.
 func (b *body) Read(p []byte) (int, error) {
 	for b.ended == nil && len(p) > 0 {
 		n, err := b.wait(p)
-		n = b.strip(p[:n])
+		n = b.dechunk(p[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
@@ -85,9 +84,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return 0, b.ended
 }
 
-// strip moves the data in p together at its front, and returns how much that is. It ends the body where it is complete,
-// malformed or too long, and leaves what is behind that.
-func (b *body) strip(p []byte) (n int) {
+// dechunk moves the data in p to its front, and returns its length. It ends the body where that is complete, malformed or
+// too long, and ignores what follows.
+func (b *body) dechunk(p []byte) (n int) {
 	for at := 0; at < len(p) && b.ended == nil; {
 		if b.left == 0 {
 			at += b.nextChunk(p[at:])
@@ -102,7 +101,7 @@ func (b *body) strip(p []byte) (n int) {
 			}
 			n, at = n+size, at+size
 			if b.left -= int64(size); b.left == 0 {
-				b.afterData = true
+				b.atChunkEnd = true
 				if !b.chunked {
 					b.ended = io.EOF
 				}
@@ -115,22 +114,22 @@ func (b *body) strip(p []byte) (n int) {
 	return n
 }
 
-// nextChunk reads on in the header of the next chunk, and returns how many bytes of p were the header's: all, if it is
-// not complete. The last chunk ends the body; the trailer is left where it is, for nothing follows.
+// nextChunk continues to read the header of the next chunk, and returns how many bytes of p belong to it: all, if it is
+// not complete. The last chunk ends the body. The trailer is not read, because no other request follows.
 func (b *body) nextChunk(p []byte) int {
 	before, head := len(b.header), p
 	if before > 0 {
 		b.header = append(b.header, p[:min(len(p), maxChunkLine)]...)
 		head = b.header
 	}
-	used, size, err := chunkHeader(head, b.afterData)
+	used, size, err := chunkHeader(head, b.atChunkEnd)
 	switch {
 	case err != nil:
 		b.ended = err
 		return len(p)
 	case used == 0:
 		if before == 0 {
-			b.header = append(b.header, p...) // less than a line
+			b.header = append(b.header, p...) // not a whole line yet
 		}
 		return len(p)
 	case size == 0:
@@ -140,18 +139,18 @@ func (b *body) nextChunk(p []byte) int {
 	return used - before
 }
 
-// wait reads once. It leaves the alarm of an earlier wait alone, and sets it right when it has ended this one too early:
-// so most waits set none.
+// wait reads once. It keeps the deadline of an earlier wait, and corrects it when it has ended this one too early, so
+// that most waits need no system call for it.
 func (b *body) wait(p []byte) (int, error) {
 	since := time.Now()
 	for {
-		b.arm(since)
+		b.setIdleDeadline(since)
 		n, err := b.src.Read(p)
 		switch {
 		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded):
-			return n, nil // it comes again
+			return n, nil // the next read returns it again
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if err = b.expired(since); err == nil {
+			if err = b.idleError(since); err == nil {
 				continue
 			}
 		case err == io.EOF:
@@ -161,19 +160,19 @@ func (b *body) wait(p []byte) (int, error) {
 	}
 }
 
-// arm sets the alarm for a wait that began then, if there is none.
-func (b *body) arm(since time.Time) {
+// setIdleDeadline sets the deadline for a wait that began at since, if there is none.
+func (b *body) setIdleDeadline(since time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.deadline.IsZero() && b.alarm.IsZero() && b.idle > 0 {
-		b.alarm = since.Add(b.idle)
-		_ = b.conn.SetReadDeadline(b.alarm) // a closed connection: the read tells
+	if b.deadline.IsZero() && b.idleDeadline.IsZero() && b.idle > 0 {
+		b.idleDeadline = since.Add(b.idle)
+		_ = b.conn.SetReadDeadline(b.idleDeadline) // on a closed connection the read returns the error
 	}
 }
 
-// expired says what the end of a wait means that began then: a deadline that was set, too long a wait, or nil if the
-// alarm was that of an earlier wait.
-func (b *body) expired(since time.Time) error {
+// idleError returns why a wait that began at since has ended: a deadline that was set, too long a wait, or nil if the
+// deadline was that of an earlier wait.
+func (b *body) idleError(since time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -182,6 +181,6 @@ func (b *body) expired(since time.Time) error {
 	case b.idle > 0 && time.Since(since) >= b.idle:
 		return errIdle
 	}
-	b.alarm = time.Time{}
+	b.idleDeadline = time.Time{}
 	return nil
 }

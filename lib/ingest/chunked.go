@@ -7,12 +7,12 @@ import (
 
 var errMalformed = errors.New("malformed chunked body")
 
-// maxChunkLine is the longest line with the size of a chunk, in bytes: extensions, which mean nothing here, have to fit.
+// maxChunkLine is the longest line with the size of a chunk, in bytes. Extensions have to fit; they are ignored.
 const maxChunkLine = 4096
 
-// chunkHeader reads what stands in front of the data of a chunk (RFC 9112, 7.1): the end of the line behind the data of
-// the chunk before, if there was one, and the line with the size. It returns how many bytes that took, or 0 if b does
-// not hold all of it yet.
+// chunkHeader reads what precedes the data of a chunk (RFC 9112, 7.1): the end of the line after the data of the previous
+// chunk, if there was one, and the line with the size. It returns how many bytes that took, or 0 if b does not hold all
+// of it yet.
 func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
 	if afterData {
 		if !bytes.HasPrefix([]byte("\r\n"), b[:min(len(b), 2)]) {
@@ -30,7 +30,7 @@ func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
 		}
 		return 0, 0, nil
 	}
-	// A line that ends otherwise, or has a carriage return elsewhere, is read differently by different servers.
+	// Servers differ in how they read a line that ends otherwise or has a carriage return elsewhere: refuse it.
 	if end == 0 || bytes.IndexByte(b[:end], '\r') != end-1 {
 		return 0, 0, errMalformed
 	}
@@ -38,7 +38,7 @@ func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
 	return used + end + 1, size, err
 }
 
-// chunkSize reads a line with the size of a chunk.
+// chunkSize parses a line with the size of a chunk.
 func chunkSize(line []byte) (int64, error) {
 	line, _, _ = bytes.Cut(bytes.TrimRight(line, " \t"), []byte(";"))
 	if len(line) == 0 || len(line) > 16 {

@@ -185,7 +185,7 @@ func TestBodyLimit(t *testing.T) {
 func TestBodyCounted(t *testing.T) {
 	for _, c := range []struct {
 		length int64
-		already, text,
+		buffered, text,
 		want string
 		end error
 	}{
@@ -194,7 +194,7 @@ func TestBodyCounted(t *testing.T) {
 		{5, "he", "llo and more", "hello", io.EOF},
 		{5, "", "hell", "hell", io.ErrUnexpectedEOF},
 	} {
-		b := newBody(memory{Reader: strings.NewReader(c.text)}, []byte(c.already), c.length, 0, 0)
+		b := newBody(memory{Reader: strings.NewReader(c.text)}, []byte(c.buffered), c.length, 0, 0)
 		got, _ := io.ReadAll(b)
 		if string(got) != c.want || b.end() != c.end {
 			t.Errorf("%+v: %q, %v", c, got, b.end())

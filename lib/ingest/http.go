@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ServeHTTP answers one request. The connection is closed behind it.
+// ServeHTTP answers one request and closes the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isWebsocket(r):
@@ -22,7 +22,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveHealth says whether somebody publishes.
+// serveHealth answers whether somebody publishes.
 func (s *Server) serveHealth(w http.ResponseWriter) {
 	status, text := http.StatusServiceUnavailable, "no publisher\n"
 	if s.publishing() {
@@ -31,19 +31,19 @@ func (s *Server) serveHealth(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text) // whoever asked and went away needs no answer
+	_, _ = io.WriteString(w, text) // a client that has gone needs no answer
 }
 
-// servePublisher is for everything that is no websocket.
+// servePublisher answers everything but websockets and /healthz.
 func (s *Server) servePublisher(w http.ResponseWriter, r *http.Request) {
 	refusal := s.check(r)
-	conn, already, err := hijack(w)
+	conn, buffered, err := hijack(w)
 	if err != nil {
 		s.o.Log.Warn("connection not taken over", "remote", r.RemoteAddr, "err", err)
 		http.Error(w, unsupportedProto.text, unsupportedProto.status)
 		return
 	}
-	defer s.conns.leave()
+	defer s.conns.remove()
 	defer conn.Close()
 	p := s.newPublisher(r)
 	if refusal == nil {
@@ -54,22 +54,22 @@ func (s *Server) servePublisher(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.release(p, true) // also if something panics
-	if expectsContinue(r) && p.cutReason() == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(answerPatience))
-		_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") // reading tells if the client is gone
+	if expectsContinue(r) && p.stopReason() == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(responseTimeout))
+		_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") // if the client has gone, the next read fails
 	}
-	end := s.publish(p, newBody(conn, already, r.ContentLength, s.o.MaxBody, s.o.IdleTimeout))
+	end := s.publish(p, newBody(conn, buffered, r.ContentLength, s.o.MaxBody, s.o.IdleTimeout))
 	if end == io.EOF {
-		finish(conn, delivered)
+		closeDrained(conn, delivered)
 		return
 	}
-	cut(conn, answerTo(end), s.over.Done())
+	closeReset(conn, responseTo(end), s.abortCtx.Done())
 }
 
-// check returns what is wrong with a request, without looking at its body; nil if nothing is.
-func (s *Server) check(r *http.Request) *answer {
+// check returns why a request is refused before its body is read; nil if it is not.
+func (s *Server) check(r *http.Request) *response {
 	chunked := len(r.TransferEncoding) > 0
-	unwelcome := s.guard.refusal(r)
+	unwelcome := s.authorizer.refusal(r)
 	switch {
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		return &wrongMethod
@@ -83,25 +83,25 @@ func (s *Server) check(r *http.Request) *answer {
 	return nil
 }
 
-// refuse answers a request whose body has not been looked at.
-func (s *Server) refuse(conn net.Conn, r *http.Request, a answer) {
-	path := s.guard.loggable(r.URL.Path)
+// refuse answers a request whose body has not been read.
+func (s *Server) refuse(conn net.Conn, r *http.Request, a response) {
+	path := s.authorizer.loggable(r.URL.Path)
 	if a.status == http.StatusUnauthorized {
-		path = "…" // it may be a token with a slip in it
+		path = "…" // it may be a token with a typing error
 	}
 	s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", path, "status", a.status, "reason", a.text)
-	cut(conn, a, s.over.Done())
+	closeReset(conn, a, s.abortCtx.Done())
 }
 
-// answerTo is the answer to a publisher whose stream ended before it was complete.
-func answerTo(end error) answer {
+// responseTo returns the response to a publisher whose stream ended before it was complete.
+func responseTo(end error) response {
 	switch {
 	case errors.Is(end, errTooLarge):
 		return tooLarge
 	case errors.Is(end, errIdle):
 		return tooSlow
-	case errors.Is(end, errTakenOver):
-		return takenOver
+	case errors.Is(end, errReplaced):
+		return replaced
 	case errors.Is(end, errMalformed), errors.Is(end, io.ErrUnexpectedEOF):
 		return malformed
 	default:
@@ -113,7 +113,7 @@ func expectsContinue(r *http.Request) bool {
 	return r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ContentLength != 0
 }
 
-// hijack takes the connection over, with what has been read from it behind the header.
+// hijack takes the connection over, with the bytes that were read after the header.
 func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	h, ok := w.(http.Hijacker)
 	if !ok {
@@ -123,6 +123,6 @@ func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	already, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	return conn, bytes.Clone(already), nil
+	buffered, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	return conn, bytes.Clone(buffered), nil
 }

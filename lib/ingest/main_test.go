@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
 )
@@ -219,14 +220,10 @@ func (r *rig) stop() error {
 
 func (r *rig) url(path string) string { return "http://" + r.addr + path }
 
-// eventually waits until something is so.
-func (r *rig) eventually(what string, so func() bool) {
+// eventually waits for a condition.
+func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
-	for until := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			r.t.Fatalf("never happened: %s", what)
-		}
-	}
+	testwait.Eventually(r.t, what, condition)
 }
 
 func (r *rig) awaitPublisher() {

@@ -10,19 +10,19 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// Policy says what becomes of a publisher that comes while another one is publishing.
+// Policy decides what happens when a second publisher comes.
 type Policy int
 
 const (
-	// One: the newcomer is refused with 409.
+	// One refuses the second with 409.
 	One Policy = iota
-	// Takeover: the newcomer goes on in place of the other, which is cut.
+	// Takeover stops the first.
 	Takeover
 )
 
 var policyNames = [...]string{One: "one", Takeover: "takeover"}
 
-// ParsePolicy reads the value of --publishers.
+// ParsePolicy parses a value of --publishers.
 func ParsePolicy(s string) (Policy, error) {
 	for p, name := range policyNames {
 		if s == name {
@@ -34,56 +34,56 @@ func ParsePolicy(s string) (Policy, error) {
 
 func (p Policy) String() string { return policyNames[p] }
 
-// Output is where the stream goes.
+// Output takes the stream.
 type Output interface {
 	io.Writer
-	// SetWriteDeadline ends a Write that waits.
+	// SetWriteDeadline ends a Write that blocks.
 	SetWriteDeadline(time.Time) error
-	// Gone is closed when nobody will read any more what is written.
+	// Gone is closed when the reader has gone.
 	Gone() <-chan struct{}
 }
 
-// ErrOutputGone says that the reader of the output has gone.
+// ErrOutputGone: the reader of the output has gone.
 var ErrOutputGone = errors.New("the reader of the output has gone")
 
-// Options say what a Server does. Listener or Pull, and Output, Ledger and Log must be there.
+// Options configure a Server. Output, Ledger and Log are required, and one of Listener and Pull.
 type Options struct {
 	// Listener is TCP, or TLS over it. Run closes it.
 	Listener net.Listener
-	// Pull is where to fetch the stream instead.
+	// Pull is the server to dial instead.
 	Pull   *Source
 	Output Output
-	// Ledger counts what publishers sent, and in an entry "stdout" what became of it.
+	// Ledger counts what publishers sent, and in its entry "stdout" what became of it.
 	Ledger *stream.Ledger
 
-	// Token is what a publisher must know; "" lets everybody publish, but for the web pages of other hosts.
+	// Token is what a publisher must show; "" lets everybody publish except web pages of other hosts.
 	Token string
-	// AllowCrossOrigin: without a token these may publish too. A browser anywhere near can then be made to.
+	// AllowCrossOrigin lets these publish too, without a token: any page in a browser nearby then can.
 	AllowCrossOrigin bool
 	Publishers       Policy
 	// Once: Run returns when the first publisher has ended.
 	Once bool
-	// IdleTimeout is how long a publisher may send nothing while it is being waited for; 0 is for ever.
+	// IdleTimeout is how long a publisher may send nothing while the server reads from it; 0 is for ever.
 	IdleTimeout time.Duration
-	// MaxBody is how many bytes one publisher may send in all; 0 is any number.
+	// MaxBody is the most bytes that one publisher may send; 0 is no limit.
 	MaxBody int64
 
-	// Format is how publishers' streams are cut; Auto decides for each.
+	// Format is that of the streams; Auto detects it for each publisher.
 	Format stream.Format
-	// Live: the publisher is never made to wait, and an Output that fails is tried again, unless it is gone.
+	// Live never makes a publisher wait, and retries an Output that fails, unless its reader has gone.
 	Live bool
-	// Buffer is how many bytes may wait for the output.
+	// Buffer is the most bytes that wait for the output.
 	Buffer int64
-	// MaxAge is, with Live, how old they may become; 0 is any age.
+	// MaxAge is how old they may become, with Live; 0 is any age.
 	MaxAge time.Duration
-	// Linger is how long delivering may take at the end.
+	// Linger limits delivering at the end.
 	Linger time.Duration
 
 	Log Log
 }
 
-// Log takes what a user should know. Publishers and strangers can cause it as often as they like: of lines with the
-// same message it may leave out all but the last. Its methods are those of slog.Logger.
+// Log takes log lines. Clients can cause them at any rate, so it may drop all but the last of those with one message. Its
+// methods are those of slog.Logger.
 type Log interface {
 	Info(msg string, args ...any)
 	Warn(msg string, args ...any)

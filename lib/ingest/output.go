@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// outputPause is how long a write that failed waits for its next try, with Live.
+// outputPause is the time between two tries of a write that fails, with Live.
 const outputPause = time.Second
 
-// patientOutput outlives errors, as Live has it. The rest of what could not be written is tried again, so that no packet
-// is torn; what becomes too old or too much meanwhile is dropped where it waits, in the queue.
-type patientOutput struct {
+// retryWriter retries a write that fails, with Live. It continues where the write failed, so that no packet is torn. The
+// queue drops what becomes too old or exceeds the buffer meanwhile.
+type retryWriter struct {
 	io.Writer
 	pause time.Duration
-	over  <-chan struct{} // closed when nothing must be waited for any more
+	done  <-chan struct{} // ends the retries
 	warn  func(msg string, args ...any)
 }
 
-func (o *patientOutput) Write(p []byte) (n int, err error) {
+func (o *retryWriter) Write(p []byte) (n int, err error) {
 	for {
 		var more int
 		more, err = o.Writer.Write(p[n:])
@@ -32,13 +32,13 @@ func (o *patientOutput) Write(p []byte) (n int, err error) {
 		o.warn("output failed, and is tried again", "err", err)
 		select {
 		case <-time.After(o.pause):
-		case <-o.over:
+		case <-o.done:
 			return n, err
 		}
 	}
 }
 
-// outputError says why the output took no more.
+// outputError returns why the output failed.
 func outputError(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return ErrOutputGone

@@ -12,30 +12,30 @@ import (
 )
 
 var (
-	errTakenOver = errors.New("another publisher has taken over")
-	errStopping  = errors.New("the tool was told to stop")
+	errReplaced = errors.New("another publisher has taken over")
+	errStopping = errors.New("the tool was told to stop")
 )
 
 // source is the stream of one publisher.
 type source interface {
 	io.Reader
 	SetReadDeadline(time.Time) error
-	// end tells, once a Read has failed, how the stream ended: io.EOF if it is complete, nil if it has not ended.
+	// end returns, after a Read has failed, how the stream ended: io.EOF if it was complete, nil if it has not ended.
 	end() error
 }
 
-// publisher is one client that was let in.
+// publisher is one client that was accepted.
 type publisher struct {
 	id     int
 	remote string
 	path   string // as it may be logged
 	began  time.Time
-	// done is closed when the publisher has put its last byte into the queue, and all before it have.
+	// done is closed when the publisher, and all before it, have put their last byte into the queue.
 	done chan struct{}
 
 	mu     sync.Mutex
 	reader *stream.Reader // nil before attach
-	reason error          // why it was cut; nil if it was not
+	reason error          // why it was stopped; nil if it was not
 
 	released bool // protected by Server.mu
 }
@@ -43,14 +43,14 @@ type publisher struct {
 func (s *Server) newPublisher(r *http.Request) *publisher {
 	return &publisher{
 		remote: r.RemoteAddr,
-		path:   s.guard.loggable(r.URL.Path),
+		path:   s.authorizer.loggable(r.URL.Path),
 		began:  time.Now(),
 		done:   make(chan struct{}),
 	}
 }
 
-// cut ends the publisher's stream where it is.
-func (p *publisher) cut(reason error) {
+// stop ends the publisher's stream where it is. The first reason counts.
+func (p *publisher) stop(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reason == nil {
@@ -61,13 +61,13 @@ func (p *publisher) cut(reason error) {
 	}
 }
 
-func (p *publisher) cutReason() error {
+func (p *publisher) stopReason() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.reason
 }
 
-// attach makes cut end what the reader reads.
+// attach makes stop end what the reader reads.
 func (p *publisher) attach(r *stream.Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,30 +77,30 @@ func (p *publisher) attach(r *stream.Reader) {
 	}
 }
 
-// claim makes p the publisher, and returns nil when those before it are done; or why it cannot be.
-func (s *Server) claim(p *publisher) *answer {
+// claim makes p the publisher and waits until those before it are done, or returns why p cannot publish.
+func (s *Server) claim(p *publisher) *response {
 	s.mu.Lock()
 	before := s.current
 	switch {
-	case s.stopped || s.o.Once && s.served:
+	case s.stopped || s.o.Once && s.firstEnded:
 		s.mu.Unlock()
 		return &stopping
 	case before != nil && (s.o.Publishers == One || s.o.Once):
 		s.mu.Unlock()
-		return &occupied
+		return &conflict
 	}
 	s.current = p
 	s.publishers++
 	p.id = s.publishers
 	s.mu.Unlock()
 	if before != nil {
-		before.cut(errTakenOver)
+		before.stop(errReplaced)
 		<-before.done
 	}
 	return nil
 }
 
-// release makes room for the next publisher. accepted says that p could publish. A second call does nothing.
+// release lets the next publisher in. accepted says that p could publish. A second call does nothing.
 func (s *Server) release(p *publisher, accepted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,65 +112,65 @@ func (s *Server) release(p *publisher, accepted bool) {
 	if s.current == p {
 		s.current = nil
 	}
-	if accepted && !s.served {
-		s.served = true
-		close(s.first)
+	if accepted && !s.firstEnded {
+		s.firstEnded = true
+		close(s.firstDone)
 	}
 }
 
-// publish puts p's stream into the queue, makes room for the next publisher, and tells how the stream ended: io.EOF if
-// it was complete and everything of it has been delivered, or dropped for a reason that is counted.
+// publish puts p's stream into the queue, lets the next publisher in, and returns how the stream ended: io.EOF if it was
+// complete and all of it has been delivered, or dropped for a counted reason.
 func (s *Server) publish(p *publisher, src source) error {
 	defer s.release(p, true) // also if something panics
 	s.o.Log.Info("publisher began", "publisher", p.id, "remote", p.remote, "path", p.path)
 	r := stream.NewReader(src, stream.ReaderOptions{Format: s.o.Format})
 	p.attach(r)
-	n, torn, end := s.pump(p, r, src)
+	n, torn, end := s.copyStream(p, r, src)
 	s.release(p, true)
 	s.logEnd(p, n, torn, end)
 	if end != io.EOF {
 		return end
 	}
-	if err := s.queue.Flush(s.over); err != nil || s.over.Err() != nil {
-		return context.Cause(s.over)
+	if err := s.queue.Flush(s.abortCtx); err != nil || s.abortCtx.Err() != nil {
+		return context.Cause(s.abortCtx)
 	}
 	return io.EOF
 }
 
-// pump reads until the end and returns how many bytes that was, how many of them were dropped as the part of a packet,
-// and how the stream ended.
-func (s *Server) pump(p *publisher, r *stream.Reader, src source) (n, torn int64, end error) {
+// copyStream reads to the end. It returns how many bytes that was, how many of them were dropped as part of a packet, and
+// how the stream ended.
+func (s *Server) copyStream(p *publisher, r *stream.Reader, src source) (n, torn int64, end error) {
 	defer r.Close()
 	for {
 		b, err := r.Next()
 		end = src.end()
 		if end == nil {
-			end = p.cutReason()
+			end = p.stopReason()
 		}
 		if err != nil {
 			return n, torn, end
 		}
-		if b.N == 0 && splices(end) {
-			torn += discardRest(b)
+		if b.N == 0 && dropsPartial(end) {
+			torn += discardPartial(b)
 		}
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
-		if err := s.queue.Put(s.over, b); err != nil {
-			return n, torn, context.Cause(s.over)
+		if err := s.queue.Put(s.abortCtx, b); err != nil {
+			return n, torn, context.Cause(s.abortCtx)
 		}
 	}
 }
 
-// splices reports whether what follows a stream that ended so would stand behind part of a packet. Complete streams
-// are delivered as they are, to the last byte; so is what was allowed of one that is too large, and so is the last
-// stream of all.
-func splices(end error) bool {
+// dropsPartial reports whether the part of a packet at the end of a stream that ended so must be dropped, because the next
+// stream would follow it. A complete stream is delivered to its last byte; so is what was allowed of one that is too
+// large, and the last stream of all.
+func dropsPartial(end error) bool {
 	return end != io.EOF && end != errTooLarge && end != errStopping
 }
 
-// discardRest marks what is left at the end of a stream, the part of a packet, as not to be delivered. It comes in a
-// batch for which nothing was read.
-func discardRest(b stream.Batch) (n int64) {
+// discardPartial marks the part of a packet at the end of a stream as dropped. It comes in a batch for which nothing was
+// read.
+func discardPartial(b stream.Batch) (n int64) {
 	for i := range b.Chunks {
 		c := &b.Chunks[i]
 		if c.Kind == stream.Partial || c.Kind == stream.Unsynced {
@@ -188,9 +188,9 @@ func (s *Server) logEnd(p *publisher, n, torn int64, end error) {
 		s.o.Log.Info("publisher ended", args...)
 	case end == errStopping:
 		s.o.Log.Info("publisher cut", append(args, "reason", end.Error())...)
-	case s.over.Err() != nil:
-		// Everything ends, and why is said once, elsewhere.
-	case end == errTakenOver:
+	case s.abortCtx.Err() != nil:
+		// The tool ends; the reason is logged once, elsewhere.
+	case end == errReplaced:
 		s.o.Log.Info("publisher cut", append(args, "reason", end.Error(), "torn", torn)...)
 	case end == errTooLarge || end == errIdle:
 		s.o.Log.Warn("publisher cut", append(args, "reason", end.Error(), "torn", torn)...)

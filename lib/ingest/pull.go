@@ -20,9 +20,9 @@ type Source struct {
 func (s *Server) pull() {
 	src := s.o.Pull
 	pause := backoff.New(src.Pause, src.MaxPause)
-	for s.taking.Err() == nil {
+	for s.acceptCtx.Err() == nil {
 		began := time.Now()
-		conn, err := src.Dial(s.taking)
+		conn, err := src.Dial(s.acceptCtx)
 		if err == nil {
 			p := &publisher{remote: src.Name, began: began, done: make(chan struct{})}
 			if s.claim(p) == nil {
@@ -30,7 +30,7 @@ func (s *Server) pull() {
 			}
 			conn.CloseNow()
 		}
-		if s.taking.Err() != nil {
+		if s.acceptCtx.Err() != nil {
 			return
 		}
 		if err == nil {
@@ -42,7 +42,7 @@ func (s *Server) pull() {
 		}
 		select {
 		case <-time.After(wait):
-		case <-s.taking.Done():
+		case <-s.acceptCtx.Done():
 		}
 	}
 }

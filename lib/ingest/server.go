@@ -15,46 +15,46 @@ import (
 )
 
 const (
-	// headerTimeout is how long a client may take for its TLS handshake and again for its header.
+	// headerTimeout limits a client's TLS handshake, and again its header.
 	headerTimeout = 10 * time.Second
-	// maxHeader is how long a header may be, in bytes.
+	// maxHeader is the longest header, in bytes.
 	maxHeader = 64 << 10
 )
 
-// errLinger says that delivering took too long at the end.
+// errLinger: the rest was not delivered within Linger.
 var errLinger = errors.New("delivering took longer than --linger")
 
-// Server takes publishers and writes their streams to one output. It is used once.
+// Server accepts publishers and writes their streams to one output. It is used once.
 type Server struct {
-	o       Options
-	guard   guard
-	account *stream.Account
-	queue   *stream.Queue
-	http    http.Server
-	conns   connections
-	rate    rate
-	pause   time.Duration // outputPause
+	o          Options
+	authorizer authorizer
+	account    *stream.Account
+	queue      *stream.Queue
+	http       http.Server
+	conns      connections
+	rate       rate
+	pause      time.Duration // outputPause
 
-	// over ends when nothing must be waited for any more; finish says why.
-	over   context.Context
-	finish context.CancelCauseFunc
-	first  chan struct{} // closed when the first publisher has ended
-	// taking ends, by takeNoMore, when no publisher is taken any more.
-	taking     context.Context
-	takeNoMore context.CancelFunc
+	// abortCtx ends when the server must return at once; abort gives the cause.
+	abortCtx  context.Context
+	abort     context.CancelCauseFunc
+	firstDone chan struct{} // closed when the first publisher has ended
+	// acceptCtx ends, by stopAccepting, when no more publishers are accepted.
+	acceptCtx     context.Context
+	stopAccepting context.CancelFunc
 
 	mu         sync.Mutex
 	current    *publisher // nil: nobody publishes
 	publishers int        // how many there have been
-	served     bool       // first is closed
-	stopped    bool       // no publisher is taken any more
+	firstEnded bool       // firstDone is closed
+	stopped    bool       // no more publishers are accepted
 }
 
-// New returns a server that has not begun.
+// New returns a server that is not running.
 func New(o Options) *Server {
-	s := &Server{o: o, guard: newGuard(o), first: make(chan struct{}), pause: outputPause}
-	s.over, s.finish = context.WithCancelCause(context.Background())
-	s.taking, s.takeNoMore = context.WithCancel(context.Background())
+	s := &Server{o: o, authorizer: newAuthorizer(o), firstDone: make(chan struct{}), pause: outputPause}
+	s.abortCtx, s.abort = context.WithCancelCause(context.Background())
+	s.acceptCtx, s.stopAccepting = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
 		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Direct: stream.Direct(o.Output), Account: s.account,
@@ -78,31 +78,31 @@ func New(o Options) *Server {
 	return s
 }
 
-// Run takes publishers until soft ends, or with Once until the first has ended. Then it takes no more, cuts the one that
-// publishes, and returns when everything that was read has been delivered: within Linger, or before hard ends. With Once
-// and without Live, delivering may take any time.
+// Run accepts publishers until soft ends, or with Once until the first has ended. Then it accepts no more, stops the one
+// that publishes, and returns when everything that was read has been delivered, Linger has passed, or hard ends. With
+// Once and without Live, delivering may take any time.
 //
-// It returns nil when it ended as it should, also if something had to be dropped, which the ledger tells; ErrOutputGone;
-// or what ended hard, or made the listener or the output fail. When it returns, nothing of it is left.
+// It returns nil at such an end, also if something was dropped, which the ledger counts; ErrOutputGone; the cause of hard;
+// or the error of the listener or the output. When it returns, none of its goroutines or connections is left.
 func (s *Server) Run(soft, hard context.Context) error {
 	ended := make(chan struct{})
 	var watching, writing sync.WaitGroup
-	watching.Go(func() { s.watch(soft, hard, ended) })
+	watching.Go(func() { s.monitor(soft, hard, ended) })
 	writing.Go(s.write)
 
 	if s.o.Pull != nil {
 		s.pull()
 	} else if err := s.http.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
-		s.finish(err)
+		s.abort(err)
 	}
 	s.conns.running.Wait()
 	s.queue.End()
 	writing.Wait()
-	s.queue.Abort(stream.Shutdown) // what is left, if it ended early
+	s.queue.Abort(stream.Shutdown) // drops the rest, if it ended early
 	close(ended)
 	watching.Wait()
 
-	switch err := context.Cause(s.over); {
+	switch err := context.Cause(s.abortCtx); {
 	case errors.Is(err, errLinger):
 		s.o.Log.Warn("gave up delivering", "after", s.o.Linger)
 		return nil
@@ -111,20 +111,20 @@ func (s *Server) Run(soft, hard context.Context) error {
 	}
 }
 
-// write writes what publishers sent.
+// write copies the queue to the output.
 func (s *Server) write() {
 	var out io.Writer = s.o.Output
 	if s.o.Live {
-		out = &patientOutput{Writer: out, pause: s.pause, over: s.over.Done(), warn: s.o.Log.Warn}
+		out = &retryWriter{Writer: out, pause: s.pause, done: s.abortCtx.Done(), warn: s.o.Log.Warn}
 	}
-	if err := stream.Copy(s.over, s.queue, out); err != nil {
-		s.finish(outputError(err))
+	if err := stream.Copy(s.abortCtx, s.queue, out); err != nil {
+		s.abort(outputError(err))
 	}
 }
 
-// watch waits for whatever ends the server, and ends it.
-func (s *Server) watch(soft, hard context.Context, ended <-chan struct{}) {
-	asked, first, gone := soft.Done(), s.first, s.o.Output.Gone()
+// monitor waits for what ends the server, and ends it.
+func (s *Server) monitor(soft, hard context.Context, ended <-chan struct{}) {
+	asked, first, gone := soft.Done(), s.firstDone, s.o.Output.Gone()
 	if !s.o.Once {
 		first = nil
 	}
@@ -142,14 +142,14 @@ func (s *Server) watch(soft, hard context.Context, ended <-chan struct{}) {
 				late = time.After(s.o.Linger)
 			}
 		case <-gone:
-			s.finish(ErrOutputGone)
+			s.abort(ErrOutputGone)
 		case <-late:
-			s.finish(errLinger)
+			s.abort(errLinger)
 		case <-hard.Done():
-			s.finish(context.Cause(hard))
-		case <-s.over.Done():
-			s.stop(context.Cause(s.over))
-			_ = s.o.Output.SetWriteDeadline(time.Unix(1, 0)) // a regular file: its writes end by themselves
+			s.abort(context.Cause(hard))
+		case <-s.abortCtx.Done():
+			s.stop(context.Cause(s.abortCtx))
+			_ = s.o.Output.SetWriteDeadline(time.Unix(1, 0)) // writes to a regular file end by themselves
 			return
 		case <-ended:
 			return
@@ -157,16 +157,16 @@ func (s *Server) watch(soft, hard context.Context, ended <-chan struct{}) {
 	}
 }
 
-// stop takes no more publishers, and cuts the one that publishes.
+// stop accepts no more publishers, and stops the one that publishes.
 func (s *Server) stop(reason error) {
 	s.mu.Lock()
 	s.stopped = true
 	current := s.current
 	s.mu.Unlock()
-	s.takeNoMore()
-	_ = s.http.Close() // those that are publishing are not the server's any more
+	s.stopAccepting()
+	_ = s.http.Close() // hijacked connections are not the http.Server's
 	if current != nil {
-		current.cut(reason)
+		current.stop(reason)
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *Server) publishing() bool {
 	return s.current != nil
 }
 
-// httpLog takes the complaints of net/http. A panic is a fault of this package; the rest are its clients'.
+// httpLog logs the errors of net/http. A panic is a bug in this package; clients cause the rest.
 type httpLog struct{ s *Server }
 
 func (l httpLog) Write(p []byte) (int, error) {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// rate measures how fast publishers send, between one look and the next.
+// rate measures how fast publishers send, between two calls.
 type rate struct {
 	mu    sync.Mutex
 	since time.Time
-	bytes int64 // that had been read by then
+	bytes int64 // read until then
 }
 
-// perSecond returns the bytes per second since the last look, when read is what has been read in all.
+// perSecond returns the bytes per second since the last call; read is the number of bytes read in all.
 func (r *rate) perSecond(read int64) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -27,8 +27,8 @@ func (r *rate) perSecond(read int64) int64 {
 	return int64(float64(n) / passed.Seconds())
 }
 
-// Stats is how things stand: who publishes, how many bytes a second have come since the last call, and what waits and
-// has been dropped, in bytes.
+// Stats returns the figures of a --stats line: who publishes, the bytes per second since the last call, and the bytes
+// held and dropped.
 func (s *Server) Stats() []slog.Attr {
 	publisher := "none"
 	s.mu.Lock()

@@ -14,12 +14,12 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// closePatience is how long a close handshake may take.
-const closePatience = 2 * time.Second
+// closeTimeout limits a close handshake.
+const closeTimeout = 2 * time.Second
 
 var (
 	errText = errors.New("the publisher sent a text message")
-	// errBroken says that what came was no websocket any more.
+	// errBroken: the connection failed or broke the protocol.
 	errBroken = errors.New("the websocket broke")
 )
 
@@ -38,11 +38,11 @@ func isWebsocket(r *http.Request) bool {
 	return false
 }
 
-// serveWebsocket is for a publisher whose binary messages, joined, are the stream.
+// serveWebsocket answers a publisher whose binary messages, joined, are the stream.
 func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	p := s.newPublisher(r)
-	refusal := s.guard.refusal(r)
-	claimed := refusal == nil && wsconn.IsHandshake(r) // else Accept says why, and nobody loses his place for it
+	refusal := s.authorizer.refusal(r)
+	claimed := refusal == nil && wsconn.IsHandshake(r) // if not, Accept answers why, and the present publisher stays
 	if claimed {
 		refusal = s.claim(p)
 	}
@@ -52,14 +52,14 @@ func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, unsupportedProto.text, unsupportedProto.status)
 			return
 		}
-		defer s.conns.leave()
+		defer s.conns.remove()
 		s.refuse(conn, r, *refusal)
 		return
 	}
 	conn, err := wsconn.Accept(w, r, wsconn.AcceptOptions{})
 	if err == nil && !claimed {
 		conn.CloseNow()
-		s.conns.leave()
+		s.conns.remove()
 		err = errors.New("not a valid handshake")
 	}
 	if err != nil {
@@ -69,26 +69,26 @@ func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", p.path, "reason", err)
 		return
 	}
-	defer s.conns.leave()
+	defer s.conns.remove()
 	defer conn.CloseNow()
 	s.takeWebsocket(p, conn)
 }
 
-// takeWebsocket publishes what comes over a websocket, and closes it.
+// takeWebsocket publishes the messages of a websocket, and closes it.
 func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn) {
 	defer s.release(p, true) // also if something panics
 
 	m := receive(conn, s.o.MaxBody, s.o.IdleTimeout)
 	end := s.publish(p, m)
 	code, reason := closeCode(end)
-	m.abandon()
-	ctx, cancel := context.WithTimeout(s.over, closePatience)
+	m.discard()
+	ctx, cancel := context.WithTimeout(s.abortCtx, closeTimeout)
 	defer cancel()
-	_ = conn.Close(ctx, code, reason) // the publisher is done with, whether it answers or not
+	_ = conn.Close(ctx, code, reason) // whether the publisher answers or not
 	m.close()
 }
 
-// closeCode is how a websocket is closed whose stream ended so: RFC 6455, 7.4.1.
+// closeCode returns how to close a websocket whose stream ended so (RFC 6455, 7.4.1).
 func closeCode(end error) (code int, reason string) {
 	switch {
 	case end == io.EOF:
@@ -101,24 +101,24 @@ func closeCode(end error) (code int, reason string) {
 		return 1009, tooLarge.text
 	case errors.Is(end, errIdle):
 		return 1008, tooSlow.text
-	case errors.Is(end, errTakenOver):
-		return 1008, takenOver.text
+	case errors.Is(end, errReplaced):
+		return 1008, replaced.text
 	default:
 		return 1001, stopping.text
 	}
 }
 
-// receiveBuffer is how much of a message is read at once, in bytes.
+// receiveBuffer is the most that is read at once, in bytes.
 const receiveBuffer = 128 << 10
 
-// messages is what a websocket publisher sends, as a source. A goroutine of its own receives, because a read of a
-// websocket that is cut short would be the end of it.
-type messages struct {
-	net.Conn // what was received, to be read
+// messageReader is the stream of a websocket publisher. A goroutine of its own receives, because a read of a websocket
+// that is cancelled ends the connection.
+type messageReader struct {
+	net.Conn // the reader's end of what was received
 	in       net.Conn
 	conn     *wsconn.Conn
 	limited  bool
-	allowed  int64 // what may still come, if limited
+	allowed  int64 // how many bytes may still come, if limited
 	idle     time.Duration
 
 	cancel context.CancelCauseFunc
@@ -126,8 +126,8 @@ type messages struct {
 	ended  error // set before done is closed
 }
 
-func receive(conn *wsconn.Conn, limit int64, idle time.Duration) *messages {
-	m := &messages{conn: conn, limited: limit > 0, allowed: limit, idle: idle, done: make(chan struct{})}
+func receive(conn *wsconn.Conn, limit int64, idle time.Duration) *messageReader {
+	m := &messageReader{conn: conn, limited: limit > 0, allowed: limit, idle: idle, done: make(chan struct{})}
 	m.Conn, m.in = net.Pipe()
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancelCause(context.Background())
@@ -140,8 +140,8 @@ func receive(conn *wsconn.Conn, limit int64, idle time.Duration) *messages {
 	return m
 }
 
-// end tells how the stream ended, as source says.
-func (m *messages) end() error {
+// end returns how the stream ended; see source.
+func (m *messageReader) end() error {
 	select {
 	case <-m.done:
 		return m.ended
@@ -150,18 +150,18 @@ func (m *messages) end() error {
 	}
 }
 
-// abandon throws away what is still being received.
-func (m *messages) abandon() { _ = m.Conn.Close() }
+// discard drops what is still being received.
+func (m *messageReader) discard() { _ = m.Conn.Close() }
 
-// close ends receiving and waits for it.
-func (m *messages) close() {
-	m.abandon()
+// close ends the receiving goroutine and waits for it.
+func (m *messageReader) close() {
+	m.discard()
 	m.cancel(nil)
 	<-m.done
 }
 
-// receive copies messages until the end, which it returns.
-func (m *messages) receive(ctx context.Context) error {
+// receive copies messages until the stream ends, and returns how it ended.
+func (m *messageReader) receive(ctx context.Context) error {
 	waiting := time.AfterFunc(math.MaxInt64, func() { m.cancel(errIdle) })
 	defer waiting.Stop()
 	wait := func() {
@@ -180,19 +180,19 @@ func (m *messages) receive(ctx context.Context) error {
 			wait()
 			var n int
 			n, err = r.Read(buf)
-			waiting.Stop() // the output may be slow, and that is not the publisher's fault
-			if err := m.pass(buf[:n]); err != nil {
+			waiting.Stop() // a slow output is not the publisher's fault
+			if err := m.forward(buf[:n]); err != nil {
 				return err
 			}
 		}
 		if err != io.EOF {
-			return ending(ctx, err)
+			return endOfStream(ctx, err)
 		}
 	}
 }
 
-// pass hands on what was received, as far as it is allowed.
-func (m *messages) pass(p []byte) error {
+// forward passes on what was received, up to the limit.
+func (m *messageReader) forward(p []byte) error {
 	over := m.limited && int64(len(p)) > m.allowed
 	if over {
 		p = p[:m.allowed]
@@ -209,8 +209,8 @@ func (m *messages) pass(p []byte) error {
 	return nil
 }
 
-// ending makes the error of a connection the end of a stream. A publisher that closes it as it should has sent it all.
-func ending(ctx context.Context, err error) error {
+// endOfStream returns how a stream ended whose connection ended with err. A normal close frame completes it.
+func endOfStream(ctx context.Context, err error) error {
 	var closed *wsconn.CloseError
 	switch {
 	case errors.Is(context.Cause(ctx), errIdle):

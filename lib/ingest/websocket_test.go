@@ -187,7 +187,7 @@ func TestWebsocketDied(t *testing.T) {
 	}
 }
 
-func TestWebsocketIdleTakeoverStop(t *testing.T) {
+func TestWebsocketIdle(t *testing.T) {
 	t.Parallel()
 	t.Run("idle", func(t *testing.T) {
 		r := start(t, Options{IdleTimeout: 50 * time.Millisecond})
@@ -198,6 +198,26 @@ func TestWebsocketIdleTakeoverStop(t *testing.T) {
 		r.awaitNoPublisher()
 		r.expectLog("sent nothing for too long")
 	})
+	t.Run("blocked is not idle", func(t *testing.T) {
+		r := start(t, Options{IdleTimeout: time.Second, Buffer: 1000})
+		r.out.hold(true)
+		conn := r.websocket("/")
+		sent := make(chan struct{})
+		go func() {
+			r.message(conn, make([]byte, 512<<10))
+			close(sent)
+		}()
+		r.out.awaitHeld()
+		time.Sleep(1200 * time.Millisecond)
+		r.out.hold(false)
+		<-sent
+		r.closeWebsocket(conn)
+		r.out.await(t, 512<<10)
+	})
+}
+
+func TestWebsocketTakeover(t *testing.T) {
+	t.Parallel()
 	t.Run("takeover", func(t *testing.T) {
 		r := start(t, Options{Publishers: Takeover})
 		conn := r.websocket("/")
@@ -231,6 +251,10 @@ func TestWebsocketIdleTakeoverStop(t *testing.T) {
 		r.expectOut([]byte("xy"))
 		conn.CloseNow()
 	})
+}
+
+func TestWebsocketStop(t *testing.T) {
+	t.Parallel()
 	t.Run("stop", func(t *testing.T) {
 		r := start(t, Options{})
 		conn := r.websocket("/")
@@ -241,22 +265,6 @@ func TestWebsocketIdleTakeoverStop(t *testing.T) {
 		if err := r.await(); err != nil {
 			t.Error(err)
 		}
-	})
-	t.Run("blocked is not idle", func(t *testing.T) {
-		r := start(t, Options{IdleTimeout: time.Second, Buffer: 1000})
-		r.out.hold(true)
-		conn := r.websocket("/")
-		sent := make(chan struct{})
-		go func() {
-			r.message(conn, make([]byte, 512<<10))
-			close(sent)
-		}()
-		r.out.awaitHeld()
-		time.Sleep(1200 * time.Millisecond)
-		r.out.hold(false)
-		<-sent
-		r.closeWebsocket(conn)
-		r.out.await(t, 512<<10)
 	})
 	t.Run("hard", func(t *testing.T) {
 		r := start(t, Options{Buffer: 1000})
