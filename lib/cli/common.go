@@ -32,7 +32,7 @@ const commonCategory = "Common flags"
 // CommonFlags are the flags of Common. maxAge is the default of --max-age with --live; 0 is off.
 func CommonFlags(maxAge time.Duration) []ucli.Flag {
 	flags := []ucli.Flag{
-		&ucli.StringFlag{Name: "format", Value: "auto", Usage: "`FORMAT` of the stream: auto, ts or raw"},
+		&ucli.StringFlag{Name: "format", Value: "auto", Usage: "cut the stream as MPEG-TS or as raw bytes: `auto|ts|raw`"},
 		&ucli.BoolFlag{Name: "live", Usage: "never make the input wait: drop what is too old or too much, in whole groups of pictures"},
 		SizeFlag("buffer", defaultBuffer, "hold at most `SIZE` for each output"),
 		DurationFlag("max-age", maxAge, "with --live: drop what is older than `D`; 0 is off"),
@@ -49,7 +49,7 @@ func CommonFlags(maxAge time.Duration) []ucli.Flag {
 // LogFlags are --log and --quiet, for a tool without the rest of the common flags.
 func LogFlags() []ucli.Flag {
 	return []ucli.Flag{
-		&ucli.StringFlag{Name: "log", Category: commonCategory, Value: "text", Usage: "`FORM` of the log on stderr: text or json"},
+		&ucli.StringFlag{Name: "log", Category: commonCategory, Value: "text", Usage: "log on stderr as `text|json`"},
 		&ucli.BoolFlag{Name: "quiet", Category: commonCategory, Usage: "log errors only"},
 	}
 }

@@ -51,13 +51,20 @@ func (r *runner) run() int {
 	r.app.Flags = append(r.app.Flags[:len(r.app.Flags):len(r.app.Flags)],
 		&ucli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this help"},
 		&ucli.BoolFlag{Name: "man", Usage: "print the manual page, for man -l -"},
+		&ucli.StringFlag{Name: "completion", Usage: "print the completion of flags for `bash|zsh|fish`"},
 		&ucli.BoolFlag{Name: "version", Usage: "print the version"})
-	asked, dashDash := r.scan()
+	asked, value, dashDash := r.scan()
 	switch asked {
 	case "help":
 		return r.finish(r.print(helpText(&r.app, r.more)))
 	case "man":
 		return r.finish(r.print(manPage(&r.app, r.more)))
+	case "completion":
+		text, err := completion(&r.app, value)
+		if err != nil {
+			return r.finish(err)
+		}
+		return r.finish(r.print(text))
 	case "version":
 		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
 	}
@@ -86,28 +93,33 @@ func (r *runner) run() int {
 	return r.finish(action(c))
 }
 
-// scan walks over the flags as package flag does. It returns whether help, the manual page or the version is asked for, whatever else is
-// wrong, and whether "--" ends the flags.
-func (r *runner) scan() (asked string, dashDash bool) {
+// scan walks over the flags as package flag does. It returns which text is asked for, whatever else is wrong: the help, the
+// manual page, the version, or the completion for the shell in value; and whether "--" ends the flags.
+func (r *runner) scan() (asked, value string, dashDash bool) {
 	for i := 1; i < len(r.args); i++ {
 		arg := r.args[i]
 		if len(arg) < 2 || arg[0] != '-' {
-			return "", false
+			return "", "", false
 		}
 		if arg == "--" {
-			return "", true
+			return "", "", true
 		}
-		name, _, valued := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		name, value, valued := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if !valued && i+1 < len(r.args) {
+			value = r.args[i+1]
+		}
 		switch {
 		case name == "help" || name == "h":
-			return "help", false
+			return "help", "", false
 		case name == "man" || name == "version":
-			return name, false
+			return name, "", false
+		case name == "completion" && (valued || i+1 < len(r.args)):
+			return name, value, false
 		case !valued && takesValue(r.app.Flags, name):
 			i++ // the next one is its value, even if it reads as a flag
 		}
 	}
-	return "", false
+	return "", "", false
 }
 
 func takesValue(flags []ucli.Flag, name string) bool {
