@@ -174,7 +174,21 @@ need_node_modules() {
   local folder="$ROOT/$1"
   need_commands node npm
   if [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then return 0; fi
-  say "installing the websocket peers (npm ci in $1)"
+  say "installing npm packages (npm ci in $1)"
   (cd "$folder" && npm ci --loglevel=error </dev/null >&2) ||
     fail "npm ci in $1 failed" "it needs the npm registry once"
+}
+
+# need_players fetches the players that go build puts into vw-push: compressed, as browsers take them.
+need_players() {
+  local folder=lib/viewer/page name
+  local players="$ROOT/$folder/static/assets/players" modules="$ROOT/$folder/node_modules"
+  if [ "$players/mpegts.js.gz" -nt "$ROOT/$folder/package-lock.json" ]; then return 0; fi
+  need_node_modules "$folder"
+  say "taking the players into $folder/static/assets/players"
+  # Under another name until all are there: a build must not find half of them. Without a name and time inside (-n), the
+  # same players make the same program.
+  gzip -9 -n <"$modules/@cycjimmy/jsmpeg-player/dist/jsmpeg-player.umd.min.js" >"$players/.jsmpeg.js.gz"
+  sed '/^\/\/# sourceMappingURL=/d' "$modules/mpegts.js/dist/mpegts.js" | gzip -9 -n >"$players/.mpegts.js.gz"
+  for name in jsmpeg.js.gz mpegts.js.gz; do mv "$players/.$name" "$players/$name"; done
 }

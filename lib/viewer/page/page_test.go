@@ -1,0 +1,177 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func get(t *testing.T, p *Page, name string, tokenInPath bool, header http.Header) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for key, values := range header {
+		r.Header[key] = values
+	}
+	w := httptest.NewRecorder()
+	if !p.ServeFile(w, r, name, tokenInPath) {
+		w.Code = http.StatusNotFound
+	}
+	return w
+}
+
+// TestFiles: every file that the HTML and the scripts name is there, and nothing of theirs comes from elsewhere.
+func TestFiles(t *testing.T) {
+	p := &Page{layers: []fs.FS{sub(t)}}
+	reference := regexp.MustCompile(`(?:src|href)="([^"]*)"|(?:from|import\()\s*'\./([^']*)'`)
+	err := fs.WalkDir(embedded, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(name, "static/assets/players/") {
+			return err
+		}
+		b, err := fs.ReadFile(embedded, name)
+		if err != nil {
+			return err
+		}
+		for _, m := range reference.FindAllStringSubmatch(string(b), -1) {
+			file := m[1]
+			if m[2] != "" {
+				file = "assets/" + m[2]
+			}
+			if w := get(t, p, file, false, nil); w.Code != http.StatusOK {
+				t.Errorf("%s names %s: %d", name, file, w.Code)
+			}
+		}
+		if bytes.Contains(b, []byte("<style")) || bytes.Contains(b, []byte(" style=")) || bytes.Contains(b, []byte("<script>")) {
+			t.Errorf("%s has a script or style inside, which the policy forbids", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func sub(t *testing.T) fs.FS {
+	t.Helper()
+	static, err := fs.Sub(embedded, "static")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return static
+}
+
+func TestServeFile(t *testing.T) {
+	p := &Page{layers: []fs.FS{fstest.MapFS{
+		"index.html":              {Data: []byte(`<html lang="en">index`)},
+		"embed.html":              {Data: []byte("embed")},
+		"assets/a.js":             {Data: []byte("script")},
+		"assets/players/b.js.gz":  {Data: zip(t, "player")},
+		"assets/players/c.js.gz":  {Data: []byte("no gzip")},
+		"assets/players/d.css":    {Data: []byte("style")},
+		"assets/players/LICENSES": {Data: []byte("<b>text</b>")},
+		"secret":                  {Data: []byte("not a page's file")},
+	}}}
+	for _, tc := range []struct {
+		name, contentType, body string
+	}{
+		{"", "text/html; charset=utf-8", `<html lang="en">index`},
+		{"embed", "text/html; charset=utf-8", "embed"},
+		{"assets/a.js", "text/javascript; charset=utf-8", "script"},
+		{"assets/players/b.js", "text/javascript; charset=utf-8", "player"},
+		{"assets/players/d.css", "text/css; charset=utf-8", "style"},
+		{"assets/players/LICENSES", "text/plain; charset=utf-8", "<b>text</b>"},
+	} {
+		w := get(t, p, tc.name, false, nil)
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != tc.contentType || w.Body.String() != tc.body {
+			t.Errorf("%q: %d %s %q", tc.name, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
+	for _, name := range []string{"secret", "index.html", "assets", "assets/", "assets/../secret", "assets//a.js", "assets/x", "/", "."} {
+		if w := get(t, p, name, false, nil); w.Code != http.StatusNotFound {
+			t.Errorf("%q: %d", name, w.Code)
+		}
+	}
+	if w := get(t, p, "assets/players/c.js", false, nil); w.Code != http.StatusInternalServerError {
+		t.Errorf("damaged: %d", w.Code)
+	}
+	w := get(t, p, "assets/players/b.js", false, http.Header{"Accept-Encoding": {"br, gzip"}})
+	if w.Header().Get("Content-Encoding") != "gzip" || !bytes.Equal(w.Body.Bytes(), zip(t, "player")) {
+		t.Errorf("compressed: %v", w.Header())
+	}
+	if w := get(t, p, "", true, nil); w.Body.String() != `<html data-token="path" lang="en">index` {
+		t.Errorf("with a token in the path: %s", w.Body)
+	}
+}
+
+func zip(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestUnbuilt: without players the page says what to run.
+func TestUnbuilt(t *testing.T) {
+	static := fstest.MapFS{"index.html": {Data: []byte("index")}, "unbuilt.html": {Data: []byte("run scripts/build")}}
+	p := &Page{layers: []fs.FS{unbuilt{static}, static}}
+	for _, name := range []string{"", "embed"} {
+		if w := get(t, p, name, false, nil); w.Body.String() != "run scripts/build" {
+			t.Errorf("%q: %s", name, w.Body)
+		}
+	}
+}
+
+func TestDir(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Dir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := get(t, p, "", false, nil); w.Body.String() != "mine" {
+		t.Errorf("index: %s", w.Body)
+	}
+	if w := get(t, p, "assets/main.js", false, nil); w.Code != http.StatusOK {
+		t.Errorf("the embedded script: %d", w.Code)
+	}
+	for _, name := range []string{filepath.Join(dir, "index.html"), filepath.Join(dir, "missing")} {
+		if _, err := Dir(name); err == nil {
+			t.Errorf("%s is taken for a folder", name)
+		}
+	}
+}
+
+// TestPlayerStyle: the policy has the hash of the style sheet in the player that was fetched.
+func TestPlayerStyle(t *testing.T) {
+	b, err := fs.ReadFile(embedded, "static/assets/players/jsmpeg.js.gz")
+	if err != nil {
+		t.Skip("SKIPPED: no players (scripts/build fetches them)")
+	}
+	if b, err = gunzip(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, literal := range regexp.MustCompile(`"([^"]*\{height:100%[^"]*)"`).FindAllSubmatch(b, -1) {
+		sum := sha256.Sum256(literal[1])
+		if "sha256-"+base64.StdEncoding.EncodeToString(sum[:]) == jsmpegStyle {
+			return
+		}
+	}
+	t.Errorf("no style sheet with the hash %s in the player", jsmpegStyle)
+}

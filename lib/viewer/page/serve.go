@@ -1,0 +1,99 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// ServeFile answers a GET or HEAD of one of the page's files. The name is relative to the page's address: "" is the page
+// itself, "embed" the picture alone, and the other files are "assets/…". It returns false, and writes nothing, if the page
+// has no such file. The caller sets the headers that all files share, such as Content-Security-Policy.
+//
+// tokenInPath says that the last element of the page's address is the viewer's token. The page then takes it out of the
+// address bar. No file is secret: where "assets/…" needs a token too, a page that was opened with ?token= cannot load them.
+func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, tokenInPath bool) bool {
+	file, ok := fileOf(name)
+	if !ok {
+		return false
+	}
+	for _, layer := range p.layers {
+		if b, err := fs.ReadFile(layer, file); err == nil {
+			if tokenInPath && path.Ext(file) == ".html" {
+				b = bytes.Replace(b, []byte("<html "), []byte(`<html data-token="path" `), 1)
+			}
+			write(w, r, file, b)
+			return true
+		}
+		if b, err := fs.ReadFile(layer, file+".gz"); err == nil {
+			writeCompressed(w, r, file, b)
+			return true
+		}
+	}
+	return false
+}
+
+// fileOf returns the file that a name asks for. It is false for a name that no file of a page can have.
+func fileOf(name string) (string, bool) {
+	switch name {
+	case "":
+		return "index.html", true
+	case "embed":
+		return "embed.html", true
+	}
+	return name, strings.HasPrefix(name, "assets/") && fs.ValidPath(name)
+}
+
+// contentTypes are those of the files that a page has. The tables of the machine may not know them.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+	".png":  "image/png",
+	".wasm": "application/wasm",
+}
+
+func write(w http.ResponseWriter, r *http.Request, file string, b []byte) {
+	contentType, ok := contentTypes[path.Ext(file)]
+	if !ok {
+		contentType = "text/plain; charset=utf-8"
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(b) // a browser that has gone needs no error
+	}
+}
+
+// writeCompressed answers with a file that is held compressed. A client that does not take it so, such as curl, gets it
+// unpacked.
+func writeCompressed(w http.ResponseWriter, r *http.Request, file string, b []byte) {
+	w.Header().Set("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		write(w, r, file, b)
+		return
+	}
+	unpacked, err := gunzip(b)
+	if err != nil {
+		http.Error(w, "the file is damaged", http.StatusInternalServerError)
+		return
+	}
+	write(w, r, file, unpacked)
+}
+
+func gunzip(b []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}

@@ -1,0 +1,141 @@
+// Plays H.264, HEVC, AAC and MP2 with mpegts.js and the browser's own decoder. The page has the socket, so mpegts.js gets
+// the stream from a loader that hands on what the page was sent.
+
+const JUMP = 1 // seconds: later than that, playing faster takes too long
+const LATE = 0.3
+const IN_TIME = 0.15
+const MARGIN = 0.12 // what a jump leaves in the buffer
+const FASTER = 1.25
+
+export class MSEPlayer {
+  drawn = 0
+  element = document.createElement('video')
+  #events
+  #loader = null
+  #queue = [] // messages that came before mpegts.js asked for any
+  #sent = 0
+  #started = false
+  #timer
+
+  constructor(events) {
+    this.#events = events
+    const video = this.element
+    Object.assign(video, { muted: true, autoplay: true, playsInline: true, disableRemotePlayback: true })
+    video.setAttribute('muted', '') // some browsers look at the attribute alone before they let a video start
+    const self = this
+    class Loader extends mpegts.BaseLoader {
+      constructor() { super('page') }
+      get needStashBuffer() { return false }
+      open() {
+        this._status = mpegts.LoaderStatus.kBuffering
+        self.#open(this)
+      }
+      abort() { this._status = mpegts.LoaderStatus.kComplete }
+    }
+    Object.assign(mpegts.LoggingControl, { enableAll: false })
+    this.player = mpegts.createPlayer({ type: 'mpegts', isLive: true, url: 'ws://page' }, {
+      customLoader: Loader, isLive: true, enableStashBuffer: false, lazyLoad: false, autoCleanupSourceBuffer: true,
+      autoCleanupMaxBackwardDuration: 30, autoCleanupMinBackwardDuration: 10,
+    })
+    this.player.on(mpegts.Events.ERROR, (type, detail, info) => events.error(`${detail} ${info?.msg ?? ''}`.trim()))
+    this.player.attachMediaElement(video)
+    this.player.load()
+    this.#watchPictures()
+    this.#timer = setInterval(() => this.#catchUp(), 50)
+    this.#play()
+  }
+
+  #open(loader) {
+    this.#loader = loader
+    const queue = this.#queue
+    this.#queue = []
+    for (const message of queue) this.feed(message)
+  }
+
+  feed(message) {
+    if (!this.#loader) {
+      this.#queue.push(message)
+      return
+    }
+    const from = this.#sent
+    this.#sent += message.byteLength
+    try {
+      this.#loader.onDataArrival?.(message, from, this.#sent)
+    } catch (err) {
+      this.#events.error(String(err))
+    }
+  }
+
+  #play() {
+    this.element.play().catch(err => {
+      if (err.name === 'NotAllowedError') this.#events.blocked()
+    })
+  }
+
+  // play starts what the browser did not start by itself. It must be called from a touch or key.
+  play() { this.#play() }
+
+  #watchPictures() {
+    const video = this.element
+    const seen = () => {
+      this.drawn++
+      this.#events.picture()
+    }
+    if (!video.requestVideoFrameCallback) {
+      video.addEventListener('timeupdate', seen)
+      return
+    }
+    const next = () => {
+      seen()
+      video.requestVideoFrameCallback(next)
+    }
+    video.requestVideoFrameCallback(next)
+  }
+
+  // #catchUp keeps the picture near the newest one. What lies far back, as the pictures from memory at the start or those
+  // after a tab was hidden, is jumped over; a little is caught up by playing a bit faster.
+  #catchUp() {
+    const video = this.element
+    const ranges = video.buffered
+    if (ranges.length === 0 || video.seeking) return
+    const start = ranges.start(ranges.length - 1)
+    const end = ranges.end(ranges.length - 1)
+    const late = end - video.currentTime
+    if (video.currentTime < start || late > (this.#started ? JUMP : LATE)) {
+      video.currentTime = Math.max(start, end - MARGIN)
+      video.playbackRate = 1
+    } else if (late > LATE) {
+      video.playbackRate = FASTER
+    } else if (late < IN_TIME) {
+      video.playbackRate = 1
+    }
+    this.#started = true
+    if (video.paused && !document.hidden) this.#play()
+  }
+
+  get dropped() { return this.element.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0 }
+
+  setMuted(muted) { this.element.muted = muted }
+
+  progress() { return this.element.currentTime }
+
+  buffered() {
+    const ranges = this.element.buffered
+    return ranges.length === 0 ? 0 : Math.max(0, ranges.end(ranges.length - 1) - this.element.currentTime)
+  }
+
+  destroy() {
+    clearInterval(this.#timer)
+    this.#loader = null
+    this.#queue = []
+    this.player.destroy()
+    this.element.remove()
+  }
+}
+
+// canPlay is whether this browser decodes the video that the server names.
+export function canPlay(codec) {
+  const source = globalThis.ManagedMediaSource ?? globalThis.MediaSource
+  const type = codec === 'hevc' ? 'video/mp4; codecs="hvc1.1.6.L93.B0"' : 'video/mp4; codecs="avc1.42E01E"'
+  return Boolean(source?.isTypeSupported(type))
+}
