@@ -13,10 +13,13 @@ import (
 	"github.com/timdrysdale/vw/lib/testserver"
 )
 
-// expectFlags make expectations, in this order, of a path and a value.
+// makeFunc makes an expectation of the parts of a flag's value, PATH=VALUE.
+type makeFunc func(path, value string) (testserver.Expectation, error)
+
+// expectFlags are the flags that make an expectation for a path. The report lists the expectations in this order.
 var expectFlags = []struct {
 	name string
-	make func(path, value string) (testserver.Expectation, error)
+	make makeFunc
 }{
 	{"expect-file", fileExpectation(testserver.ExpectFile)},
 	{"expect-subset", fileExpectation(testserver.ExpectSubset)},
@@ -28,7 +31,7 @@ var expectFlags = []struct {
 	{"expect-max-gap", func(path, value string) (testserver.Expectation, error) {
 		d, err := time.ParseDuration(value)
 		if err != nil || d <= 0 {
-			return nil, fmt.Errorf("%q is no duration above 0", value)
+			return nil, fmt.Errorf("%q is not a duration above 0", value)
 		}
 		return testserver.ExpectMaxGap(path, d), nil
 	}},
@@ -41,13 +44,13 @@ var expectFlags = []struct {
 	}},
 }
 
-// fileError is no mistake on the command line, but a file that cannot be used.
+// fileError is a file that cannot be used. That is not wrong usage, and has another exit status.
 type fileError struct{ error }
 
-func fileExpectation(expect func(path, file string) (testserver.Expectation, error)) func(path, file string) (testserver.Expectation, error) {
+func fileExpectation(expect makeFunc) makeFunc {
 	return func(path, file string) (testserver.Expectation, error) {
 		if file == "" {
-			return nil, errors.New("it needs the name of a file")
+			return nil, errors.New("the name of a file is missing")
 		}
 		e, err := expect(path, file)
 		if err != nil {
@@ -57,21 +60,24 @@ func fileExpectation(expect func(path, file string) (testserver.Expectation, err
 	}
 }
 
-func countExpectation(parse func(string) (int64, error), expect func(string, int64, bool) testserver.Expectation) func(path, value string) (testserver.Expectation, error) {
+func countExpectation(parse func(string) (int64, error), expect func(string, testserver.Count) testserver.Expectation) makeFunc {
 	return func(path, value string) (testserver.Expectation, error) {
-		number, orMore := strings.CutPrefix(value, ">=")
+		number, atLeast := strings.CutPrefix(value, ">=")
 		n, err := parse(number)
 		if err != nil {
 			return nil, err
 		}
-		return expect(path, n, orMore), nil
+		if atLeast {
+			return expect(path, testserver.AtLeast(n)), nil
+		}
+		return expect(path, testserver.Exactly(n)), nil
 	}
 }
 
 func parseCount(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no count", s)
+		return 0, fmt.Errorf("%q is not a count", s)
 	}
 	return int64(n), nil
 }
@@ -104,7 +110,7 @@ func readExpectations(c *ucli.Context) ([]testserver.Expectation, error) {
 	return all, nil
 }
 
-// splitPath takes the path off an expectation's value: PATH=VALUE, =VALUE or VALUE.
+// splitPath splits the value of a flag: PATH=VALUE, =VALUE or VALUE.
 func splitPath(s string) (path, value string) {
 	if path, value, ok := strings.Cut(s, "="); ok && (path == "" || path[0] == '/') {
 		return path, value

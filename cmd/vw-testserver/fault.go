@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,103 +15,182 @@ import (
 	"github.com/timdrysdale/vw/lib/testserver"
 )
 
-// parseFault reads what is described in faultHelp. What of it makes no sense together, testserver.New says.
-func parseFault(spec string) (testserver.Fault, error) {
-	var f testserver.Fault
-	seen := map[string]bool{}
+// faultKind is what --fault 'do=NAME' makes of its settings. A new fault of lib/testserver needs an entry here.
+type faultKind struct {
+	make      func(s *settings) testserver.FaultKind
+	handshake bool // it happens instead of a connection
+	summary   string
+	example   string
+}
+
+var faultKinds = []faultKind{
+	{func(s *settings) testserver.FaultKind {
+		return testserver.Refuse{Status: take(s, "code", strconv.Atoi), RetryAfter: take(s, "retry-after", parseTime)}
+	}, true, "answer the handshake with an HTTP status (503)", "conn=1,do=refuse,code=429,retry-after=2s"},
+	{func(s *settings) testserver.FaultKind {
+		return testserver.HangHandshake{For: take(s, "for", parseTime)}
+	}, true, "never answer the handshake", "conn=1,do=hang-handshake"},
+	{func(s *settings) testserver.FaultKind {
+		return testserver.Redirect{Status: take(s, "code", strconv.Atoi), To: take(s, "to", parseText)}
+	}, true, "answer the handshake with a redirect (302), to this server unless to= says where", "do=redirect,to=ws://127.0.0.1:9/"},
+	{func(*settings) testserver.FaultKind { return testserver.BadAccept{} },
+		true, "answer 101 with a wrong Sec-WebSocket-Accept", "conn=1,do=bad-accept"},
+	{func(*settings) testserver.FaultKind { return testserver.AcceptThenClose{} },
+		false, "accept, then close the TCP connection without a close frame", "conn=1-3,do=accept-then-close"},
+	{func(*settings) testserver.FaultKind { return testserver.Reset{} },
+		false, "reset the TCP connection", "conn=2,path=/cam*,after=1MiB,do=reset"},
+	{func(s *settings) testserver.FaultKind {
+		return testserver.CloseFrame{Code: take(s, "code", strconv.Atoi), Reason: take(s, "reason", parseText)}
+	}, false, "close with a close frame (1001)", "after=100messages,do=close,code=1012,reason=restart"},
+	{func(s *settings) testserver.FaultKind {
+		return testserver.CloseThenSilent{Code: take(s, "code", strconv.Atoi), Reason: take(s, "reason", parseText),
+			For: take(s, "for", parseTime)}
+	}, false, "send a close frame, then nothing more, and keep the TCP connection (for 10s)", "after=5s,do=close-then-silent,for=1m"},
+	{func(s *settings) testserver.FaultKind { return testserver.Stall{For: take(s, "for", parseTime)} },
+		false, "read nothing for a while, then go on", "after=64KiB,do=stall,for=3s"},
+	{func(s *settings) testserver.FaultKind { return testserver.Slow{Rate: take(s, "rate", cli.ParseSize)} },
+		false, "read so many bytes a second", "do=slow,rate=8KiB"},
+	{func(*settings) testserver.FaultKind { return testserver.NoPong{} },
+		false, "answer no ping", "after=10s,do=no-pong"},
+	{func(s *settings) testserver.FaultKind { return testserver.LatePong{By: take(s, "for", parseTime)} },
+		false, "answer pings late (by 2s)", "do=late-pong,for=4s"},
+	{func(s *settings) testserver.FaultKind { return testserver.HalfOpen{For: take(s, "for", parseTime)} },
+		false, "neither read nor write, keep the TCP connection, then reset it", "after=1MiB,do=half-open,for=1m"},
+	{func(*settings) testserver.FaultKind { return testserver.SendText{} },
+		false, "send a text message, go on", "after=1messages,do=send-text"},
+	{func(s *settings) testserver.FaultKind { return testserver.SendFlood{For: take(s, "for", parseTime)} },
+		false, "send binary messages as fast as they go (for 1s)", "do=send-flood,for=5s"},
+	{func(s *settings) testserver.FaultKind { return testserver.PingFlood{For: take(s, "for", parseTime)} },
+		false, "send pings as fast as they go (for 1s)", "do=ping-flood"},
+	{func(s *settings) testserver.FaultKind { return testserver.BigPing{Size: take(s, "size", parseInt)} },
+		false, "send a ping with more than the 125 bytes allowed (126)", "do=big-ping,size=1000"},
+	{func(s *settings) testserver.FaultKind {
+		return testserver.BadFrame{Kind: testserver.BadFrameKind(take(s, "kind", parseText))}
+	}, false, "send a forbidden frame: kind=rsv (a reserved bit), opcode, masked or continuation", "after=1messages,do=bad-frame,kind=opcode"},
+	{func(*settings) testserver.FaultKind { return testserver.Truncate{} },
+		false, "send half a frame, then close the TCP connection", "after=1messages,do=truncate"},
+}
+
+func (k faultKind) name() string { return k.make(new(settings)).Name() }
+
+// settings are the key=value pairs of a fault that have not been taken yet.
+type settings struct {
+	values map[string]string
+	asked  []string // the keys that were asked for
+	err    error    // the first one
+}
+
+// take removes a setting and returns its value, zero if it is missing or wrong.
+func take[T any](s *settings, key string, parse func(string) (T, error)) T {
+	s.asked = append(s.asked, key)
+	var none T
+	text, ok := s.values[key]
+	if !ok {
+		return none
+	}
+	delete(s.values, key)
+	value, err := parse(text)
+	if err != nil {
+		if s.err == nil {
+			s.err = fmt.Errorf("%s: %w", key, err)
+		}
+		return none
+	}
+	return value
+}
+
+func parseSettings(spec string) (*settings, error) {
+	values := map[string]string{}
 	for part := range strings.SplitSeq(spec, ",") {
 		key, value, ok := strings.Cut(part, "=")
 		if !ok || value == "" {
-			return f, fmt.Errorf("%q is not key=value", part)
+			return nil, fmt.Errorf("%q is not key=value", part)
 		}
-		if seen[key] {
-			return f, fmt.Errorf("%s stands twice", key)
+		if _, twice := values[key]; twice {
+			return nil, fmt.Errorf("%s is given twice", key)
 		}
-		seen[key] = true
-		if err := setFault(&f, key, value); err != nil {
-			return f, fmt.Errorf("%s: %w", key, err)
-		}
+		values[key] = value
 	}
-	if !seen["do"] {
-		return f, errors.New("there is no do=")
-	}
-	return f, nil
+	return &settings{values: values}, nil
 }
 
-func setFault(f *testserver.Fault, key, value string) (err error) {
-	switch key {
-	case "do":
-		f.Do = testserver.FaultName(value)
-	case "path":
-		f.Path = value
-	case "conn":
-		f.First, f.Last, err = parseRange(value)
-	case "p":
-		f.Probability, err = strconv.ParseFloat(value, 64)
-		if err != nil || !(f.Probability > 0 && f.Probability <= 1) {
-			return fmt.Errorf("%q is not above 0 and up to 1", value)
-		}
-	case "after":
-		return setAfter(f, value)
-	case "code":
-		f.Code, err = strconv.Atoi(value)
-	case "reason":
-		f.Reason = value
-	case "to":
-		f.To = value
-	case "kind":
-		f.Kind = value
-	case "retry-after":
-		f.RetryAfter, err = parseTime(value)
-	case "for":
-		f.For, err = parseTime(value)
-	case "rate":
-		f.Rate, err = cli.ParseSize(value)
-	case "size":
-		var n int64
-		n, err = cli.ParseSize(value)
-		f.Size = int(min(n, math.MaxInt32))
-	default:
-		return errors.New("unknown key")
+// parseFault reads what faultHelp describes.
+func parseFault(spec string) (testserver.Fault, error) {
+	s, err := parseSettings(spec)
+	if err != nil {
+		return testserver.Fault{}, err
 	}
-	return err
+	name := take(s, "do", parseText)
+	if name == "" {
+		return testserver.Fault{}, errors.New("do= is missing")
+	}
+	i := slices.IndexFunc(faultKinds, func(k faultKind) bool { return k.name() == name })
+	if i < 0 {
+		return testserver.Fault{}, fmt.Errorf("there is no fault %q", name)
+	}
+	conn := take(s, "conn", parseRange)
+	f := take(s, "after", parseAfter)
+	f.Path = take(s, "path", parseText)
+	f.First, f.Last = conn[0], conn[1]
+	f.Probability = take(s, "p", parseProbability)
+	f.Do = faultKinds[i].make(s)
+	if s.err != nil {
+		return testserver.Fault{}, s.err
+	}
+	if unknown := slices.Sorted(maps.Keys(s.values)); len(unknown) > 0 {
+		return testserver.Fault{}, fmt.Errorf("fault %s has no %s", name, unknown[0])
+	}
+	return f, f.Check()
+}
+
+func parseText(s string) (string, error) { return s, nil }
+
+func parseInt(s string) (int, error) {
+	n, err := cli.ParseSize(s)
+	return int(min(n, math.MaxInt32)), err
+}
+
+func parseProbability(s string) (float64, error) {
+	p, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(p > 0 && p <= 1) {
+		return 0, fmt.Errorf("%q is not above 0 and at most 1", s)
+	}
+	return p, nil
 }
 
 // parseRange reads N, N-M or N-.
-func parseRange(s string) (first, last int, err error) {
+func parseRange(s string) (r [2]int, err error) {
 	from, to, isRange := strings.Cut(s, "-")
-	first, err = strconv.Atoi(from)
-	last = first
+	first, err := strconv.Atoi(from)
+	last := first
 	if isRange && to == "" {
 		last = math.MaxInt
 	} else if isRange && err == nil {
 		last, err = strconv.Atoi(to)
 	}
 	if err != nil || first < 1 || last < first {
-		return 0, 0, fmt.Errorf("%q is not N, N-M or N-", s)
+		return r, fmt.Errorf("%q is not N, N-M or N-", s)
 	}
-	return first, last, nil
+	return [2]int{first, last}, nil
 }
 
-func setAfter(f *testserver.Fault, s string) error {
+// parseAfter returns a fault of which only one of the After fields is set.
+func parseAfter(s string) (f testserver.Fault, err error) {
 	if number, ok := strings.CutSuffix(s, "messages"); ok {
-		n, err := parseCount(number)
-		f.AfterMessages = n
-		return err
+		f.AfterMessages, err = parseCount(number)
+		return f, err
 	}
 	if d, err := time.ParseDuration(s); err == nil {
 		if d < 0 {
-			return fmt.Errorf("%q is negative", s)
+			return f, fmt.Errorf("%q is negative", s)
 		}
 		f.AfterTime = d
-		return nil
+		return f, nil
 	}
-	n, err := cli.ParseSize(s)
-	if err != nil {
-		return fmt.Errorf("%q is no size, no duration, and not Nmessages", s)
+	if f.AfterBytes, err = cli.ParseSize(s); err != nil {
+		return f, fmt.Errorf("%q is not a size, a duration or Nmessages", s)
 	}
-	f.AfterBytes = n
-	return nil
+	return f, nil
 }
 
 func parseTime(s string) (time.Duration, error) {
@@ -126,27 +207,28 @@ and when. It may be repeated.
   do=NAME    what: one of those below
   path=GLOB  for paths that match (* does not match a slash)
   conn=N     for the Nth handshake with such a path (N-M, N-)
-  after=N    when so many bytes (1MiB), messages (10messages) or so much time (5s)
-             of the connection have come; else at its start
-  p=0.1      with this probability, decided by --seed and the number of the
-             handshake alone: the same in each run
+  after=N    when the connection has received so many bytes (1MiB) or messages
+             (10messages), or is so old (5s); else at its start
+  p=0.1      with this probability, which --seed and the number of the handshake
+             alone decide: the same in each run
 
-Of those about the handshake the first that matches happens; of the others, all.
+Of several that apply to a handshake only the first happens; of the others, all.
 `
 
 // printFaults lists the faults with an example each.
 func printFaults(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(faultHelp)
-	for _, k := range testserver.FaultKinds() {
-		fmt.Fprintf(&b, "\ndo=%s", k.Name)
-		for _, key := range k.Uses {
+	for _, k := range faultKinds {
+		var s settings
+		fmt.Fprintf(&b, "\ndo=%s", k.make(&s).Name())
+		for _, key := range s.asked {
 			fmt.Fprintf(&b, " [%s=]", key)
 		}
-		if k.Handshake {
+		if k.handshake {
 			b.WriteString("  (handshake)")
 		}
-		fmt.Fprintf(&b, "\n    %s\n    --fault '%s'\n", k.Summary, k.Example)
+		fmt.Fprintf(&b, "\n    %s\n    --fault '%s'\n", k.summary, k.example)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

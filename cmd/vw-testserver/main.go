@@ -1,7 +1,7 @@
 // Vw-testserver receives what websocket publishers send, checks and measures it, and gives a verdict: a JSON report, and
 // an exit status for CI. Its first line of output says where it listens, so that no script has to sleep.
 //
-// What it does is in lib/testserver; here are the flags, the JSON lines and the exit status.
+// The server is in lib/testserver. This command adds the flags, the JSON lines and the exit status.
 package main
 
 import (
@@ -50,8 +50,7 @@ func run(config config) error {
 	}
 	stop := cli.NotifyShutdown(nil)
 	defer stop.Close()
-	out := newLines(os.Stdout)
-	// A script that finds one of these must find this run's.
+	out := newJSONLines(os.Stdout)
 	for what, path := range map[string]string{"report": config.report, "junit": config.junit, "announce": config.announce} {
 		if path == "" {
 			continue
@@ -63,7 +62,7 @@ func run(config config) error {
 	announced := make(chan struct{})
 	config.server.OnConnected = func(s testserver.Connected) {
 		<-announced
-		_ = out.print(connectedLine{"connected", s}) // run hears of an error by out.failed
+		_ = out.print(connectedLine{"connected", s}) // out.failed reports an error
 	}
 	config.server.OnClosed = func(s testserver.Connection) { _ = out.print(closedLine{"closed", s}) }
 	server, err := testserver.New(config.server)
@@ -71,10 +70,10 @@ func run(config config) error {
 		return err
 	}
 	if config.authority != "" {
-		err = replace(config.authority, server.CertPEM())
+		err = writeFile(config.authority, server.CertPEM())
 	}
 	if err == nil && config.announce != "" {
-		err = replace(config.announce, []byte(server.URL()+"\n"))
+		err = writeFile(config.announce, []byte(server.URL()+"\n"))
 	}
 	if err == nil {
 		err = out.print(listeningLine{"listening", server.URL()})
@@ -85,11 +84,16 @@ func run(config config) error {
 		return err
 	}
 
-	over, ended := make(chan struct{}), make(chan error, 1)
+	return wait(config, server, stop, out)
+}
+
+// wait waits for the end and writes the report. Meanwhile it logs statistics.
+func wait(config config, server *testserver.Server, stop *cli.Shutdown, out *jsonLines) error {
+	lastStats, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		report, err := server.Wait(stop.Graceful())
-		over <- struct{}{} // nothing is printed behind the report
-		ended <- conclude(config, report, err, out)
+		lastStats <- struct{}{} // no statistics after the report
+		ended <- writeReport(config, report, err, out)
 	}()
 	var stats <-chan time.Time
 	if config.stats > 0 {
@@ -107,7 +111,7 @@ func run(config config) error {
 		case <-stats:
 			now := server.Stats()
 			config.statsLog.Info("stats", "open", now.Open, "connections", now.Connections, "bytes", now.Bytes)
-		case <-over:
+		case <-lastStats:
 			stats = nil
 		case err := <-ended:
 			return err

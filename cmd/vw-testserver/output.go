@@ -38,8 +38,8 @@ type (
 	}
 )
 
-// lines writes JSON Lines.
-type lines struct {
+// jsonLines writes JSON Lines.
+type jsonLines struct {
 	w      io.Writer
 	failed chan struct{} // closed when err has been set
 
@@ -47,10 +47,10 @@ type lines struct {
 	err error
 }
 
-func newLines(w io.Writer) *lines { return &lines{w: w, failed: make(chan struct{})} }
+func newJSONLines(w io.Writer) *jsonLines { return &jsonLines{w: w, failed: make(chan struct{})} }
 
-// print writes one line, in one write. Behind an error it does nothing but return it.
-func (l *lines) print(v any) error {
+// print writes one line, in one write. After an error it only returns that error.
+func (l *jsonLines) print(v any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -61,7 +61,7 @@ func (l *lines) print(v any) error {
 		_, err = l.w.Write(line)
 	}
 	if errors.Is(err, syscall.EPIPE) {
-		err = cli.WithStatus(nil, cli.ExitFailed) // whoever has gone needs no words
+		err = cli.WithStatus(nil, cli.ExitFailed) // as for any tool in a pipe, no message
 	}
 	if err != nil {
 		l.err = err
@@ -78,8 +78,8 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// conclude writes the report, unless it is not to be believed, and makes of it the error that has the exit status.
-func conclude(config config, r testserver.Report, err error, out *lines) error {
+// writeReport writes the report, unless an error makes it worthless, and returns the error with the exit status.
+func writeReport(config config, r testserver.Report, err error, out *jsonLines) error {
 	var signalled cli.Signalled
 	timedOut := errors.Is(err, testserver.ErrTimeout)
 	if err != nil && !timedOut && !errors.As(err, &signalled) {
@@ -91,7 +91,7 @@ func conclude(config config, r testserver.Report, err error, out *lines) error {
 		if err != nil {
 			return err
 		}
-		if err := replace(config.report, data); err != nil {
+		if err := writeFile(config.report, data); err != nil {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func conclude(config config, r testserver.Report, err error, out *lines) error {
 		if err != nil {
 			return err
 		}
-		if err := replace(config.junit, data); err != nil {
+		if err := writeFile(config.junit, data); err != nil {
 			return err
 		}
 	}
@@ -111,20 +111,20 @@ func conclude(config config, r testserver.Report, err error, out *lines) error {
 	var all []error
 	for _, v := range r.Expectations {
 		if !v.OK {
-			// An error is one line; the bytes that are shown below the detail are lines of their own.
+			// An error is one line: the bytes that are shown below the detail become errors of their own.
 			for line := range strings.SplitSeq(fmt.Sprintf("expectation %s failed: %s", v.Name, v.Detail), "\n") {
 				all = append(all, cli.WithStatus(errors.New(line), cli.ExitExpectation))
 			}
 		}
 	}
 	if timedOut {
-		all = append(all, cli.WithStatus(errors.New(missed(config.server, r)), cli.ExitTimeout))
+		all = append(all, cli.WithStatus(errors.New(timeoutText(config.server, r)), cli.ExitTimeout))
 	}
 	return errors.Join(all...)
 }
 
-// missed says what had not been reached at the timeout.
-func missed(o testserver.Options, r testserver.Report) string {
+// timeoutText says what had not been reached at the timeout.
+func timeoutText(o testserver.Options, r testserver.Report) string {
 	text := fmt.Sprintf("timed out after %v:", o.Timeout)
 	if o.Conns > 0 {
 		text += fmt.Sprintf(" waited for %d connections to end, %d came;", o.Conns, len(r.Connections))
@@ -139,6 +139,8 @@ func missed(o testserver.Options, r testserver.Report) string {
 	return text[:len(text)-1]
 }
 
+// removeOld removes an earlier run's file, so that a script that finds the file has this run's. It also checks that the
+// folder exists.
 func removeOld(what, path string) error {
 	path, err := atomicfile.Resolve(path)
 	if err == nil {
@@ -155,8 +157,8 @@ func removeOld(what, path string) error {
 	return nil
 }
 
-// replace writes a file as a whole.
-func replace(path string, data []byte) error {
+// writeFile writes a file atomically.
+func writeFile(path string, data []byte) error {
 	path, err := atomicfile.Resolve(path)
 	if err == nil {
 		err = atomicfile.Write(path, data, 0o644)

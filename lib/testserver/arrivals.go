@@ -18,26 +18,25 @@ type arrival struct {
 	bytes      int64
 }
 
-// arrivals writes the arrival of messages to a CSV file, in the order in which they were put, in a goroutine of its
-// own.
-type arrivals struct {
-	file  *os.File
-	start time.Time
-	fail  func(error)
-	done  chan struct{}
-	moved atomic.Int64 // batches that are in the file
+// arrivalLog writes the arrivals of messages to a CSV file, in the order of put, in a goroutine of its own.
+type arrivalLog struct {
+	file     *os.File
+	start    time.Time
+	fail     func(error)
+	done     chan struct{}
+	progress atomic.Int64 // batches written
 
-	most     int           // what may be waiting
-	patience time.Duration // with a disk that takes nothing, in the end
+	maxWaiting  int
+	diskTimeout time.Duration
 
-	mu      sync.Mutex
-	changed sync.Cond // signalled when waiting or ended changes
-	waiting []arrival
-	ended   bool
-	lost    bool // more was waiting than may
+	mu       sync.Mutex
+	changed  sync.Cond // signalled when waiting or closed changes
+	waiting  []arrival
+	closed   bool
+	overflow bool // more than maxWaiting waited
 }
 
-func openArrivals(name string, start time.Time, fail func(error)) (*arrivals, error) {
+func openArrivals(name string, start time.Time, fail func(error)) (*arrivalLog, error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("arrivals: %w", err)
@@ -46,45 +45,45 @@ func openArrivals(name string, start time.Time, fail func(error)) (*arrivals, er
 		f.Close()
 		return nil, fmt.Errorf("arrivals: %w", err)
 	}
-	a := &arrivals{file: f, start: start, fail: fail, done: make(chan struct{}),
-		most: maxArrivals, patience: diskPatience}
+	a := &arrivalLog{file: f, start: start, fail: fail, done: make(chan struct{}),
+		maxWaiting: maxArrivals, diskTimeout: diskTimeout}
 	a.changed.L = &a.mu
 	go a.run()
 	return a, nil
 }
 
-// put adds an arrival, without waiting for the disk.
-func (a *arrivals) put(m arrival) {
+// put adds an arrival without waiting for the disk.
+func (a *arrivalLog) put(m arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.lost:
+	case a.overflow:
 		return
-	case len(a.waiting) == a.most:
-		a.lost = true
-		a.fail(fmt.Errorf("arrivals: the disk is too slow: %d arrivals wait for it", a.most))
+	case len(a.waiting) == a.maxWaiting:
+		a.overflow = true
+		a.fail(fmt.Errorf("arrivals: the disk is too slow: %d arrivals wait for it", a.maxWaiting))
 		return
 	}
 	a.waiting = append(a.waiting, m)
 	a.changed.Signal()
 }
 
-// close returns when everything is in the file, or when there is no sense in waiting.
-func (a *arrivals) close() {
+// close returns when everything is in the file, or when the disk has hung for too long.
+func (a *arrivalLog) close() {
 	a.mu.Lock()
-	a.ended = true
-	lost := a.lost
+	a.closed = true
+	overflow := a.overflow
 	a.changed.Signal()
 	a.mu.Unlock()
-	if lost {
+	if overflow {
 		return
 	}
-	if err := awaitDisk(a.done, a.moved.Load, a.patience); err != nil {
+	if err := awaitDisk(a.done, a.progress.Load, a.diskTimeout); err != nil {
 		a.fail(fmt.Errorf("arrivals: %w", err))
 	}
 }
 
-func (a *arrivals) run() {
+func (a *arrivalLog) run() {
 	defer close(a.done)
 	w := bufio.NewWriterSize(a.file, blockSize)
 	var row []byte
@@ -110,16 +109,16 @@ func (a *arrivals) run() {
 			check(err)
 		}
 		check(w.Flush())
-		a.moved.Add(1)
+		a.progress.Add(1)
 	}
 	check(a.file.Close())
 }
 
-// take waits for arrivals and returns all that wait, none at the end. They are exchanged for empty.
-func (a *arrivals) take(empty []arrival) []arrival {
+// take waits for arrivals and returns all that wait, none at the end. It keeps empty for the next ones.
+func (a *arrivalLog) take(empty []arrival) []arrival {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.waiting) == 0 && !a.ended {
+	for len(a.waiting) == 0 && !a.closed {
 		a.changed.Wait()
 	}
 	full := a.waiting

@@ -15,11 +15,12 @@ import (
 	"time"
 )
 
-// certificateLife is how long the certificates are valid; they start a day ago, for clients whose clock is wrong.
-const certificateLife = 365 * 24 * time.Hour
+const (
+	certificateLife = 365 * 24 * time.Hour
+	clockError      = 24 * time.Hour // certificates are valid from this long ago, for clients whose clock is wrong
+)
 
-// newCertificate makes an authority and a server's certificate from it. Neither key is stored anywhere, and the
-// authority's is not kept.
+// newCertificate makes an authority, and a server's certificate signed by it. The authority's key is discarded.
 func newCertificate(host string) (server tls.Certificate, authority []byte, err error) {
 	server, authority, err = issue(host)
 	if err != nil {
@@ -76,7 +77,7 @@ func template(name string) (*x509.Certificate, error) {
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    now.Add(-24 * time.Hour),
+		NotBefore:    now.Add(-clockError),
 		NotAfter:     now.Add(certificateLife),
 	}, nil
 }

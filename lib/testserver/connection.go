@@ -17,7 +17,7 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// Close codes that the server sends (RFC 6455, 7.4).
+// Close codes (RFC 6455, 7.4.1).
 const (
 	codeGoingAway   = 1001
 	codeProtocol    = 1002
@@ -28,99 +28,98 @@ const (
 )
 
 const (
-	// closePatience is how long the peer may take to answer a close frame.
-	closePatience = time.Second
-	endedReason   = "the test server has ended"
-	textReason    = "only binary messages are taken"
+	closeTimeout = time.Second // for the peer's answer to a close frame
+
+	reasonGoingAway = "the test server has ended"
+	reasonText      = "only binary messages are taken"
 )
 
-// connection is one publisher. It has a goroutine that receives, and while there is something for the sinks another one
-// that feeds them.
+// connection is one publisher. One goroutine receives; while there is something to process, another one processes it.
 type connection struct {
 	server *Server
-	ws     peer
-	result Connection // what is known; complete when run has returned
+	ws     websocketConn
+	result Connection // complete when run has returned
 
-	backlog *backlog
-	feeding sync.WaitGroup
-	feeder  func()      // feed, made a func once: for each message it would be garbage
-	told    atomic.Bool // the server has sent close code 1001
+	queue         *pieceQueue
+	processing    sync.WaitGroup
+	process       func()      // processQueue, stored so that starting it does not allocate
+	sentGoingAway atomic.Bool // the server has sent close code 1001
 
 	// Of the receiving goroutine.
 	intervals intervals
 	sizes     sizes
 
-	// Of the goroutine that feeds the sinks, while it runs.
-	hash    hash.Hash // nil: the sinks have not been opened
-	check   *check
-	jitter  jitter
-	file    *savedFile  // nil: not saved
-	watches []*watching // of the expectations
+	// Of the processing goroutine.
+	hash      hash.Hash // nil: nothing has been opened yet
+	check     *streamCheck
+	jitter    pcrJitter
+	file      *savedFile // nil: not saved
+	observers []*observation
 }
 
-// watching is an expectation's view of one connection.
-type watching struct {
+// observation is what one expectation sees of a connection.
+type observation struct {
 	expectation int // its index in Options
-	watcher     Observer
+	observer    Observer
 }
 
-// run receives until the connection has ended and all that came is with the sinks.
+// run receives until the connection has ended and everything that came has been processed.
 func (c *connection) run() {
 	end := c.receive()
-	cut := c.told.Load() || isClosed(c.server.closed) // from this side, wherever the stream was
+	cut := c.sentGoingAway.Load() || isClosed(c.server.closed) // the server ended it, wherever the stream was
 	c.result.Ended = time.Now().UTC()
 	c.ws.CloseNow()
-	c.feeding.Wait()
-	c.endSinks(cut)
+	c.processing.Wait()
+	c.endProcessing(cut)
 	c.result.Close = end
 	c.result.Intervals, c.result.Sizes = c.intervals.result(), c.sizes.result()
 	c.result.Jitter = c.jitter.result()
 	c.result.BitRate = c.intervals.bitRate(c.result.Bytes)
 	c.result.Streams = c.check.Streams()
 	c.result.SHA256 = hex.EncodeToString(c.hash.Sum(nil))
-	c.result.TS, c.result.trouble = c.check.Report(), c.check.Problems()
+	c.result.TS, c.result.problems = c.check.Report(), c.check.Problems()
 }
 
-// receive reads messages until the connection ends, and says how it did. Nothing here waits but for the peer and for
-// room in the backlog.
+// receive reads messages until the connection ends, and returns how it ended. It waits only for the peer and for room in
+// the queue, so that the stamps are right.
 func (c *connection) receive() Close {
 	for {
 		isText, message, err := c.ws.NextMessage(context.Background())
 		if err != nil {
-			return c.ending(err)
+			return c.closeOf(err)
 		}
 		if isText {
 			c.result.Text++
-			ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
-			_ = c.ws.Close(ctx, codeUnsupported, textReason)
-			return Close{codeUnsupported, textReason}
+			_ = c.ws.Close(ctx, codeUnsupported, reasonText)
+			return Close{codeUnsupported, reasonText}
 		}
-		if err := c.message(message); err != nil {
-			return c.ending(err)
+		if err := c.receiveMessage(message); err != nil {
+			return c.closeOf(err)
 		}
 	}
 }
 
-func (c *connection) message(r io.Reader) error {
+func (c *connection) receiveMessage(r io.Reader) error {
 	var at time.Time // when the last byte was read
 	var size int64
 	for {
-		room := c.backlog.reserve()
+		room := c.queue.reserve()
 		n, err := r.Read(room)
 		if n > 0 || at.IsZero() {
 			at = time.Now()
 		}
 		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
-			n = 0 // the part of a frame that a broken connection left is still masked
+			n = 0 // a broken connection leaves the part of a frame still masked
 		}
-		if c.backlog.commit(n, at) {
-			c.feeding.Add(1)
-			go c.feeder()
+		if c.queue.commit(n, at) {
+			c.processing.Add(1)
+			go c.process()
 		}
 		size += int64(n)
 		c.result.Bytes += int64(n)
-		c.server.received(int64(n))
+		c.server.countBytes(int64(n))
 		if err == io.EOF {
 			break
 		}
@@ -132,25 +131,27 @@ func (c *connection) message(r io.Reader) error {
 	c.result.Messages++
 	c.sizes.add(size)
 	if c.intervals.add(at) {
-		c.result.late = c.result.Messages
+		c.result.latest = c.result.Messages
 	}
-	c.server.arrived(arrival{connection: c.result.ID, message: c.result.Messages, at: at, bytes: size})
+	if c.server.arrivals != nil {
+		c.server.arrivals.put(arrival{connection: c.result.ID, message: c.result.Messages, at: at, bytes: size})
+	}
 	return nil
 }
 
-// ending makes of why reading failed how the connection ended.
-func (c *connection) ending(err error) Close {
+// closeOf returns how the connection ended, from the error that ended the reading.
+func (c *connection) closeOf(err error) Close {
 	var frame *wsconn.CloseError
 	var network *net.OpError
-	var own *ownClose
+	var own *closedByServer
 	answered := errors.As(err, &frame)
-	switch told := c.told.Load(); {
+	switch goingAway := c.sentGoingAway.Load(); {
 	case errors.As(err, &own):
 		return Close{own.code, own.reason}
-	case told && (!answered || frame.Code == codeNoStatus): // an answer need not repeat the code
-		return Close{codeGoingAway, endedReason}
-	case answered && !utf8.ValidString(frame.Reason): // RFC 6455, 5.5.1; the library lets it pass
-		return Close{codeProtocol, "a close frame whose reason is no UTF-8"}
+	case goingAway && (!answered || frame.Code == codeNoStatus): // an answer need not repeat the code
+		return Close{codeGoingAway, reasonGoingAway}
+	case answered && !utf8.ValidString(frame.Reason): // RFC 6455, 5.5.1; the websocket library does not check it
+		return Close{codeProtocol, "the reason in the close frame is not UTF-8"}
 	case answered:
 		return Close{frame.Code, frame.Reason}
 	case errors.Is(err, wsconn.ErrTooBig):
@@ -161,56 +162,56 @@ func (c *connection) ending(err error) Close {
 	return Close{codeProtocol, err.Error()}
 }
 
-// goAway closes the connection from the server's side: the peer is told, and what it has sent until it answers is
-// still received. It does not wait for the answer.
+// goAway sends close code 1001 and does not wait for the answer. What the peer sends before it answers is still received.
 func (c *connection) goAway() {
-	c.told.Store(true)
-	c.ws.SendClose(codeGoingAway, endedReason) // receive says how it ended
+	c.sentGoingAway.Store(true)
+	c.ws.SendClose(codeGoingAway, reasonGoingAway)
 }
 
-// feed hands what has come to the sinks.
-func (c *connection) feed() {
-	defer c.feeding.Done()
-	c.openSinks()
-	for p, at := c.backlog.next(); p != nil; p, at = c.backlog.next() {
+// processQueue hashes, checks and saves what has been received, until the queue is empty.
+func (c *connection) processQueue() {
+	defer c.processing.Done()
+	c.startProcessing()
+	for p, at := c.queue.next(); p != nil; p, at = c.queue.next() {
 		c.hash.Write(p)
 		c.jitter.now = at
 		c.check.Write(p)
-		for _, w := range c.watches {
-			w.watcher.Write(p)
+		for _, o := range c.observers {
+			o.observer.Write(p)
 		}
 		if c.file != nil {
 			c.file.put(p)
 		}
-		c.backlog.done(len(p))
+		c.queue.done(len(p))
 	}
 }
 
-// endSinks tells the sinks that nothing more will come, and whether that is the server's doing.
-func (c *connection) endSinks(cut bool) {
-	c.openSinks()
+// endProcessing says that nothing more will come, and whether the server is the cause.
+func (c *connection) endProcessing(cut bool) {
+	c.startProcessing()
 	c.check.End(cut)
-	for _, w := range c.watches {
-		w.watcher.End()
+	for _, o := range c.observers {
+		o.observer.End()
 	}
 	if c.file != nil {
 		c.file.close()
 	}
 }
 
-func (c *connection) openSinks() {
+// startProcessing opens what processes the bytes, once.
+func (c *connection) startProcessing() {
 	if c.hash != nil {
 		return
 	}
 	c.hash = sha256.New()
-	c.check = &check{Checker: mpegts.NewChecker()}
+	c.check = &streamCheck{Checker: mpegts.NewChecker()}
 	c.check.OnPCR = c.jitter.pcr
 	if d := c.server.options.MaxPCRInterval; d > 0 {
 		c.check.MaxPCRInterval = d
 	}
 	for i, e := range c.server.options.Expectations {
-		if w := e.Watch(c.result.Path); w != nil {
-			c.watches = append(c.watches, &watching{i, w})
+		if o := e.Watch(c.result.Path); o != nil {
+			c.observers = append(c.observers, &observation{i, o})
 		}
 	}
 	if c.server.saved != nil {

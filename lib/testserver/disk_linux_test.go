@@ -49,7 +49,7 @@ func TestSaveKeepsNobodyWaiting(t *testing.T) {
 	read := stuck(t, filepath.Join(dir, "001-cam1.ts"))
 	data := make([]byte, 4*maxBlocks*blockSize) // more than waits anywhere else
 	rand.Read(data)
-	s := start(t, Options{Conns: 1, Save: dir, Expectations: []Expectation{ExpectBytes("", int64(len(data)), false)}})
+	s := start(t, Options{Conns: 1, Save: dir, Expectations: []Expectation{ExpectBytes("", Exactly(int64(len(data))))}})
 	publish(t, s.URL()+"/cam1", data) // its close is answered when all has been received
 	if n := s.Stats().Bytes; n != int64(len(data)) {
 		t.Errorf("%d bytes were received", n)
@@ -64,7 +64,7 @@ func TestSaveTooSlow(t *testing.T) {
 	dir := t.TempDir()
 	stuck(t, filepath.Join(dir, "001-cam1.ts"))
 	s := start(t, Options{Conns: 1, Save: dir})
-	s.saved.most = 2 << 20
+	s.saved.maxUnsaved = 2 << 20
 	c := dial(t, s.URL()+"/cam1", wsconn.DialOptions{})
 	ctx := testContext(t)
 	go func() {
@@ -82,7 +82,7 @@ func TestSaveHangs(t *testing.T) {
 	dir := t.TempDir()
 	stuck(t, filepath.Join(dir, "001-cam1.ts"))
 	s := start(t, Options{Conns: 1, Save: dir})
-	s.saved.patience = 20 * time.Millisecond
+	s.saved.diskTimeout = 20 * time.Millisecond
 	publish(t, s.URL()+"/cam1", make([]byte, 1<<20))
 	_, err := s.Wait(testContext(t))
 	if err == nil || !strings.Contains(err.Error(), "001-cam1.ts is not whole: the disk has taken nothing for 20ms") {
@@ -99,7 +99,7 @@ func TestSlowArrivals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.most = 1000
+	a.maxWaiting = 1000
 	for range 64 << 10 { // some are on their way to the disk
 		a.put(arrival{})
 	}
@@ -113,7 +113,7 @@ func TestSlowArrivals(t *testing.T) {
 	if a, err = openArrivals(hung, time.Now(), func(err error) { failed <- err }); err != nil {
 		t.Fatal(err)
 	}
-	a.patience = 20 * time.Millisecond
+	a.diskTimeout = 20 * time.Millisecond
 	for range 64 << 10 {
 		a.put(arrival{})
 	}

@@ -1,12 +1,18 @@
-// Package testserver is a websocket server for tests: it takes whatever publishers send, checks it, measures it, and
-// gives a verdict. It is what the command vw-testserver runs, made to be used in Go tests as well.
+// Package testserver is a websocket server for tests: it receives what publishers send, checks it, measures it, misbehaves
+// where it is told to, and gives a verdict. The command vw-testserver runs it; Go tests can run it themselves:
 //
-//	server, err := testserver.New(testserver.Options{Listen: "127.0.0.1:0", Conns: 1})
-//	… // have something publish to server.URL()
-//	report, err := server.Wait(ctx)
+//	func TestPipeline(t *testing.T) {
+//		server := testserver.Start(t, testserver.Options{
+//			Conns:        1,
+//			Faults:       []testserver.Fault{{AfterBytes: 1 << 20, Do: testserver.Stall{For: time.Second}}},
+//			Expectations: []testserver.Expectation{testserver.ExpectClean("/cam1")},
+//		})
+//		publish(server.URL() + "/cam1") // the code under test
+//	} // the cleanup waits for the connection's end, and fails the test if an expectation failed
 //
-// A connection is read in one place (connection.receive), which stamps each message when its last byte has been read
-// and puts the bytes into memory. Everything else is done with them behind that, in a goroutine for each connection:
-// a sink takes the bytes in order (the hash, the check of MPEG-TS, the file, what expectations watch). At most 4 MiB
-// wait there; then the connection is not read until there is room.
+// # How a message passes through
+//
+// Each connection is read by one goroutine (connection.receive), which stamps each message as soon as its last byte has
+// been read, and puts the bytes into memory. A second goroutine takes them out in order and hashes, checks and saves them
+// and gives them to the expectations. When 4 MiB are in memory, the connection is not read until there is room.
 package testserver

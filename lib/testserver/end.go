@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// settleTime is how long connections may go on when the server has reached its end: whoever has just sent the last byte
-// still waits for a pong, and wants to close by itself.
+// settleTime is how long connections may go on when the server has reached its limit: the publisher of the last byte still
+// waits for a pong, and wants to close the connection itself.
 const settleTime = time.Second
 
-// Wait waits until Options.Conns or Options.Bytes is reached, until Options.Timeout is over, or until ctx ends. Then it
-// takes no new connection; those that are open may go on for a second, or when it was ctx that ended for
-// Options.Linger, and are closed with code 1001. Wait returns when everything has ended, with the verdict.
+// Wait waits until Options.Conns or Options.Bytes is reached, Options.Timeout has passed, or ctx ends. Then the server
+// accepts nothing new. Open connections may go on for a second, or for Options.Linger if ctx ended, and are closed with
+// code 1001. Wait returns the verdict when everything has ended.
 //
-// The error is nil when a limit was reached, or without limits when the timeout was over; ErrTimeout; the cause of
-// ctx's end; ErrClosed. With these the report is right as far as it goes. With any other error something failed on this
-// side (the disk), and the report is not to be believed.
+// The error is nil if a limit was reached, or if the timeout passed and there is no limit. With [ErrTimeout], [ErrClosed]
+// or the cause of ctx's end, the report is right as far as it goes. With any other error the server itself failed, as with
+// a full disk, and the report is worthless.
 //
 // Later calls return the same.
 func (s *Server) Wait(ctx context.Context) (Report, error) {
@@ -26,7 +26,7 @@ func (s *Server) Wait(ctx context.Context) (Report, error) {
 		timeout = s.timeout.C
 	}
 	var err error
-	patience := settleTime
+	linger := settleTime
 	select {
 	case <-s.limit:
 	case <-s.broken:
@@ -37,26 +37,26 @@ func (s *Server) Wait(ctx context.Context) (Report, error) {
 			err = ErrTimeout
 		}
 	case <-ctx.Done():
-		patience = s.options.Linger
+		linger = s.options.Linger
 		err = context.Cause(ctx)
 	case <-s.ended:
 	}
-	s.end(patience, err)
-	return s.report, s.why
+	s.end(linger, err)
+	return s.report, s.endErr
 }
 
-// Close ends the server at once, without the courtesies of Wait, and returns when everything has ended. It does no harm
-// after Wait.
+// Close ends the server at once, without close frames, and returns when everything has ended. It may be called after
+// Wait.
 func (s *Server) Close() {
-	s.toClose.Do(func() { close(s.closed) })
+	s.closeOnce.Do(func() { close(s.closed) })
 	s.end(0, ErrClosed)
 }
 
 // end ends the server, once, and returns when it has ended.
-func (s *Server) end(patience time.Duration, why error) {
-	s.finish.Do(func() {
+func (s *Server) end(linger time.Duration, why error) {
+	s.endOnce.Do(func() {
 		s.stopAccepting()
-		s.closeConnections(patience)
+		s.closeConnections(linger)
 		s.serving.Wait()
 		if s.arrivals != nil {
 			s.arrivals.close()
@@ -64,9 +64,9 @@ func (s *Server) end(patience time.Duration, why error) {
 		s.closeSaved()
 		s.events.close()
 		s.report = s.judge(errors.Is(why, ErrTimeout))
-		s.why = why
+		s.endErr = why
 		if s.err != nil {
-			s.why = s.err
+			s.endErr = s.err
 		}
 		close(s.ended)
 	})
@@ -83,44 +83,44 @@ func (s *Server) stopAccepting() {
 	if s.timeout != nil {
 		s.timeout.Stop()
 	}
-	s.http.Close() // not the connections that have been upgraded
+	s.http.Close() // this does not close the connections that have been upgraded
 }
 
-// closeConnections lets connections end by themselves for as long as patience, then closes them.
-func (s *Server) closeConnections(patience time.Duration) {
-	none := make(chan struct{})
+// closeConnections lets connections go on for as long as linger, then closes them.
+func (s *Server) closeConnections(linger time.Duration) {
+	allEnded := make(chan struct{})
 	go func() {
-		defer close(none)
+		defer close(allEnded)
 		s.running.Wait()
 	}()
-	s.wait(none, patience)
+	s.awaitEnd(allEnded, linger)
 	var closing sync.WaitGroup
 	if !isClosed(s.closed) {
-		for _, c := range s.opened() {
+		for _, c := range s.openConnections() {
 			closing.Go(c.goAway)
 		}
-		s.wait(none, closePatience)
+		s.awaitEnd(allEnded, closeTimeout)
 	}
-	for _, c := range s.opened() {
+	for _, c := range s.openConnections() {
 		closing.Go(c.ws.CloseNow)
 	}
 	closing.Wait()
-	<-none
+	<-allEnded
 }
 
-// wait returns when all connections have ended, after a time, or when there is no sense in waiting.
-func (s *Server) wait(none <-chan struct{}, d time.Duration) {
+// awaitEnd returns when all connections have ended, after d, or when the server fails or is closed.
+func (s *Server) awaitEnd(allEnded <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-none:
+	case <-allEnded:
 	case <-timer.C:
 	case <-s.closed:
 	case <-s.broken:
 	}
 }
 
-func (s *Server) opened() []*connection {
+func (s *Server) openConnections() []*connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*connection
@@ -143,16 +143,16 @@ func (s *Server) judge(timedOut bool) Report {
 		Refused:      s.refusals,
 		Faults:       s.faults,
 	}
-	seen := make([][]Result, len(s.options.Expectations))
+	results := make([][]Result, len(s.options.Expectations))
 	for id := 1; id <= s.count; id++ {
 		p := s.past[id]
 		r.Connections = append(r.Connections, p.result)
-		for _, w := range p.watches {
-			seen[w.expectation] = append(seen[w.expectation], Result{p.result, w.watcher})
+		for _, o := range p.observers {
+			results[o.expectation] = append(results[o.expectation], Result{p.result, o.observer})
 		}
 	}
 	for i, e := range s.options.Expectations {
-		ok, detail := e.Judge(seen[i])
+		ok, detail := e.Judge(results[i])
 		r.Expectations = append(r.Expectations, Verdict{e.Name(), e.Path(), ok, detail})
 		r.Passed = r.Passed && ok
 	}

@@ -15,7 +15,7 @@ func Example() {
 	server, err := testserver.New(testserver.Options{
 		Conns:        1,
 		Timeout:      10 * time.Second,
-		Expectations: []testserver.Expectation{testserver.ExpectBytes("/cam1", 5, false)},
+		Expectations: []testserver.Expectation{testserver.ExpectBytes("/cam1", testserver.Exactly(5))},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -46,8 +46,8 @@ func ExampleStart() {
 	t := &printTB{}
 	server := testserver.Start(t, testserver.Options{
 		Conns:        1,
-		Faults:       []testserver.Fault{{Do: testserver.SendText, AfterMessages: 1}},
-		Expectations: []testserver.Expectation{testserver.ExpectMessages("/cam1", 2, false)},
+		Faults:       []testserver.Fault{{Do: testserver.SendText{}, AfterMessages: 1}},
+		Expectations: []testserver.Expectation{testserver.ExpectMessages("/cam1", testserver.Exactly(2))},
 	})
 
 	publisher, err := wsconn.Dial(context.Background(), server.URL()+"/cam1", wsconn.DialOptions{})

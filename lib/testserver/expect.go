@@ -6,37 +6,40 @@ import (
 	"strings"
 )
 
-// Expectation is something that must hold of what came. Its methods may be called concurrently, but for Judge, which is
-// called once at the end.
+// Expectation is something that must hold for what came. Name, Path and Watch may be called concurrently; Judge is called
+// once, at the end.
+//
+// The functions of this package whose names begin with Expect make expectations. Others may implement the interface.
 type Expectation interface {
-	// Name is what it is called in the report, and Path the path that it is about there; "" means all.
+	// Name is what the report calls it.
 	Name() string
+	// Path is the path of the connections that it is about; "" means all.
 	Path() string
-	// Watch is called for each connection, with its path, and returns what is to see its bytes, or nil when the
-	// expectation is not about it.
+	// Watch is called for each connection with its path, and returns what observes its bytes, or nil if the expectation is
+	// not about this connection.
 	Watch(path string) Observer
-	// Judge says whether the expectation held and, if not, what was expected and what came: a line, and below it, indented,
-	// the bytes around the place where they part. It gets the connections that are watched, in the order in which they
-	// came.
-	Judge(seen []Result) (ok bool, detail string)
+	// Judge gets the observed connections in the order in which they came, and reports whether the expectation holds. If not,
+	// detail says what was expected and what came, in one line; more lines, indented, may show the bytes around the
+	// difference.
+	Judge(results []Result) (ok bool, detail string)
 }
 
-// Observer sees the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot fail.
+// Observer gets the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot fail.
 type Observer interface {
 	Write(p []byte)
 	End() // nothing more will come
 }
 
-// Result is a connection that has ended, with what watched it.
+// Result is a connection that has ended, with what observed it.
 type Result struct {
 	Connection
-	Watcher Observer
+	Observer Observer
 }
 
-// each is an expectation that must hold for every connection with a path, and for one at least.
+// each is an expectation that must hold for every connection with a path, and for at least one.
 type each struct {
 	name, path string
-	watch      func() Observer
+	observe    func() Observer
 	judge      func(Result) (wrong string)
 }
 
@@ -47,59 +50,65 @@ func (e *each) Watch(path string) Observer {
 	if e.path != "" && e.path != path {
 		return nil
 	}
-	return e.watch()
+	return e.observe()
 }
 
-func (e *each) Judge(seen []Result) (ok bool, detail string) {
-	if len(seen) == 0 {
-		if e.path != "" {
-			return false, "no connection came with the path " + e.path
-		}
-		return false, "no connection came"
+func (e *each) Judge(results []Result) (ok bool, detail string) {
+	if len(results) == 0 {
+		return false, noConnection(e.path)
 	}
-	failed, below := 0, ""
-	for _, s := range seen {
-		if wrong := e.judge(s); wrong != "" {
-			if failed++; failed == 1 {
-				line, dump, more := strings.Cut(wrong, "\n")
-				detail = fmt.Sprintf("connection %d (%s): %s", s.ID, s.Path, line)
-				if more {
-					below = "\n" + dump
-				}
+	failed, dump := 0, ""
+	for _, r := range results {
+		wrong := e.judge(r)
+		if wrong == "" {
+			continue
+		}
+		if failed++; failed == 1 {
+			line, more, ok := strings.Cut(wrong, "\n")
+			detail = fmt.Sprintf("connection %d (%s): %s", r.ID, r.Path, line)
+			if ok {
+				dump = "\n" + more
 			}
 		}
 	}
 	if failed > 1 {
-		detail += fmt.Sprintf("; %d of %d connections failed", failed, len(seen))
+		detail += fmt.Sprintf("; %d of %d connections failed", failed, len(results))
 	}
-	return failed == 0, detail + below
+	return failed == 0, detail + dump
 }
 
-// unwatched is for expectations about what is in the report anyway.
-type unwatched struct{}
+func noConnection(path string) string {
+	if path != "" {
+		return "no connection came with the path " + path
+	}
+	return "no connection came"
+}
 
-func (unwatched) Write([]byte) {}
-func (unwatched) End()         {}
+// noObserver is for expectations about what the report contains anyway.
+type noObserver struct{}
 
-// ExpectSHA256 expects each connection with the path ("": any) to carry bytes with this SHA-256, in hexadecimal digits.
+func (noObserver) Write([]byte) {}
+func (noObserver) End()         {}
+
+func observeNothing() Observer { return noObserver{} }
+
+// ExpectSHA256 expects the bytes of each connection with the path ("": any) to have this SHA-256, in hexadecimal digits.
 func ExpectSHA256(path, sum string) (Expectation, error) {
 	if b, err := hex.DecodeString(sum); err != nil || len(b) != 32 {
-		return nil, fmt.Errorf("%q is no SHA-256 (64 hexadecimal digits)", sum)
+		return nil, fmt.Errorf("%q is not a SHA-256 (64 hexadecimal digits)", sum)
 	}
 	want := strings.ToLower(sum)
-	return &each{"sha256", path, func() Observer { return unwatched{} }, func(s Result) string {
-		if s.SHA256 == want {
+	return &each{"sha256", path, observeNothing, func(r Result) string {
+		if r.SHA256 == want {
 			return ""
 		}
-		return fmt.Sprintf("the %d bytes that came have %s, not %s", s.Bytes, s.SHA256, want)
+		return fmt.Sprintf("the %d bytes that came have %s, not %s", r.Bytes, r.SHA256, want)
 	}}, nil
 }
 
-// ExpectClean expects each connection with the path ("": any) to carry an MPEG transport stream without a fault: in
-// sync to the end, continuous but for announced gaps, with PAT and PMT whose CRC is right, beginning at a keyframe, with
+// ExpectClean expects each connection with the path ("": any) to carry an MPEG transport stream without errors: in sync to
+// the end, continuous except at announced gaps, with PAT and PMT whose CRC is right, beginning at a keyframe, with
 // timestamps that do not jump and a PCR often enough (Options.MaxPCRInterval).
 func ExpectClean(path string) Expectation {
-	return &each{"clean", path, func() Observer { return unwatched{} }, func(s Result) string {
-		return strings.Join(s.trouble, "; ")
-	}}
+	return &each{"clean", path, observeNothing, func(r Result) string { return strings.Join(r.problems, "; ") }}
 }

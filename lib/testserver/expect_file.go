@@ -8,10 +8,11 @@ import (
 	"sync"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/testserver/internal/bytediff"
 )
 
-// ExpectFile expects each connection with the path ("": any) to carry the bytes of the file. It is compared while they
-// come, so that the verdict can say where they part.
+// ExpectFile expects each connection with the path ("": any) to carry the bytes of the file. They are compared while they
+// come, so that the verdict can say where they differ.
 func ExpectFile(path, name string) (Expectation, error) {
 	err := checkRegular(name)
 	if err == nil {
@@ -23,12 +24,12 @@ func ExpectFile(path, name string) (Expectation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expected file: %w", err)
 	}
-	return &each{"file", path, func() Observer { return newComparer(name) }, func(s Result) string {
-		return s.Watcher.(*comparer).wrong
+	return &each{"file", path, func() Observer { return newFileComparer(name) }, func(r Result) string {
+		return r.Observer.(*fileComparer).mismatch
 	}}, nil
 }
 
-// checkRegular refuses what is no file, and may have no end.
+// checkRegular refuses what is not a regular file: it may have no end.
 func checkRegular(name string) error {
 	info, err := os.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -37,56 +38,66 @@ func checkRegular(name string) error {
 	return err
 }
 
-// comparer compares what comes with a file.
-type comparer struct {
-	name  string
-	file  *os.File // nil when there is nothing more to compare
-	at    int64    // bytes that are equal so far
-	wrong string
+// fileComparer compares what comes with a file.
+type fileComparer struct {
+	name     string
+	file     *os.File // nil: the comparison has ended
+	equal    int64    // bytes that are equal so far
+	mismatch string
 }
 
-func newComparer(name string) *comparer {
+func newFileComparer(name string) *fileComparer {
 	f, err := os.Open(name)
 	if err != nil {
-		return &comparer{name: name, wrong: fmt.Sprintf("the expected file: %v", err)}
+		return &fileComparer{name: name, mismatch: fmt.Sprintf("the expected file: %v", err)}
 	}
-	return &comparer{name: name, file: f}
+	return &fileComparer{name: name, file: f}
 }
 
-// comparisons are buffers for what is read of files; a connection that is silent holds none.
-var comparisons = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+// readBuffers are for what is read of files; a connection that is silent holds none.
+var readBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
-func (c *comparer) Write(p []byte) {
-	buf := comparisons.Get().(*[16 << 10]byte)
-	defer comparisons.Put(buf)
+func (c *fileComparer) Write(p []byte) {
+	buf := readBuffers.Get().(*[16 << 10]byte)
+	defer readBuffers.Put(buf)
 	for len(p) > 0 && c.file != nil {
-		part := p[:min(len(p), len(buf))]
-		n, err := io.ReadFull(c.file, buf[:len(part)])
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			c.end(fmt.Sprintf("the expected file: %v", err))
-			return
-		}
-		if !bytes.Equal(part[:n], buf[:n]) {
-			i := 0
-			for part[i] == buf[i] {
-				i++
-			}
-			at := c.at + int64(i)
-			c.end(fmt.Sprintf("differs from %s at %s: 0x%02x instead of 0x%02x", c.name, place(at, c.packet(at)), part[i],
-				buf[i]) + dump(buf[:n], i, c.at, part, i, c.at))
-			return
-		}
-		c.at += int64(n)
-		if n < len(part) {
-			c.end(fmt.Sprintf("goes on after all %d bytes of %s", c.at, c.name) + dump(nil, 0, c.at, part[n:], 0, c.at))
-			return
-		}
+		n := min(len(p), len(buf))
+		c.compare(p[:n], buf[:n])
 		p = p[n:]
 	}
 }
 
+// compare compares the next bytes, for which buf has the length.
+func (c *fileComparer) compare(p, buf []byte) {
+	n, err := io.ReadFull(c.file, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		c.end(fmt.Sprintf("the expected file: %v", err))
+		return
+	}
+	if !bytes.Equal(p[:n], buf[:n]) {
+		i := 0
+		for p[i] == buf[i] {
+			i++
+		}
+		at := c.equal + int64(i)
+		c.end(fmt.Sprintf("differs from %s at %s: 0x%02x instead of 0x%02x", c.name,
+			bytediff.Location(at, c.packetHeader(at)), p[i], buf[i]) + c.dump(buf[:n], p, i))
+		return
+	}
+	c.equal += int64(n)
+	if n < len(p) {
+		c.end(fmt.Sprintf("goes on after all %d bytes of %s", c.equal, c.name) + c.dump(nil, p[n:], 0))
+	}
+}
+
+// dump shows the bytes around index i of the file's and the connection's next bytes.
+func (c *fileComparer) dump(expected, came []byte, i int) string {
+	return bytediff.Dump(bytediff.Side{Bytes: expected, Offset: c.equal, Index: i},
+		bytediff.Side{Bytes: came, Offset: c.equal, Index: i})
+}
+
 // End checks that the file has ended too.
-func (c *comparer) End() {
+func (c *fileComparer) End() {
 	if c.file == nil {
 		return
 	}
@@ -94,23 +105,23 @@ func (c *comparer) End() {
 	switch {
 	case err != nil:
 		c.end(fmt.Sprintf("the expected file: %v", err))
-	case info.Size() > c.at:
-		next := make([]byte, dumpLength)
-		n, _ := c.file.ReadAt(next, c.at)
-		c.end(fmt.Sprintf("ends after %d of the %d bytes of %s", c.at, info.Size(), c.name) + dump(next[:n], 0, c.at, nil, 0, c.at))
+	case info.Size() > c.equal:
+		next := make([]byte, bytediff.Length)
+		n, _ := c.file.ReadAt(next, c.equal)
+		c.end(fmt.Sprintf("ends after %d of the %d bytes of %s", c.equal, info.Size(), c.name) + c.dump(next[:n], nil, 0))
 	default:
 		c.end("")
 	}
 }
 
-// packet returns the start of the expected packet that the byte stands in.
-func (c *comparer) packet(at int64) []byte {
-	head := make([]byte, 4)
-	n, _ := c.file.ReadAt(head, at-at%mpegts.PacketSize) // what cannot be read is not shown
-	return head[:n]
+// packetHeader returns the header of the expected packet at the offset, as far as it can be read.
+func (c *fileComparer) packetHeader(offset int64) []byte {
+	header := make([]byte, 4)
+	n, _ := c.file.ReadAt(header, offset-offset%mpegts.PacketSize)
+	return header[:n]
 }
 
-func (c *comparer) end(wrong string) {
+func (c *fileComparer) end(mismatch string) {
 	c.file.Close()
-	c.file, c.wrong = nil, wrong
+	c.file, c.mismatch = nil, mismatch
 }

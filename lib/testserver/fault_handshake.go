@@ -2,9 +2,10 @@ package testserver
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha1"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -14,65 +15,102 @@ import (
 	"time"
 )
 
-// spoil does to a handshake what is planned instead of a connection.
-func (s *Server) spoil(w http.ResponseWriter, r *http.Request, path string, p plan) {
-	f := p.handshake
-	s.fired(FaultEvent{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number})
-	switch f.Do {
-	case Refuse:
-		if f.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-		}
-		s.refuse(w, r, path, f.Code, "refused on purpose")
-	case Redirect:
-		to := f.To
-		if to == "" {
-			to = s.url + r.URL.RequestURI()
-		}
-		w.Header().Set("Location", to)
-		s.refuse(w, r, path, f.Code, "redirected on purpose")
-	case HangHandshake, BadAccept:
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			s.log.Warn("fault "+string(f.Do), "err", err)
-			return
-		}
-		defer conn.Close()
-		if f.Do == BadAccept {
-			_, _ = io.WriteString(conn, switchingProtocols("not what was asked"))
-		}
-		s.listen(conn, rw.Reader, f.For)
-	}
+// handshakeFault happens instead of a connection.
+type handshakeFault interface {
+	FaultKind
+	answer(s *Server, w http.ResponseWriter, r *http.Request, path string)
 }
 
-// listen reads until the peer has gone, the time is over (0: none), or the server ends.
-func (s *Server) listen(conn net.Conn, r *bufio.Reader, d time.Duration) {
-	if d > 0 {
-		conn.SetReadDeadline(time.Now().Add(d))
-	} else {
-		conn.SetReadDeadline(time.Time{})
-	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		_, _ = io.Copy(io.Discard, r) // how it ended does not matter
-	}()
-	select {
-	case <-gone:
-	case <-s.stopping:
-		conn.Close()
-		<-gone
-	}
+// Refuse answers the handshake with an HTTP status.
+type Refuse struct {
+	Status     int           // 300 to 599; 0 means 503
+	RetryAfter time.Duration // sent as a header, rounded up to seconds; 0: no header
 }
 
-// acceptRaw answers the handshake of a connection on which something is to go wrong.
-func (s *Server) acceptRaw(w http.ResponseWriter, r *http.Request, path string, p plan) (*connection, error) {
+// Name returns "refuse".
+func (Refuse) Name() string { return "refuse" }
+
+func (f Refuse) check() error {
+	if f.RetryAfter < 0 {
+		return errNegative
+	}
+	return within("status", f.Status, 300, 599)
+}
+
+func (f Refuse) answer(s *Server, w http.ResponseWriter, r *http.Request, path string) {
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	s.refuse(w, r, path, cmp.Or(f.Status, http.StatusServiceUnavailable), "refused on purpose")
+}
+
+// Redirect answers the handshake with a redirect.
+type Redirect struct {
+	Status int    // 300 to 399; 0 means 302
+	To     string // the Location; "" means this server, with the request's path and query
+}
+
+// Name returns "redirect".
+func (Redirect) Name() string { return "redirect" }
+
+func (f Redirect) check() error {
+	if strings.ContainsAny(f.To, "\r\n") {
+		return errors.New("a Location is one line")
+	}
+	return within("status", f.Status, 300, 399)
+}
+
+func (f Redirect) answer(s *Server, w http.ResponseWriter, r *http.Request, path string) {
+	w.Header().Set("Location", cmp.Or(f.To, s.url+r.URL.RequestURI()))
+	s.refuse(w, r, path, cmp.Or(f.Status, http.StatusFound), "redirected on purpose")
+}
+
+// HangHandshake never answers the handshake, and closes the TCP connection in the end.
+type HangHandshake struct {
+	For time.Duration // 0: until the peer has gone
+}
+
+// Name returns "hang-handshake".
+func (HangHandshake) Name() string { return "hang-handshake" }
+
+func (f HangHandshake) check() error { return notNegative(f.For) }
+
+func (f HangHandshake) answer(s *Server, w http.ResponseWriter, _ *http.Request, _ string) {
+	s.hijack(w, "", f.For)
+}
+
+// BadAccept answers 101 with a wrong Sec-WebSocket-Accept, and waits until the peer has gone.
+type BadAccept struct{}
+
+// Name returns "bad-accept".
+func (BadAccept) Name() string { return "bad-accept" }
+
+func (BadAccept) answer(s *Server, w http.ResponseWriter, _ *http.Request, _ string) {
+	s.hijack(w, switchingProtocols("a key that nobody sent"), 0)
+}
+
+// hijack writes the response itself, and then reads until the peer has gone, the time is over (0: none) or the server
+// ends.
+func (s *Server) hijack(w http.ResponseWriter, response string, d time.Duration) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.log.Warn("fault not possible", "err", err)
+		return
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, response) // a peer that has gone needs no response
+	drain(conn, rw.Reader, d, s.stopping)
+}
+
+// acceptFaulty accepts a connection on which something goes wrong.
+func (s *Server) acceptFaulty(w http.ResponseWriter, r *http.Request, path string, next schedule) (*connection, error) {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	nonce, err := base64.StdEncoding.DecodeString(key)
 	if r.Method != http.MethodGet || err != nil || len(nonce) != 16 || r.Header.Get("Sec-WebSocket-Version") != "13" ||
-		!hasToken(r, "Connection", "Upgrade") {
-		http.Error(w, "not a handshake of RFC 6455, 4.2.1", http.StatusBadRequest)
-		return nil, fmt.Errorf("not a handshake of RFC 6455")
+		!headerHasToken(r, "Connection", "Upgrade") {
+		err := errors.New("not a websocket handshake (RFC 6455, 4.2.1)")
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return nil, err
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -83,18 +121,38 @@ func (s *Server) acceptRaw(w http.ResponseWriter, r *http.Request, path string, 
 		conn.Close()
 		return nil, err
 	}
-	raw := newRawConn(conn, rw.Reader, s.options.MaxMessage, p.steps)
-	c := s.begin(raw, path, r)
-	raw.fired = func(f *step) {
-		s.fired(FaultEvent{Fault: f.index, Do: f.Do, Path: path, Handshake: p.number, Connection: c.result.ID,
-			Bytes: raw.bytes, Messages: raw.messages})
+	faulty := newFaultyConn(conn, rw.Reader, s.options.MaxMessage, next.connection)
+	c := s.addConnection(faulty, path, r)
+	faulty.onFault = func(f *pendingFault) {
+		s.recordFault(FaultEvent{Fault: f.index, Do: f.Do.Name(), Path: path, Handshake: next.number,
+			Connection: c.result.ID, Bytes: faulty.bytes, Messages: faulty.messages})
 	}
 	return c, nil
 }
 
-// switchingProtocols is the answer to a handshake with the key (RFC 6455, 4.2.2).
+// switchingProtocols is the response to a handshake with the key (RFC 6455, 4.2.2).
 func switchingProtocols(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return strings.Join([]string{"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
 		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]), "", ""}, "\r\n")
+}
+
+// drain reads until the peer has gone, the time is over (0: none), or stop is closed, which closes the connection.
+func drain(conn net.Conn, r *bufio.Reader, d time.Duration, stop <-chan struct{}) {
+	var deadline time.Time
+	if d > 0 {
+		deadline = time.Now().Add(d)
+	}
+	conn.SetReadDeadline(deadline)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, r) // how it ended does not matter
+	}()
+	select {
+	case <-gone:
+	case <-stop:
+		conn.Close()
+		<-gone
+	}
 }

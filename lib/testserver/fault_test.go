@@ -3,7 +3,6 @@ package testserver
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math"
 	"net"
 	"net/http"
@@ -45,28 +44,28 @@ func refusals(t *testing.T, seed uint64, n int, path string, faults ...Fault) (r
 
 func TestWhichHandshakes(t *testing.T) {
 	for want, f := range map[string]Fault{
-		"xxxxx": {Do: Refuse},
-		".x...": {Do: Refuse, First: 2, Last: 2},
-		"..xxx": {Do: Refuse, First: 3, Last: 9},
-		".....": {Do: Refuse, Path: "/other*"},
-		"x....": {Do: Refuse, Path: "/ca?1", First: 1, Last: 1},
+		"xxxxx": {Do: Refuse{}},
+		".x...": {Do: Refuse{}, First: 2, Last: 2},
+		"..xxx": {Do: Refuse{}, First: 3, Last: 9},
+		".....": {Do: Refuse{}, Path: "/other*"},
+		"x....": {Do: Refuse{}, Path: "/ca?1", First: 1, Last: 1},
 	} {
 		if got := refusals(t, 1, 5, "/cam1", f); got != want {
 			t.Errorf("%+v: %s, want %s", f, got, want)
 		}
 	}
-	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse, Path: "/other"}, Fault{Do: Refuse, First: 9, Last: 9}, Fault{Do: Refuse, Probability: 1e-9},
-		Fault{Do: Refuse, First: 3, Last: 3}); got != "..x.." {
-		t.Errorf("behind faults that are about others: %s", got)
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, Path: "/other"}, Fault{Do: Refuse{}, First: 9, Last: 9}, Fault{Do: Refuse{}, Probability: 1e-9},
+		Fault{Do: Refuse{}, First: 3, Last: 3}); got != "..x.." {
+		t.Errorf("after faults for other handshakes: %s", got)
 	}
-	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse, First: 1, Last: 1}, Fault{Do: Refuse, First: 4, Last: 4}); got != "x..x." {
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, First: 1, Last: 1}, Fault{Do: Refuse{}, First: 4, Last: 4}); got != "x..x." {
 		t.Errorf("two faults: %s", got)
 	}
 }
 
-// TestSeed: chance is the same in each run with the same seed.
+// TestSeed: with the same seed the same handshakes are affected.
 func TestSeed(t *testing.T) {
-	half := Fault{Do: Refuse, Probability: 0.5}
+	half := Fault{Do: Refuse{}, Probability: 0.5}
 	first := refusals(t, 7, 40, "/", half)
 	if again := refusals(t, 7, 40, "/", half); again != first {
 		t.Errorf("%s, then %s", first, again)
@@ -85,47 +84,47 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-func TestImpossibleFaults(t *testing.T) {
+// TestCheckFault: a server starts with every fault at the ends of its ranges, and refuses what is beyond them.
+func TestCheckFault(t *testing.T) {
 	for _, f := range []Fault{
-		{}, {Do: "explode"}, {Do: Refuse, AfterBytes: 1}, {Do: Reset, AfterBytes: 1, AfterTime: 1}, {Do: Reset, Code: 1000},
-		{Do: Reset, First: 3, Last: 2}, {Do: Slow}, {Do: BadFrame, Kind: "x"}, {Do: Reset, Path: "["}, {Do: Reset, Probability: 1.1},
-		{Do: BigPing, Size: 125}, {Do: Refuse, Code: 200}, {Do: Redirect, To: "x\r\ny"}, {Do: Stall, For: -1},
-		{Do: Refuse, RetryAfter: -1}, {Do: Slow, Rate: -1}, {Do: Reset, AfterBytes: -1}, {Do: Reset, AfterMessages: -1}, {Do: Reset, AfterTime: -1},
-		{Do: Reset, Probability: -0.1}, {Do: Reset, Probability: math.NaN()}, {Do: BigPing, Size: 1<<20 + 1}, {Do: Refuse, Code: 600}, {Do: Redirect, Code: 400},
-		{Do: CloseFrame, Reason: strings.Repeat("x", 124)},
+		{Do: Refuse{Status: 300}}, {Do: Refuse{Status: 599}}, {Do: Redirect{Status: 300}}, {Do: Redirect{Status: 399}},
+		{Do: CloseFrame{Code: 65535, Reason: strings.Repeat("x", 123)}}, {Do: BigPing{Size: 126}}, {Do: BigPing{Size: 1 << 20}},
+		{Do: Reset{}, Probability: 1}, {Do: Reset{}, AfterTime: 1, First: 1, Last: math.MaxInt}, {Do: BadFrame{Kind: ReservedBit}},
+	} {
+		s, err := New(Options{Faults: []Fault{f}})
+		if err != nil {
+			t.Errorf("%#v: %v", f, err)
+			continue
+		}
+		s.Close()
+	}
+	for _, f := range []Fault{
+		{}, {Do: fakeFault{}}, {Do: Refuse{}, AfterBytes: 1}, {Do: Reset{}, AfterBytes: 1, AfterTime: 1},
+		{Do: Reset{}, First: 3, Last: 2}, {Do: Reset{}, Path: "["}, {Do: Reset{}, AfterBytes: -1}, {Do: Reset{}, AfterMessages: -1},
+		{Do: Reset{}, AfterTime: -1}, {Do: Reset{}, Probability: 1.1}, {Do: Reset{}, Probability: -0.1},
+		{Do: Reset{}, Probability: math.NaN()}, {Do: Refuse{Status: 200}}, {Do: Refuse{Status: 600}},
+		{Do: Refuse{RetryAfter: -1}}, {Do: Redirect{To: "x\r\ny"}}, {Do: Redirect{Status: 400}}, {Do: HangHandshake{For: -1}},
+		{Do: CloseFrame{Code: -1}}, {Do: CloseFrame{Code: 65536}}, {Do: CloseFrame{Reason: strings.Repeat("x", 124)}},
+		{Do: CloseThenSilent{Code: 65536}}, {Do: CloseThenSilent{For: -1}}, {Do: Stall{For: -1}}, {Do: Slow{}}, {Do: Slow{Rate: -1}},
+		{Do: LatePong{By: -1}}, {Do: HalfOpen{For: -1}}, {Do: SendFlood{For: -1}}, {Do: PingFlood{For: -1}},
+		{Do: BigPing{Size: 125}}, {Do: BigPing{Size: 1<<20 + 1}}, {Do: BadFrame{Kind: "x"}},
 	} {
 		if s, err := New(Options{Faults: []Fault{f}}); err == nil {
 			s.Close()
-			t.Errorf("%+v is taken", f)
+			t.Errorf("%#v is accepted", f)
 		}
 	}
 }
 
-// TestDefaults: what a fault leaves out.
-func TestDefaults(t *testing.T) {
-	for want, f := range map[Fault]Fault{
-		{Do: Refuse, Code: 503}:                      {Do: Refuse},
-		{Do: Refuse, Code: 599}:                      {Do: Refuse, Code: 599},
-		{Do: Redirect, Code: 302}:                    {Do: Redirect},
-		{Do: CloseFrame, Code: 1001}:                 {Do: CloseFrame},
-		{Do: CloseThenSilent, Code: 1001, For: 10e9}: {Do: CloseThenSilent},
-		{Do: SendFlood, For: 1e9}:                    {Do: SendFlood},
-		{Do: PingFlood, For: 3e9}:                    {Do: PingFlood, For: 3e9},
-		{Do: LatePong, For: 2e9}:                     {Do: LatePong},
-		{Do: Stall}:                                  {Do: Stall},
-		{Do: BigPing, Size: 126}:                     {Do: BigPing},
-		{Do: BigPing, Size: 1 << 20, Probability: 1}: {Do: BigPing, Size: 1 << 20, Probability: 1},
-	} {
-		if err := f.check(); err != nil || f != want {
-			t.Errorf("%+v, %v; want %+v", f, err, want)
-		}
-	}
-}
+// fakeFault is not a fault of this package.
+type fakeFault struct{}
 
-// TestResetAfterBytes: exactly so many bytes count, wherever messages end, over TLS as well.
+func (fakeFault) Name() string { return "fake" }
+
+// TestResetAfterBytes: exactly so many bytes are received, wherever messages end, also over TLS.
 func TestResetAfterBytes(t *testing.T) {
 	for _, tls := range []bool{false, true} {
-		s := start(t, Options{TLS: tls, Conns: 1, Faults: []Fault{{Do: Reset, AfterBytes: 1000}}})
+		s := start(t, Options{TLS: tls, Conns: 1, Faults: []Fault{{Do: Reset{}, AfterBytes: 1000}}})
 		c := dial(t, s.URL(), wsconn.DialOptions{TLS: s.ClientTLS()})
 		for c.Write(testContext(t), make([]byte, 300)) == nil {
 		}
@@ -139,7 +138,7 @@ func TestResetAfterBytes(t *testing.T) {
 	}
 }
 
-// TestCloseWithinFrame: the server's close frame is answered behind the frame in which it was sent, also behind a
+// TestCloseWithinFrame: the peer answers the server's close frame after the frame during which it was sent, also after a
 // control frame in a message.
 func TestCloseWithinFrame(t *testing.T) {
 	rest := bytes.Repeat([]byte{0xFF}, 900) // no frame header
@@ -147,7 +146,7 @@ func TestCloseWithinFrame(t *testing.T) {
 		"a frame":   {join(frameHeader(1000), rest[:100]), rest},
 		"fragments": {frame(ws.OpBinary, false, rest[:100]), frame(ws.OpPing, true, nil), frame(0, true, rest)},
 	} {
-		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: CloseFrame, Code: 1012, AfterBytes: 100}}})
+		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: CloseFrame{Code: 1012}, AfterBytes: 100}}})
 		conn := raw(t, s.URL())
 		conn.Write(send[0])
 		if got := closeCode(t, conn); got != 1012 {
@@ -161,12 +160,12 @@ func TestCloseWithinFrame(t *testing.T) {
 	}
 }
 
-// TestFaultyStream: what is received before and around a fault is what was sent.
+// TestFaultyStream: a fault that does not end the connection changes no byte of what is received.
 func TestFaultyStream(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
-	for _, f := range []Fault{{Do: SendText, AfterMessages: 2}, {Do: LatePong, For: time.Millisecond}, {Do: Stall, For: 10 * time.Millisecond, AfterBytes: 1000}, {Do: Slow, Rate: 4 << 20}} {
-		t.Run(fmt.Sprint(f.Do), func(t *testing.T) {
-			s := start(t, Options{Conns: 1, Faults: []Fault{f}, Expectations: []Expectation{ExpectClean(""), ExpectMessages("", 3, false)}})
+	for _, f := range []Fault{{Do: SendText{}, AfterMessages: 2}, {Do: LatePong{By: time.Millisecond}}, {Do: Stall{For: 10 * time.Millisecond}, AfterBytes: 1000}, {Do: Slow{Rate: 4 << 20}}} {
+		t.Run(f.Do.Name(), func(t *testing.T) {
+			s := start(t, Options{Conns: 1, Faults: []Fault{f}, Expectations: []Expectation{ExpectClean(""), ExpectMessages("", Exactly(3))}})
 			publish(t, s.URL(), stream[:1000], stream[1000:200_000], stream[200_000:])
 			if r := wait(t, s, nil); !r.Passed || r.Connections[0].SHA256 != sum(stream) || len(r.Faults) != 1 || r.Connections[0].Close.Code != 1000 {
 				t.Errorf("%+v", r)
@@ -175,8 +174,8 @@ func TestFaultyStream(t *testing.T) {
 	}
 }
 
-// TestStallOfFinishedPeer: what a peer has sent that finishes during a stall is read when the stall is over. A reset
-// ends the stall, and what came before it counts too.
+// TestStallOfFinishedPeer: what a peer sends that finishes during a stall is read after the stall. A reset ends the stall,
+// and what came before it counts too.
 func TestStallOfFinishedPeer(t *testing.T) {
 	const stall = 300 * time.Millisecond
 	sent := join(frameHeader(1), []byte("x"), frameHeader(10_000), make([]byte, 10_000))
@@ -192,7 +191,7 @@ func TestStallOfFinishedPeer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall, For: stall, AfterMessages: 1}}})
+			s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall{For: stall}, AfterMessages: 1}}})
 			conn := raw(t, s.URL())
 			conn.Write(sent)
 			testwait.Eventually(t, "the first byte", func() bool { return s.bytes.Load() > 0 })
@@ -205,47 +204,47 @@ func TestStallOfFinishedPeer(t *testing.T) {
 	}
 }
 
-// TestFaultDuringStall: what is to happen after a time does, also while nothing is read, for ever or for a time.
+// TestFaultDuringStall: faults that are due by time happen during a stall, whether it has an end or not.
 func TestFaultDuringStall(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Hour} {
-		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall, For: d},
-			{Do: SendText, AfterTime: 20 * time.Millisecond}, {Do: Reset, AfterTime: 40 * time.Millisecond}}})
+		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: Stall{For: d}},
+			{Do: SendText{}, AfterTime: 20 * time.Millisecond}, {Do: Reset{}, AfterTime: 40 * time.Millisecond}}})
 		dial(t, s.URL(), wsconn.DialOptions{})
 		r := wait(t, s, nil)
-		var done []FaultName
+		var done []string
 		for _, f := range r.Faults {
 			done = append(done, f.Do)
 		}
-		if c := r.Connections[0]; !slices.Equal(done, []FaultName{Stall, SendText, Reset}) || c.Close.Code != 1006 ||
+		if c := r.Connections[0]; !slices.Equal(done, []string{"stall", "send-text", "reset"}) || c.Close.Code != 1006 ||
 			c.Ended.Sub(c.Started) < 40*time.Millisecond {
 			t.Errorf("for %v: %v, %+v", d, done, c)
 		}
 	}
 }
 
-// TestSlowSavesNothing: behind a quiet time a slow reader is as slow as before.
-func TestSlowSavesNothing(t *testing.T) {
+// TestSlowEarnsNoCredit: after a quiet time a slow reader is as slow as before.
+func TestSlowEarnsNoCredit(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		rated, want time.Time
+		paidUntil, want time.Time
 	}{
 		"quiet for an hour": {now.Add(-time.Hour), now.Add(2*time.Second - slowTick)},
 		"a timer was late":  {now.Add(-time.Millisecond), now.Add(2*time.Second - time.Millisecond)},
 		"under way":         {now.Add(time.Second), now.Add(3 * time.Second)},
 	} {
-		r := &rawConn{rate: 8 << 10, rated: c.rated}
-		if r.charge(16<<10, now); !r.rated.Equal(c.want) {
-			t.Errorf("%s: paid for in %v, not in %v", name, r.rated.Sub(now), c.want.Sub(now))
+		r := &faultyConn{rate: 8 << 10, paidUntil: c.paidUntil}
+		if r.debit(16<<10, now); !r.paidUntil.Equal(c.want) {
+			t.Errorf("%s: the next read is in %v, not in %v", name, r.paidUntil.Sub(now), c.want.Sub(now))
 		}
 	}
 }
 
-// TestNoFloodBehindEnd: a flood that begins as the server ends is waited for, or does not begin.
-func TestNoFloodBehindEnd(t *testing.T) {
+// TestNoFloodAfterCloseNow: CloseNow waits for a flood that starts at the same time, or it does not start.
+func TestNoFloodAfterCloseNow(t *testing.T) {
 	ping := ws.NewPingFrame(nil)
 	for range 100 {
 		conn, peer := net.Pipe()
-		c := newRawConn(conn, nil, 0, nil)
+		c := newFaultyConn(conn, nil, 0, nil)
 		c.startFlood(time.Hour, ping)
 		var starting sync.WaitGroup
 		starting.Go(func() { c.startFlood(time.Hour, ping) })
@@ -255,13 +254,13 @@ func TestNoFloodBehindEnd(t *testing.T) {
 	}
 	conn, peer := net.Pipe()
 	defer peer.Close()
-	c := newRawConn(conn, nil, 0, nil)
+	c := newFaultyConn(conn, nil, 0, nil)
 	c.CloseNow()
 	c.conn = &countedWrites{Conn: conn}
 	c.startFlood(time.Hour, ping)
 	c.flood.Wait()
 	if n := c.conn.(*countedWrites).n; n > 0 {
-		t.Errorf("%d writes behind the end", n)
+		t.Errorf("%d writes after CloseNow", n)
 	}
 }
 
@@ -275,10 +274,10 @@ func (c *countedWrites) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestEndDuringFaults: nothing that waits on purpose keeps the server from ending.
+// TestEndDuringFaults: a fault that waits does not keep the server from ending.
 func TestEndDuringFaults(t *testing.T) {
-	for _, do := range []FaultName{HangHandshake, BadAccept, Stall, HalfOpen, CloseThenSilent, SendFlood, NoPong} {
-		t.Run(string(do), func(t *testing.T) {
+	for _, do := range []FaultKind{HangHandshake{}, BadAccept{}, Stall{}, HalfOpen{}, CloseThenSilent{}, SendFlood{}, NoPong{}} {
+		t.Run(do.Name(), func(t *testing.T) {
 			t.Parallel()
 			fired := make(chan struct{})
 			s := start(t, Options{Faults: []Fault{{Do: do}}, Linger: time.Millisecond})

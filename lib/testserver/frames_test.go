@@ -88,7 +88,7 @@ func TestFrames(t *testing.T) {
 		}{closeWith(code, "é"), result{want, 0, 0, ""}}
 	}
 	for name, c := range cases {
-		for planned, faults := range [][]Fault{nil, {{Do: Reset, AfterTime: time.Hour}}} {
+		for planned, faults := range [][]Fault{nil, {{Do: Reset{}, AfterTime: time.Hour}}} {
 			t.Run(fmt.Sprintf("%s, %d faults", name, planned), func(t *testing.T) {
 				s := start(t, Options{Conns: 1, Faults: faults})
 				conn := raw(t, s.URL())
@@ -178,7 +178,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, send []byte, planned bool) {
 		o := Options{Conns: 1, MaxMessage: 1000}
 		if planned {
-			o.Faults = []Fault{{Do: Reset, AfterTime: time.Hour}}
+			o.Faults = []Fault{{Do: Reset{}, AfterTime: time.Hour}}
 		}
 		s := start(t, o)
 		conn := raw(t, s.URL())

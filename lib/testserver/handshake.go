@@ -10,61 +10,65 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// handle answers one request. A connection that comes of it lives on in a goroutine of its own: what net/http has
-// needed for the request is free then.
+// handle answers one request. A connection that comes of it gets a goroutine of its own, so that what net/http needed for
+// the request is freed.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
-		http.Error(w, endedReason, http.StatusServiceUnavailable)
+	if !s.startRequest() {
+		http.Error(w, reasonGoingAway, http.StatusServiceUnavailable)
 		return
 	}
 	defer s.running.Done()
 	path := requestPath(r)
 	switch {
-	case !s.authorized(r):
-		s.refuse(w, r, path, http.StatusUnauthorized, "a token is needed: as Authorization: Bearer, or as a Basic password")
+	case !s.isAuthorized(r):
+		s.refuse(w, r, path, http.StatusUnauthorized, "a token is required: as Authorization: Bearer, or as the Basic password")
 		return
-	case !hasToken(r, "Upgrade", "websocket"):
+	case !headerHasToken(r, "Upgrade", "websocket"):
 		s.refuse(w, r, path, http.StatusUpgradeRequired, "this is a websocket server: connect to "+s.url+" with a websocket client")
 		return
 	}
-	p := s.plan(path)
-	if p.handshake != nil {
-		s.spoil(w, r, path, p)
+	next := s.schedule(path)
+	if next.handshake != nil {
+		f := next.handshake
+		s.recordFault(FaultEvent{Fault: f.index, Do: f.Do.Name(), Path: path, Handshake: next.number})
+		f.Do.(handshakeFault).answer(s, w, r, path)
 		return
 	}
-	answer := &statusWriter{ResponseWriter: w}
-	c, err := s.accept(answer, r, path, p)
+	response := &statusRecorder{ResponseWriter: w}
+	c, err := s.accept(response, r, path, next)
 	if err != nil {
-		s.refused(answer.status)
+		s.countRefused(response.status)
 		s.log.Warn("handshake refused", "remote", r.RemoteAddr, "path", path, "err", err)
 		return
 	}
 	s.running.Go(func() {
 		c.run()
-		s.over(c)
+		s.removeConnection(c)
 	})
 }
 
-// accept answers a websocket handshake. One at a time: connections are numbered in the order in which their peers learn
-// that they are connected, and none that has learned it is missing in the report.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, path string, p plan) (*connection, error) {
+// accept accepts one websocket at a time: connections are numbered in the order in which their peers learn that they are
+// connected, and the report contains each of which a peer has learned that.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, path string, next schedule) (*connection, error) {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
 	if s.isEnding() {
-		http.Error(w, endedReason, http.StatusServiceUnavailable)
-		return nil, errors.New(endedReason)
+		http.Error(w, reasonGoingAway, http.StatusServiceUnavailable)
+		return nil, errors.New(reasonGoingAway)
 	}
-	if len(p.steps) > 0 {
-		return s.acceptRaw(w, r, path, p)
+	if len(next.connection) > 0 {
+		return s.acceptFaulty(w, r, path, next)
 	}
 	ws, err := wsconn.Accept(w, r, wsconn.AcceptOptions{MaxMessage: s.options.MaxMessage})
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(ws, path, r), nil
+	return s.addConnection(ws, path, r), nil
 }
 
 func (s *Server) isEnding() bool {
@@ -73,8 +77,8 @@ func (s *Server) isEnding() bool {
 	return s.ending
 }
 
-// enter reports whether there is still room for a request; then s.running has to be told when it is done.
-func (s *Server) enter() bool {
+// startRequest reports whether the server still takes requests. If so, the caller must call s.running.Done.
+func (s *Server) startRequest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ending {
@@ -84,7 +88,7 @@ func (s *Server) enter() bool {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, path string, status int, text string) {
-	s.refused(status)
+	s.countRefused(status)
 	s.log.Warn("handshake refused", "remote", r.RemoteAddr, "path", path, "status", status)
 	switch status {
 	case http.StatusUnauthorized:
@@ -95,30 +99,30 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, path string, sta
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text+"\n") // whoever has gone needs no answer
+	_, _ = io.WriteString(w, text+"\n") // a client that has gone needs no response
 }
 
-// refused counts a request that became no connection.
-func (s *Server) refused(status int) {
+// countRefused counts a request that became no connection.
+func (s *Server) countRefused(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals[status]++
 }
 
-// statusWriter remembers the status.
-type statusWriter struct {
+// statusRecorder records the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *statusWriter) WriteHeader(status int) {
+func (w *statusRecorder) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (s *Server) authorized(r *http.Request) bool {
+func (s *Server) isAuthorized(r *http.Request) bool {
 	if s.options.Token == "" {
 		return true
 	}
@@ -130,24 +134,17 @@ func (s *Server) authorized(r *http.Request) bool {
 		}
 		given = strings.TrimSpace(token)
 	}
-	// Of the same length, because ConstantTimeCompare answers at once otherwise.
+	// Hashes have one length; with different lengths ConstantTimeCompare returns at once.
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.options.Token))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// hasToken reports whether a header, which is a list, has the token.
-func hasToken(r *http.Request, header, token string) bool {
-	for _, value := range r.Header.Values(header) {
-		for one := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(one), token) {
-				return true
-			}
-		}
-	}
-	return false
+// headerHasToken reports whether a header that is a list contains the token.
+func headerHasToken(r *http.Request, header, token string) bool {
+	return httpguts.HeaderValuesContainsToken(r.Header.Values(header), token)
 }
 
-// requestPath is the path as it came, percent-encoded, without what may be secret: userinfo and query.
+// requestPath is the path as it came, percent-encoded, without userinfo and query, which may be secret.
 func requestPath(r *http.Request) string {
 	if path := r.URL.EscapedPath(); path != "" {
 		return path
@@ -155,10 +152,9 @@ func requestPath(r *http.Request) string {
 	return "/"
 }
 
-// begin takes a new connection in.
-func (s *Server) begin(ws peer, path string, r *http.Request) *connection {
-	c := &connection{server: s, ws: ws, backlog: newBacklog(maxBlocks)}
-	c.feeder = c.feed
+func (s *Server) addConnection(ws websocketConn, path string, r *http.Request) *connection {
+	c := &connection{server: s, ws: ws, queue: newPieceQueue(maxBlocks)}
+	c.process = c.processQueue
 	c.result.header = r.Header
 	c.result.header.Set("Host", r.Host) // net/http keeps it apart
 	s.mu.Lock()
@@ -167,22 +163,22 @@ func (s *Server) begin(ws peer, path string, r *http.Request) *connection {
 	c.result.Connected = Connected{ID: s.count, Path: path, Remote: r.RemoteAddr, Started: time.Now().UTC()}
 	s.open[c] = struct{}{}
 	if f := s.options.OnConnected; f != nil {
-		start := c.result.Connected
-		s.events.tell(func() { f(start) })
+		connected := c.result.Connected
+		s.events.call(func() { f(connected) })
 	}
 	s.log.Info(fmt.Sprintf("connection %d begins", s.count), "path", path, "remote", r.RemoteAddr)
 	return c
 }
 
-// over takes a connection out that has ended.
-func (s *Server) over(c *connection) {
+// removeConnection moves a connection that has ended to the past ones.
+func (s *Server) removeConnection(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
-	s.past[c.result.ID] = past{c.result, c.watches}
+	s.past[c.result.ID] = past{c.result, c.observers}
 	result := c.result
 	if f := s.options.OnClosed; f != nil {
-		s.events.tell(func() { f(result) })
+		s.events.call(func() { f(result) })
 	}
 	s.log.Info(fmt.Sprintf("connection %d ended", result.ID), "code", result.Close.Code, "messages", result.Messages,
 		"bytes", result.Bytes)

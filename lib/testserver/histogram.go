@@ -8,15 +8,16 @@ import (
 )
 
 const (
-	cellBits = 7 // an octave's cells are within 1 % of each other
+	cellBits = 7 // of an octave, whose cells are within 1 % of each other
 	octaves  = 32 - cellBits + 1
 	maxValue = 1<<32 - 1 // as µs 72 minutes, as bytes 4 GiB
 )
 
-// histogram counts values as an HDR histogram does, in half a KiB for each octave that has any: each connection has
-// several, and an idle one is to be small. What the percentiles are is hdrhistogram's to say. The zero value is ready.
+// histogram counts values as an HDR histogram does. It needs half a KiB for each octave that has values, because each
+// connection has several histograms and an idle one must be small; hdrhistogram computes the percentiles. The zero value is
+// ready.
 type histogram struct {
-	counts [octaves]*[1 << cellBits]uint32 // the first octave has the values that need no more bits than a cell
+	counts [octaves]*[1 << cellBits]uint32 // the first octave has the values below 1<<cellBits
 }
 
 func (h *histogram) add(value int64) {
@@ -31,8 +32,8 @@ func (h *histogram) add(value int64) {
 	}
 }
 
-// percentiles returns what tells the value that so many percent of all do not exceed, 0 when there are none; largest is
-// the largest of all.
+// percentiles returns a function that returns the value which so many percent of all do not exceed, 0 if there are none.
+// largest is the largest of all.
 func (h *histogram) percentiles(largest int64) func(percent float64) int64 {
 	const digits = 2
 	all := hdrhistogram.New(1, maxValue, digits)
@@ -45,7 +46,7 @@ func (h *histogram) percentiles(largest int64) func(percent float64) int64 {
 			if octave > 0 {
 				value = (value | 1<<cellBits) << (octave - 1)
 			}
-			_ = all.RecordValues(value, int64(n)) // it refuses only what is out of its range
+			_ = all.RecordValues(value, int64(n)) // it refuses only what is out of range
 		}
 	}
 	return func(percent float64) int64 { return min(all.ValueAtQuantile(percent), largest) }

@@ -61,7 +61,7 @@ func TestHostile(t *testing.T) {
 	}
 	// A connection for which a fault is planned is read by other code, which has to answer alike.
 	for name, c := range cases {
-		for _, faults := range [][]Fault{nil, {{Do: Reset, AfterTime: time.Hour}}} {
+		for _, faults := range [][]Fault{nil, {{Do: Reset{}, AfterTime: time.Hour}}} {
 			testHostile(t, fmt.Sprintf("%s, %d faults", name, len(faults)), c, faults)
 		}
 	}
@@ -127,7 +127,7 @@ func TestHalfHandshake(t *testing.T) {
 func TestWrongHandshake(t *testing.T) {
 	const right = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-	for _, faults := range [][]Fault{nil, {{Do: NoPong}}} {
+	for _, faults := range [][]Fault{nil, {{Do: NoPong{}}}} {
 		s := start(t, Options{Faults: faults})
 		for old, changed := range map[string]string{
 			"":                         "", // right

@@ -25,14 +25,14 @@ func (i *intervals) add(at time.Time) (longest bool) {
 
 func (i *intervals) result() Intervals { return i.us.intervals(i.max) }
 
-// intervals are the histogram's figures, when its values are µs up to the longest time.
+// intervals returns the histogram's percentiles if its values are in µs; max is the largest.
 func (h *histogram) intervals(max time.Duration) Intervals {
 	longest := max.Microseconds()
-	at := h.percentiles(longest)
-	return Intervals{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: longest}
+	p := h.percentiles(longest)
+	return Intervals{P50: p(50), P90: p(90), P99: p(99), P999: p(99.9), Max: longest}
 }
 
-// bitRate is that of so many bytes over the time from the first message to the last, 0 when that is none.
+// bitRate is that of so many bytes from the first message to the last, in bits a second; 0 if that took no time.
 func (i *intervals) bitRate(bytes int64) int64 {
 	d := i.last.Sub(i.first).Seconds()
 	if d <= 0 {
@@ -41,9 +41,9 @@ func (i *intervals) bitRate(bytes int64) int64 {
 	return int64(float64(8*bytes) / d)
 }
 
-// sizes measures the messages' lengths.
+// sizes measures the lengths of messages.
 type sizes struct {
-	any      bool // there has been a message
+	any      bool // there was a message
 	min, max int64
 	bytes    histogram
 }
@@ -57,6 +57,6 @@ func (s *sizes) add(n int64) {
 }
 
 func (s *sizes) result() Sizes {
-	at := s.bytes.percentiles(s.max)
-	return Sizes{Min: s.min, P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: s.max}
+	p := s.bytes.percentiles(s.max)
+	return Sizes{Min: s.min, P50: p(50), P90: p(90), P99: p(99), P999: p(99.9), Max: s.max}
 }

@@ -44,7 +44,7 @@ func TestIntervals(t *testing.T) {
 // TestJitter: what counts is by how much two PCRs come nearer or farther than they say.
 func TestJitter(t *testing.T) {
 	const apart = 40 * time.Millisecond
-	var j jitter
+	var j pcrJitter
 	if got := j.result(); got != (Intervals{}) {
 		t.Errorf("none: %+v", got)
 	}

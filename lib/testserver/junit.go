@@ -29,8 +29,8 @@ type (
 	}
 )
 
-// JUnit is the report in the XML that CI systems show: a test case for each expectation, in their order, and one for the
-// end itself, which failed when it was a timeout.
+// JUnit returns the report in the XML that CI systems show: a test case named "ended", which fails at a timeout, and one
+// for each expectation in their order.
 func (r Report) JUnit() ([]byte, error) {
 	suite := junitSuite{Name: "vw-testserver"}
 	add := func(name, detail string, ok bool) {

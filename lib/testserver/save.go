@@ -11,20 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// savedFolder is where connections are saved. A file cannot get outside of it, whatever a path is.
-type savedFolder struct {
+// saveFolder is where connections are saved. No file can be outside of it, whatever a path is.
+type saveFolder struct {
 	name string
 	root *os.Root
 	fail func(error)
 
-	most     int64         // what may be waiting, in bytes
-	patience time.Duration // with a disk that takes nothing, in the end
+	maxUnsaved  int64 // bytes that may wait for the disk
+	diskTimeout time.Duration
 
-	waiting atomic.Int64 // bytes that the disk has not taken
-	moved   atomic.Int64 // bytes that it has, and files opened and closed
+	unsaved  atomic.Int64 // bytes that wait for the disk
+	progress atomic.Int64 // bytes written, files opened and closed
 }
 
-func openSaved(name string, fail func(error)) (*savedFolder, error) {
+func openSaveFolder(name string, fail func(error)) (*saveFolder, error) {
 	if err := os.MkdirAll(name, 0o755); err != nil {
 		return nil, fmt.Errorf("save: %w", err)
 	}
@@ -35,25 +35,25 @@ func openSaved(name string, fail func(error)) (*savedFolder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("save: %w", err)
 	}
-	return &savedFolder{name: name, root: root, fail: fail, most: maxUnsaved, patience: diskPatience}, nil
+	return &saveFolder{name: name, root: root, fail: fail, maxUnsaved: maxUnsaved, diskTimeout: diskTimeout}, nil
 }
 
-func (s *savedFolder) close() { s.root.Close() }
+func (s *saveFolder) close() { s.root.Close() }
 
 // create begins a file for a connection. It does not wait for the disk.
-func (s *savedFolder) create(id int, path string) *savedFile {
-	f := &savedFile{folder: s, name: fileName(id, path), queue: newBacklog(unlimited), lost: make(chan struct{})}
+func (s *saveFolder) create(id int, path string) *savedFile {
+	f := &savedFile{folder: s, name: fileName(id, path), queue: newPieceQueue(unlimited), incomplete: make(chan struct{})}
 	f.writer = f.write
-	f.queue.taken = true
+	f.queue.hasReader = true
 	f.writing.Add(1)
 	go f.writer()
 	return f
 }
 
-// longestName is how many bytes of a path are in a file's name.
-const longestName = 100
+// maxPathInName is how many bytes of a path are in a file's name.
+const maxPathInName = 100
 
-// fileName is the number, and what a file's name may have of the path: letters, digits, dots, hyphens and underscores.
+// fileName is the number and what a file's name may contain of the path: letters, digits, dots, hyphens and underscores.
 func fileName(id int, path string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -62,38 +62,38 @@ func fileName(id int, path string) string {
 		}
 		return '-'
 	}, strings.TrimSuffix(path, ".ts"))
-	name = strings.Trim(name[:min(len(name), longestName)], "-.")
+	name = strings.Trim(name[:min(len(name), maxPathInName)], "-.")
 	if name != "" {
 		name = "-" + name
 	}
 	return fmt.Sprintf("%03d%s.ts", id, name)
 }
 
-// savedFile is what one connection sends, written by a goroutine that is there while there is something to write.
+// savedFile is what one connection sends. A goroutine writes it as long as there is something to write.
 type savedFile struct {
-	folder  *savedFolder
-	name    string
-	queue   *backlog
-	writing sync.WaitGroup
-	writer  func()        // write, made a func once
-	lost    chan struct{} // closed by put when more was waiting than may
+	folder     *saveFolder
+	name       string
+	queue      *pieceQueue
+	writing    sync.WaitGroup
+	writer     func()        // write, stored so that starting it does not allocate
+	incomplete chan struct{} // closed by put when too much waits
 
-	// Of the goroutine that writes, while it runs.
-	file   *os.File // nil: not opened yet, or given up
+	// Of the writing goroutine.
+	file   *os.File // nil: not opened yet, or it could not be
 	failed bool
 }
 
 // put adds bytes without waiting for the disk.
 func (f *savedFile) put(p []byte) {
-	if isClosed(f.lost) {
+	if isClosed(f.incomplete) {
 		return
 	}
 	n := int64(len(p))
-	if f.folder.waiting.Add(n) > f.folder.most {
-		f.folder.waiting.Add(-n)
-		close(f.lost)
+	if f.folder.unsaved.Add(n) > f.folder.maxUnsaved {
+		f.folder.unsaved.Add(-n)
+		close(f.incomplete)
 		f.folder.fail(fmt.Errorf("save to %s: %s is not whole: the disk is too slow, %d MiB wait for it", f.folder.name,
-			f.name, f.folder.most>>20))
+			f.name, f.folder.maxUnsaved>>20))
 		return
 	}
 	if f.queue.put(p) {
@@ -114,21 +114,22 @@ func (f *savedFile) write() {
 			_, err := f.file.Write(p)
 			f.check(err)
 		}
-		f.folder.waiting.Add(-int64(len(p)))
-		f.folder.moved.Add(int64(len(p)))
+		f.folder.unsaved.Add(-int64(len(p)))
+		f.folder.progress.Add(int64(len(p)))
 		f.queue.done(len(p))
 	}
 }
 
+// check ends the server at the first error.
 func (f *savedFile) check(err error) {
-	f.folder.moved.Add(1)
+	f.folder.progress.Add(1)
 	if err != nil && !f.failed {
 		f.failed = true
 		f.folder.fail(fmt.Errorf("save to %s: %w", f.folder.name, err))
 	}
 }
 
-// close returns when all is in the file, or when there is no sense in waiting.
+// close returns when everything is in the file, or when the disk has hung for too long.
 func (f *savedFile) close() {
 	done := make(chan struct{})
 	go func() {
@@ -138,10 +139,10 @@ func (f *savedFile) close() {
 			f.check(f.file.Close())
 		}
 	}()
-	if isClosed(f.lost) {
+	if isClosed(f.incomplete) {
 		return
 	}
-	if err := awaitDisk(done, f.folder.moved.Load, f.folder.patience); err != nil {
+	if err := awaitDisk(done, f.folder.progress.Load, f.folder.diskTimeout); err != nil {
 		f.folder.fail(fmt.Errorf("save to %s: %s is not whole: %w", f.folder.name, f.name, err))
 	}
 }

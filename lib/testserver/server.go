@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// handshakeTimeout bounds a request, so that one that never ends holds nothing.
+	// handshakeTimeout limits the time for a request header.
 	handshakeTimeout = 10 * time.Second
 	maxRequestHeader = 64 << 10 // bytes
 )
 
-// Server is a running test server. Its methods may be called concurrently. Wait or Close must be called in the end.
+// Server is a running test server. Its methods may be called concurrently. Wait or Close must be called at the end.
 type Server struct {
 	options   Options
 	url       string
@@ -29,46 +29,44 @@ type Server struct {
 	log       *slog.Logger
 	http      *http.Server
 	serving   sync.WaitGroup // http.Serve
-	saved     *savedFolder   // nil: not saved
-	arrivals  *arrivals      // nil: none
-	events    *notifier
+	saved     *saveFolder    // nil: not saved
+	arrivals  *arrivalLog    // nil: none
+	events    *eventQueue
 	timeout   *time.Timer // nil: none
 
 	bytes    atomic.Int64  // received, of all connections
 	limit    chan struct{} // closed when Options.Conns or Options.Bytes has been reached
 	broken   chan struct{} // closed when err has been set
 	closed   chan struct{} // closed by Close
-	report   Report        // valid when ended is closed, as why is
-	why      error         // what Wait returns
-	ended    chan struct{}
-	stopping chan struct{} // closed when nothing new is taken
-	reach    sync.Once
-	finish   sync.Once
-	toClose  sync.Once
+	stopping chan struct{} // closed when nothing new is accepted
+	ended    chan struct{} // closed when report and endErr are valid
+	report   Report
+	endErr   error // what Wait returns
 
-	accepting sync.Mutex // held while a handshake is answered, and when ending is set; taken before mu
+	limitOnce, endOnce, closeOnce sync.Once
 
-	mu      sync.Mutex
-	err     error          // what makes the report worthless
-	ending  bool           // nothing new is taken
-	running sync.WaitGroup // requests and connections; added to from 0 only while !ending
-	open    map[*connection]struct{}
-	count   int          // connections so far
-	past    map[int]past // by connection
+	accepting sync.Mutex // held while a handshake is answered, and when ending is set; locked before mu
 
-	handshakes int          // so far, of those that are allowed to connect
-	matched    []int        // by fault: handshakes with a path that matches
+	mu         sync.Mutex
+	err        error          // why the report is worthless
+	ending     bool           // nothing new is accepted
+	running    sync.WaitGroup // requests and connections; goes up from 0 only while !ending
+	open       map[*connection]struct{}
+	count      int          // connections so far
+	past       map[int]past // by connection
+	handshakes int          // authorized ones so far
+	matched    []int        // by fault: handshakes whose path matches
 	faults     []FaultEvent // in the order in which they happened
 	refusals   map[int]int  // by status
 }
 
 // past is a connection that has ended.
 type past struct {
-	result  Connection
-	watches []*watching
+	result    Connection
+	observers []*observation
 }
 
-// New starts a server. An error means that it could not start.
+// New starts a server.
 func New(o Options) (*Server, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:0"
@@ -80,22 +78,21 @@ func New(o Options) (*Server, error) {
 		o.Start = time.Now()
 	}
 	s := &Server{
-		options: o,
-		log:     o.Log,
-		limit:   make(chan struct{}),
-		broken:  make(chan struct{}),
-		closed:  make(chan struct{}),
-		ended:   make(chan struct{}),
-		open:    make(map[*connection]struct{}),
-		past:    make(map[int]past),
-
+		options:  o,
+		log:      o.Log,
+		limit:    make(chan struct{}),
+		broken:   make(chan struct{}),
+		closed:   make(chan struct{}),
 		stopping: make(chan struct{}),
-		refusals: make(map[int]int),
+		ended:    make(chan struct{}),
+		open:     make(map[*connection]struct{}),
+		past:     make(map[int]past),
 		matched:  make([]int, len(o.Faults)),
+		refusals: make(map[int]int),
 	}
 	s.options.Faults = slices.Clone(o.Faults)
-	for i := range s.options.Faults {
-		if err := s.options.Faults[i].check(); err != nil {
+	for _, f := range o.Faults {
+		if err := f.Check(); err != nil {
 			return nil, err
 		}
 	}
@@ -126,12 +123,12 @@ func (s *Server) start() (err error) {
 			return err
 		}
 		s.authority, scheme = authority, "wss"
-		// A websocket begins as HTTP/1.1 (RFC 6455, 4.1).
+		// A websocket handshake is HTTP/1.1 (RFC 6455, 4.1).
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}}
 		s.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	}
 	if s.options.Save != "" {
-		if s.saved, err = openSaved(s.options.Save, s.fail); err != nil {
+		if s.saved, err = openSaveFolder(s.options.Save, s.fail); err != nil {
 			return err
 		}
 	}
@@ -148,7 +145,7 @@ func (s *Server) start() (err error) {
 		}
 	}
 	s.url = scheme + "://" + reachable(listener.Addr().(*net.TCPAddr), host)
-	s.events = newNotifier()
+	s.events = newEventQueue()
 	if s.options.Timeout > 0 {
 		s.timeout = time.NewTimer(s.options.Timeout)
 	}
@@ -168,7 +165,7 @@ func (s *Server) serve(l net.Listener) {
 	}
 }
 
-// reachable is host:port as a client on this machine writes it: an address that means all of them is none to dial.
+// reachable is host:port as a client on this machine dials it: the unspecified address becomes the loopback address.
 func reachable(addr *net.TCPAddr, host string) string {
 	ip := net.ParseIP(host)
 	switch {
@@ -180,7 +177,7 @@ func reachable(addr *net.TCPAddr, host string) string {
 	return net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
-// httpLog takes what net/http has to say: failed TLS handshakes and the like.
+// httpLog gets what net/http logs: failed TLS handshakes and the like.
 type httpLog struct{ log *slog.Logger }
 
 func (l httpLog) Write(p []byte) (int, error) {
@@ -188,13 +185,13 @@ func (l httpLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// URL is where the server is: ws://127.0.0.1:PORT. Any path behind it is taken.
+// URL returns where the server listens, as in ws://127.0.0.1:PORT. Clients may append any path.
 func (s *Server) URL() string { return s.url }
 
-// CertPEM is the certificate of the authority that clients must trust, nil without TLS.
+// CertPEM returns the certificate of the authority that clients must trust, nil without TLS.
 func (s *Server) CertPEM() []byte { return s.authority }
 
-// ClientTLS returns what a client in the same process needs to connect, nil without TLS.
+// ClientTLS returns the configuration with which a client in the same process connects, nil without TLS.
 func (s *Server) ClientTLS() *tls.Config {
 	if s.authority == nil {
 		return nil
@@ -204,21 +201,21 @@ func (s *Server) ClientTLS() *tls.Config {
 	return &tls.Config{RootCAs: pool}
 }
 
-// Stats is how things stand.
+// Stats counts what has come so far.
 type Stats struct {
-	Open        int   // connections now
-	Connections int   // so far
+	Open        int   // connections that are open now
+	Connections int   // all so far
 	Bytes       int64 // received, of all connections
 }
 
-// Stats returns how things stand.
+// Stats returns what has come so far.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{Open: len(s.open), Connections: s.count, Bytes: s.bytes.Load()}
 }
 
-// fail ends the server because it cannot do what it promises.
+// fail ends the server because of an error that makes the report worthless.
 func (s *Server) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,21 +225,14 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// received counts bytes of a connection.
-func (s *Server) received(n int64) {
+// countBytes counts bytes that a connection received.
+func (s *Server) countBytes(n int64) {
 	if total := s.bytes.Add(n); s.options.Bytes > 0 && total >= s.options.Bytes {
 		s.reachLimit()
 	}
 }
 
-// arrived takes a message's arrival.
-func (s *Server) arrived(a arrival) {
-	if s.arrivals != nil {
-		s.arrivals.put(a)
-	}
-}
-
-func (s *Server) reachLimit() { s.reach.Do(func() { close(s.limit) }) }
+func (s *Server) reachLimit() { s.limitOnce.Do(func() { close(s.limit) }) }
 
 func (s *Server) closeSaved() {
 	if s.saved != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TB is what Start needs of a test or benchmark; *testing.T, *testing.B and testing.TB are.
+// TB is what Start needs of a test or benchmark: a *testing.T, *testing.B or testing.TB.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -14,17 +14,17 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// patience is how long a test waits for Options.Conns or Options.Bytes when there is no Options.Timeout.
-const patience = 30 * time.Second
+// startTimeout is how long a test waits for Options.Conns or Options.Bytes if there is no Options.Timeout.
+const startTimeout = 30 * time.Second
 
-// Start starts a server for a test. At the test's cleanup it waits for Options.Conns or Options.Bytes, for
-// Options.Timeout or half a minute at most, or without these ends the server at once (connections may go on for
-// Options.Linger), and fails the test with what did not hold. A test that wants the report itself calls Wait.
+// Start starts a server for a test. The test's cleanup waits for Options.Conns or Options.Bytes, at most for
+// Options.Timeout or 30 s; if neither is set, it ends the server at once, and connections may go on for Options.Linger.
+// Then it fails the test with each expectation that failed. A test may call Wait for the report before that.
 func Start(tb TB, o Options) *Server {
 	tb.Helper()
 	limited := o.Conns > 0 || o.Bytes > 0
 	if limited && o.Timeout <= 0 {
-		o.Timeout = patience
+		o.Timeout = startTimeout
 	}
 	s, err := New(o)
 	if err != nil {
@@ -39,7 +39,7 @@ func Start(tb TB, o Options) *Server {
 			cancel()
 		}
 		r, err := s.Wait(ctx)
-		// The end of a context that the test itself has called Wait with is no failure, whatever its cause.
+		// If the test itself called Wait, the end of its context is not a failure, whatever the cause.
 		if errors.Is(err, ErrTimeout) || isClosed(s.broken) {
 			tb.Errorf("test server: %v; %d connections came", err, len(r.Connections))
 		}

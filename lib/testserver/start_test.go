@@ -31,14 +31,14 @@ func (f *fakeTB) end() string {
 }
 
 func TestStart(t *testing.T) {
-	five := ExpectBytes("", 5, false)
+	five := ExpectBytes("", Exactly(5))
 	for name, c := range map[string]struct {
 		o    Options
 		want string
 	}{
 		"holds":           {Options{Conns: 1, Expectations: []Expectation{five}}, ""},
 		"no limit":        {Options{Expectations: []Expectation{five}, Linger: deadline}, ""},
-		"fails":           {Options{Conns: 1, Expectations: []Expectation{ExpectBytes("", 6, false)}}, "expectation bytes failed: connection 1 (/): 5 bytes came, not 6"},
+		"fails":           {Options{Conns: 1, Expectations: []Expectation{ExpectBytes("", Exactly(6))}}, "expectation bytes failed: connection 1 (/): 5 bytes came, not 6"},
 		"nobody comes":    {Options{Conns: 2, Timeout: 50 * time.Millisecond}, "timed out; 1 connections came"},
 		"does not listen": {Options{Listen: "192.0.2.1:1"}, "fatal: test server: listen"},
 	} {

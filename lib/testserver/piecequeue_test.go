@@ -12,7 +12,7 @@ import (
 func TestBacklog(t *testing.T) {
 	data := make([]byte, 20<<20)
 	rand.Read(data)
-	b := newBacklog(maxBlocks)
+	b := newPieceQueue(maxBlocks)
 	origin := time.Now()
 	var got []byte
 	var last time.Time
@@ -55,7 +55,7 @@ func TestBacklog(t *testing.T) {
 
 // TestBacklogIsBounded: a writer gets no more than maxBlocks ahead.
 func TestBacklogIsBounded(t *testing.T) {
-	b := newBacklog(maxBlocks)
+	b := newPieceQueue(maxBlocks)
 	for range maxBlocks {
 		b.commit(len(b.reserve()), time.Time{})
 	}
@@ -80,7 +80,7 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // TestBacklogOfSmallMessages: a block takes no more pieces than it has room for.
 func TestBacklogOfSmallMessages(t *testing.T) {
-	b := newBacklog(maxBlocks)
+	b := newPieceQueue(maxBlocks)
 	const n = 3*maxPieces + 1
 	for i := range n {
 		b.reserve()[0] = 'x'

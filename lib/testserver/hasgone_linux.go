@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasGone reports whether the peer has reset the connection, or with half whether it has closed its half, without
-// reading from it.
-func hasGone(conn *net.TCPConn, half bool) (gone bool) {
-	var events int16 // POLLHUP and POLLERR need not be asked for
-	if half {
+// hasGone reports whether the peer has reset the connection, or with halfClosed also whether it has closed its half. It
+// reads nothing.
+func hasGone(conn *net.TCPConn, halfClosed bool) (gone bool) {
+	var events int16 // poll reports POLLHUP and POLLERR in any case
+	if halfClosed {
 		events = unix.POLLRDHUP
 	}
 	raw, err := conn.SyscallConn()
