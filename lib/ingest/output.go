@@ -38,6 +38,14 @@ func (o *retryWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
+// TryWrite writes what can be written without waiting, and returns how many bytes that was.
+func (o *retryWriter) TryWrite(p []byte) int {
+	if w, ok := o.Writer.(interface{ TryWrite(p []byte) int }); ok {
+		return w.TryWrite(p)
+	}
+	return 0
+}
+
 // outputError returns why the output failed.
 func outputError(err error) error {
 	if errors.Is(err, syscall.EPIPE) {

@@ -141,6 +141,7 @@ func (s *Server) publish(p *publisher, src source) error {
 // how the stream ended.
 func (s *Server) copyStream(p *publisher, r *stream.Reader, src source) (n, torn int64, end error) {
 	defer r.Close()
+	pacer := stream.NewPacer(s.queue)
 	for {
 		b, err := r.Next()
 		end = src.end()
@@ -155,9 +156,10 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, src source) (n, torn
 		}
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
-		if err := s.queue.Put(s.abortCtx, b); err != nil {
+		if err := s.output.Put(s.abortCtx, b); err != nil {
 			return n, torn, context.Cause(s.abortCtx)
 		}
+		pacer.Pace(s.abortCtx, b.N)
 	}
 }
 

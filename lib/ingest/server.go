@@ -30,6 +30,7 @@ type Server struct {
 	authorizer authorizer
 	account    *stream.Account
 	queue      *stream.Queue
+	output     *stream.Output // of queue; made by Run
 	http       http.Server
 	conns      connections
 	rate       rate
@@ -57,7 +58,7 @@ func New(o Options) *Server {
 	s.acceptCtx, s.stopAccepting = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
-		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Direct: stream.Direct(o.Output), Account: s.account,
+		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Account: s.account,
 		Warn: func(message, hint string) { o.Log.Warn(message, "hint", hint) },
 	})
 	s.conns.warn = o.Log.Warn
@@ -87,6 +88,7 @@ func New(o Options) *Server {
 func (s *Server) Run(soft, hard context.Context) error {
 	ended := make(chan struct{})
 	var watching, writing sync.WaitGroup
+	s.output = s.newOutput()
 	watching.Go(func() { s.monitor(soft, hard, ended) })
 	writing.Go(s.write)
 
@@ -111,13 +113,18 @@ func (s *Server) Run(soft, hard context.Context) error {
 	}
 }
 
-// write copies the queue to the output.
-func (s *Server) write() {
+// newOutput returns what writes the queue to the output.
+func (s *Server) newOutput() *stream.Output {
 	var out io.Writer = s.o.Output
 	if s.o.Live {
 		out = &retryWriter{Writer: out, pause: s.pause, done: s.abortCtx.Done(), warn: s.o.Log.Warn}
 	}
-	if err := stream.Copy(s.abortCtx, s.queue, out); err != nil {
+	return stream.NewOutput(s.queue, out)
+}
+
+// write copies the queue to the output.
+func (s *Server) write() {
+	if err := s.output.Run(s.abortCtx); err != nil {
 		s.abort(outputError(err))
 	}
 }

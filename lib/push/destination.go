@@ -18,6 +18,7 @@ type destination struct {
 	o    *Options
 
 	queue   *stream.Queue
+	pacer   *stream.Pacer // for put
 	account *stream.Account
 
 	attached bool        // it gets the stream; under fanout.putMu
@@ -47,6 +48,7 @@ func newDestination(url string, o *Options, late bool) *destination {
 		Account:       d.account,
 		Warn:          func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
 	})
+	d.pacer = stream.NewPacer(d.queue)
 	return d
 }
 

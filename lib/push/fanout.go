@@ -118,6 +118,7 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 			err = d.queue.Put(ctx, b)
 		}
 		ok = ok && err == nil
+		d.pacer.Pace(ctx, b.N)
 	}
 	return ok
 }

@@ -70,9 +70,10 @@ var ErrOutputGone = errors.New("standard output is gone")
 type Recording struct {
 	config Config
 	writer *writer
-	queue  *stream.Queue // feeds writer
-	copies *stream.Queue // feeds Out; may be nil
-	hook   *hook         // may be nil
+	queue  *stream.Queue  // feeds writer
+	copies *stream.Queue  // feeds output; may be nil
+	output *stream.Output // may be nil
+	hook   *hook          // may be nil
 	reader *stream.Reader
 }
 
@@ -103,9 +104,10 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	}
 	r := &Recording{config: c, reader: stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format})}
 	account := c.Ledger.Open(c.Template.String())
-	r.queue = r.newQueue(account, nil)
+	r.queue = r.newQueue(account)
 	if c.Out != nil {
-		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.Direct(c.Out))
+		r.copies = r.newQueue(c.Ledger.Open("stdout"))
+		r.output = stream.NewOutput(r.copies, c.Out)
 	}
 	if c.Exec != "" {
 		r.hook = &hook{command: c.Exec, output: c.ExecOutput, throttled: c.Throttled}
@@ -114,14 +116,13 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	r.writer = &writer{
 		template: c.Template, limits: c.Limits, live: c.Live, hashed: c.Manifest != "" || r.hook != nil,
 		disk: d, queue: r.queue, account: account, throttled: c.Throttled, archive: kept, preparing: late,
-		syncer: syncer{every: c.Sync},
+		syncer: syncer{every: c.Sync}, batcher: newBatcher(r.queue, c.Buffer, c.MaxAge),
 		finalizer: &finalizer{
 			template: c.Template, disk: d, queue: r.queue, account: account,
 			manifest: s.manifest, archive: kept, playlist: s.playlist,
 			hook: r.hook, log: c.Log, throttled: c.Throttled, live: c.Live,
 		},
 	}
-	r.writer.limitBatches(c.Buffer, c.MaxAge)
 	return r, nil
 }
 
@@ -153,9 +154,9 @@ func prepare(c Config, d disk) (s prepared) {
 	return s
 }
 
-func (r *Recording) newQueue(a *stream.Account, direct func([]byte) int) *stream.Queue {
+func (r *Recording) newQueue(a *stream.Account) *stream.Queue {
 	return stream.NewQueue(stream.QueueOptions{
-		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Direct: direct, Account: a,
+		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Account: a,
 		Warn: func(message, hint string) { r.config.Log.Warn(message, "hint", hint) },
 	})
 }

@@ -114,14 +114,18 @@ func join(errs []error) error {
 
 // read puts the input into the queues until it ends, and closes it.
 func (r *Recording) read(ctx context.Context) error {
+	pacer, copyPacer := stream.NewPacer(r.queue), stream.NewPacer(r.copies)
 	for {
 		batch, err := r.reader.Next()
 		r.config.Ledger.AddIn(batch.N)
-		for _, q := range []*stream.Queue{r.copies, r.queue} { // the copy first: another tool waits for it
-			if q != nil {
-				_ = q.Put(ctx, batch) // it fails only when ctx ends; then Abort accounts for what was not queued
-			}
+		// Put fails only when ctx ends. Then Abort accounts for what was not queued.
+		if r.output != nil { // first: another tool waits for the copy
+			_ = r.output.Put(ctx, batch)
+			copyPacer.Pace(ctx, batch.N)
 		}
+		r.writer.batcher.arrived(batch.N)
+		_ = r.queue.Put(ctx, batch)
+		pacer.Pace(ctx, batch.N)
 		if err == nil {
 			continue
 		}
@@ -150,7 +154,7 @@ func (r *Recording) copy(outer context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	err := stream.Copy(ctx, r.copies, r.config.Out)
+	err := r.output.Run(ctx)
 	cancel()
 	<-watcherDone
 	r.copies.Abort(stream.Shutdown)

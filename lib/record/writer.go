@@ -37,52 +37,7 @@ type writer struct {
 	checkedAt       time.Time // when the open segment's file was last checked
 	tables          []byte    // buffer for injected tables
 	nextBackoff     time.Duration
-
-	batchSize   int64
-	batchTime   time.Duration
-	skipBatches int // how many batches to skip, because much comes in
-	skipped     int // how many were skipped
-}
-
-// Small deliveries, as from a camera, are batched up to this size and for this long before they are written: on a small
-// machine a write costs more than its bytes. A recorder that is killed loses one batch more.
-const (
-	maxBatchSize = 64 << 10
-	maxBatchTime = 200 * time.Millisecond
-)
-
-// minBatchTime is the shortest time that is worth waiting for a batch.
-const minBatchTime = 10 * time.Millisecond
-
-// limitBatches bounds a batch to a sixteenth of the buffer and of the maximum age.
-func (w *writer) limitBatches(buffer int64, maxAge time.Duration) {
-	w.batchSize, w.batchTime = min(maxBatchSize, buffer/16), maxBatchTime
-	if maxAge > 0 {
-		w.batchTime = min(maxBatchTime, maxAge/16)
-	}
-}
-
-// maxSkip bounds how many batches are skipped before the rate of the input is tested again.
-const maxSkip = 64
-
-// waitBatch waits for a batch if nothing is queued. While much comes in it does not, because that would only keep the
-// disk waiting.
-func (w *writer) waitBatch(ctx context.Context) {
-	if w.batchTime < minBatchTime {
-		return
-	}
-	if w.skipped < w.skipBatches {
-		w.skipped++
-		return
-	}
-	waited := w.queue.WaitBatch(ctx, w.batchSize, w.batchTime)
-	switch {
-	case waited == 0:
-	case waited < w.batchTime/16:
-		w.skipBatches, w.skipped = min(2*w.skipBatches+1, maxSkip), 0
-	default:
-		w.skipBatches = 0
-	}
+	batcher         *batcher
 }
 
 // errStop says that a limit of the whole recording was reached.
@@ -147,7 +102,7 @@ func (w *writer) record(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.waitBatch(ctx)
+		w.batcher.wait(ctx)
 		var end error
 		if p, end = w.queue.Take(ctx); end != nil {
 			return nil

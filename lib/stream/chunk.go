@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
@@ -16,14 +14,11 @@ const (
 	Packets Kind = iota
 	// Bytes: of a raw stream.
 	Bytes
-	// Unsynced: bytes of a TS stream that are no packets.
+	// Unsynced: bytes of a TS stream that belong to no packet.
 	Unsynced
-	// Partial: the part of a packet at an end of a TS stream.
+	// Partial: part of a packet, at the end of a TS stream.
 	Partial
 )
-
-// unfit reports whether a live queue drops chunks of this kind.
-func (k Kind) unfit() bool { return k == Unsynced || k == Partial }
 
 // dropReason is what a chunk of this kind counts as when it must not be delivered.
 func (k Kind) dropReason() Reason {
@@ -39,13 +34,13 @@ type Chunk struct {
 	Data       []byte
 	ReceivedAt time.Time // when it was read
 	Kind       Kind
-	// RandomAccess says that decoding can start here: a keyframe, after PAT and PMT where the stream has them right before
-	// it. All raw chunks begin.
+	// RandomAccess says that decoding can start with this chunk: it begins with a keyframe, or with PAT and PMT where the
+	// stream has them right before one. It is set for all raw chunks.
 	RandomAccess bool
 	// HasPSI says that the chunk begins with both PAT and PMT.
 	HasPSI bool
-	// PSI are the PAT and PMT in force where the chunk begins decoding, nil if none have come, and Counters theirs
-	// right before the chunk.
+	// PSI are, with RandomAccess, the PAT and PMT in force, nil if none have come. Counters are theirs right before the
+	// chunk.
 	PSI      *mpegts.Tables
 	Counters mpegts.Counters
 	// Change is what is new in the stream from this chunk on.
@@ -53,7 +48,7 @@ type Chunk struct {
 	// Sets are the parameter sets to put in front where something begins with this chunk: a file, a connection with Live, a
 	// viewer. They are nil where the stream carries them itself, and where no set is known.
 	Sets *mpegts.ParameterSets
-	// Discard says that the chunk must not be delivered, whatever the policy: the part of a packet in front of a splice.
+	// Discard says that no queue may deliver the chunk, not even a lossless one: it is part of a packet before a splice.
 	Discard bool
 
 	block  *block
@@ -63,61 +58,15 @@ type Chunk struct {
 // Retain makes another reference to the chunk's bytes.
 func (c *Chunk) Retain() { c.block.refs.Add(1) }
 
-// Release gives a reference up. The bytes must not be looked at any more by its holder.
+// Release gives a reference up. Its holder must not read the bytes any more.
 func (c *Chunk) Release() { c.block.release() }
 
-// follows reports whether c's bytes stand right behind those of prev in memory.
+// follows reports whether c's bytes stand right after those of prev in memory.
 func (c *Chunk) follows(prev *Chunk) bool {
 	return c.block == prev.block && prev.offset+len(prev.Data) == c.offset
 }
 
-// extend makes c longer by next, which follows it, and takes over nothing: next keeps its reference.
+// extend makes c longer by next, which follows it. next keeps its reference.
 func (c *Chunk) extend(next *Chunk) {
 	c.Data = c.block.buf[c.offset : next.offset+len(next.Data)]
-}
-
-// Sizes of the buffers that are read into. Reads start small, for a camera's few kilobytes a frame, and grow while
-// they come back full.
-const (
-	minBlock = 64 << 10
-	maxBlock = 256 << 10
-	// minRead is the least room that is left for a read: less, and a new block is begun.
-	minRead = 16 << 10
-)
-
-// block is a buffer that chunks share. Its reader holds one reference while it fills it; with the last reference gone
-// it is used again.
-type block struct {
-	buf  []byte
-	refs atomic.Int32
-}
-
-var blocks [3]sync.Pool // of minBlock, 2*minBlock and maxBlock bytes
-
-func blockClass(size int) *sync.Pool {
-	switch size {
-	case minBlock:
-		return &blocks[0]
-	case maxBlock:
-		return &blocks[2]
-	}
-	return &blocks[1]
-}
-
-func newBlock(size int) *block {
-	b, _ := blockClass(size).Get().(*block)
-	if b == nil {
-		b = &block{buf: make([]byte, size)}
-	}
-	b.refs.Store(1)
-	return b
-}
-
-func (b *block) release() {
-	switch n := b.refs.Add(-1); {
-	case n == 0:
-		blockClass(len(b.buf)).Put(b)
-	case n < 0:
-		panic("stream: a chunk was released twice")
-	}
 }

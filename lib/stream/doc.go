@@ -1,9 +1,9 @@
 // Package stream is what flows through vw: chunks of a stream, the reader that cuts them, the queue in which they wait
-// or are dropped, and the ledger that counts them at both ends of the queue.
+// or are dropped, and the ledger that counts them at both ends of the queue. It is vw's own and may change.
 //
 // Data flows one way:
 //
-//	io.Reader ─▶ Reader ─▶ Chunk ─▶ Queue ─▶ Parcel ─▶ a consumer
+//	io.Reader ─▶ Reader ─▶ Chunk ─▶ Queue ─▶ Delivery ─▶ a consumer
 //
-// The package knows MPEG-TS through lib/mpegts and nothing of where bytes come from or go to.
+// The package knows MPEG-TS through lib/mpegts and does not know where bytes come from or go to.
 package stream

@@ -11,11 +11,11 @@ import (
 type Format int
 
 const (
-	// Auto decides by the first bytes: TS or Raw.
+	// Auto decides by the first bytes.
 	Auto Format = iota
 	// TS is MPEG-TS: packets of 188 bytes (ISO/IEC 13818-1).
 	TS
-	// Raw is any bytes at all.
+	// Raw is any bytes.
 	Raw
 )
 
@@ -36,13 +36,13 @@ func (f Format) String() string { return formatNames[f] }
 const (
 	// detectWindow is how many bytes Auto looks at.
 	detectWindow = 1024
-	// detectPatience is how long Auto waits for them.
-	detectPatience = 100 * time.Millisecond
+	// detectTimeout is how long Auto waits for them.
+	detectTimeout = 100 * time.Millisecond
 	// detectSyncs sync bytes, a packet apart, make a stream TS.
 	detectSyncs = 3
 )
 
-// detect decides the format of a stream that begins with b. It answers Auto when b is too short to tell.
+// detect returns the format of a stream that begins with b, or Auto when b is too short to tell.
 func detect(b []byte) Format {
 	window := b[:min(len(b), detectWindow)]
 	for i := 0; i+(detectSyncs-1)*mpegts.PacketSize < len(window); i++ {

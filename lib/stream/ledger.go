@@ -27,8 +27,8 @@ func (l *Ledger) AddIn(n int) {
 	l.mu.Unlock()
 }
 
-// Open adds an output, or goes on with the account of one of that name that was closed, so that outputs which come and go
-// for months do not make a ledger without end. The name must not show a secret: it is written as it is.
+// Open adds an output. If one of that name was closed, Open returns its account, so that a ledger does not grow without
+// end when outputs come and go. The name is written as it is and must not show a secret.
 func (l *Ledger) Open(to string) *Account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +71,7 @@ func (l *Ledger) Snapshot(ended bool) Snapshot {
 	return s
 }
 
-// Dropped is what was lost over all outputs, in bytes: every reason but Stop, which is a drop that the user asked for.
+// Dropped is how many bytes all outputs dropped, for any reason but Stop, which the user asked for.
 func (s Snapshot) Dropped() int64 {
 	var n int64
 	for _, c := range s.Out {
@@ -88,17 +88,17 @@ const (
 	Age Reason = iota
 	// Full: no room in --buffer.
 	Full
-	// Resync: before the next place where decoding can start.
+	// Resync: between a loss and the next place where decoding can start.
 	Resync
-	// OutOfSync: no packets.
+	// OutOfSync: bytes that belong to no packet.
 	OutOfSync
-	// Torn: part of a packet at a splice or an end.
+	// Torn: part of a packet, at a splice or an end.
 	Torn
 	// Lost: written to a connection or a file that died before it confirmed. It may have arrived.
 	Lost
 	// Stop: past a limit that the user set.
 	Stop
-	// Shutdown: still here when the tool had to end.
+	// Shutdown: still held when the tool had to end.
 	Shutdown
 
 	reasons
@@ -159,143 +159,4 @@ func (c Counts) Balances() bool {
 		}
 	}
 	return c.In == c.Confirmed+c.Unconfirmed+c.Held+c.Dropped.Sum()
-}
-
-// Account keeps one entry of a ledger by double entry: bytes come in as held, and after that they only move, so the
-// entry balances at every moment. The queue in front of the output does the moving; the output itself counts what it
-// did beside it.
-type Account struct {
-	mu     sync.Mutex
-	counts Counts
-	closed bool
-}
-
-// Close says that the output is gone for good. Its figures stay.
-func (a *Account) Close() {
-	a.mu.Lock()
-	a.closed = true
-	a.mu.Unlock()
-}
-
-// reopen reports whether it was the closed account of an output of that name, which is open now.
-func (a *Account) reopen(to string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.closed || a.counts.To != to {
-		return false
-	}
-	a.closed = false
-	return true
-}
-
-// Counts returns the entry as it stands.
-func (a *Account) Counts() Counts {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.counts
-	if c.Recorded != nil {
-		r := *c.Recorded
-		c.Recorded = &r
-	}
-	return c
-}
-
-func (a *Account) read(n int) {
-	a.mu.Lock()
-	a.counts.In += int64(n)
-	a.counts.Held += int64(n)
-	a.mu.Unlock()
-}
-
-// readInVain counts n bytes that were read after their output was given up.
-func (a *Account) readInVain(n int, r Reason) {
-	a.mu.Lock()
-	a.counts.In += int64(n)
-	*a.counts.Dropped.reason(r) += int64(n)
-	a.mu.Unlock()
-}
-
-// take moves n bytes from held to unconfirmed.
-func (a *Account) take(n int) {
-	a.mu.Lock()
-	a.counts.Held -= int64(n)
-	a.counts.Unconfirmed += int64(n)
-	a.mu.Unlock()
-}
-
-// untake moves n bytes back, to be taken again.
-func (a *Account) untake(n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	a.counts.Held += n
-	a.mu.Unlock()
-}
-
-func (a *Account) confirm(n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	a.counts.Confirmed += n
-	a.mu.Unlock()
-}
-
-// dropHeld moves n bytes from held to the reason.
-func (a *Account) dropHeld(r Reason, n int64) {
-	a.mu.Lock()
-	a.counts.Held -= n
-	*a.counts.Dropped.reason(r) += n
-	a.mu.Unlock()
-}
-
-// dropUnconfirmed moves n bytes from unconfirmed to the reason.
-func (a *Account) dropUnconfirmed(r Reason, n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	*a.counts.Dropped.reason(r) += n
-	a.mu.Unlock()
-}
-
-// abandon moves all that is held to the reason, and all that is unconfirmed to Lost; with Stop that too to the reason,
-// since it was taken and is past the limit.
-func (a *Account) abandon(r Reason) {
-	a.mu.Lock()
-	*a.counts.Dropped.reason(r) += a.counts.Held
-	unconfirmed := &a.counts.Dropped.Lost
-	if r == Stop {
-		unconfirmed = &a.counts.Dropped.Stop
-	}
-	*unconfirmed += a.counts.Unconfirmed
-	a.counts.Held, a.counts.Unconfirmed = 0, 0
-	a.mu.Unlock()
-}
-
-// AddWritten counts a parcel that was handed to the socket, the file or the pipe.
-func (a *Account) AddWritten(p *Delivery) {
-	a.mu.Lock()
-	a.counts.Written += int64(p.Size)
-	if p.Redelivered {
-		a.counts.Resent += int64(p.Size)
-	}
-	a.counts.Injected += int64(p.Injected())
-	a.mu.Unlock()
-}
-
-// AddMessages counts n messages sent.
-func (a *Account) AddMessages(n int64) {
-	a.mu.Lock()
-	a.counts.Messages += n
-	a.mu.Unlock()
-}
-
-// AddConnects counts a connection made.
-func (a *Account) AddConnects() {
-	a.mu.Lock()
-	a.counts.Connects++
-	a.mu.Unlock()
-}
-
-// SetRecorded sets the counts of a recorder.
-func (a *Account) SetRecorded(r Recorded) {
-	a.mu.Lock()
-	a.counts.Recorded = &r
-	a.mu.Unlock()
 }

@@ -7,7 +7,7 @@ func TestClosedAccountGoesOn(t *testing.T) {
 	l := NewLedger("test")
 	first, other := l.Open("a"), l.Open("a")
 	first.read(10)
-	first.abandon(Shutdown)
+	first.abort(Shutdown)
 	first.Close()
 	again := l.Open("a")
 	again.read(5)

@@ -1,139 +1,210 @@
 package stream
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
-// What a live queue drops, and when. It drops whole groups of pictures that the consumer has not begun, oldest first:
-// what the consumer has begun it gets to the end, as long as there is room for it, or a decoder would see half a group.
+// live never makes input wait. It drops whole groups of pictures that the consumer has not begun, oldest first. The group
+// that the consumer has begun is delivered to its end as long as there is room for it, since a decoder would see half a
+// group otherwise.
+type live struct {
+	fifo        *fifo
+	account     *Account
+	buffer      int64
+	maxAge      time.Duration
+	longest     int // of a merged chunk
+	maxDelivery int
+	onWarn      func(message, hint string) // nil once it was called
 
-// putLive takes a chunk in, and makes room for it.
-func (q *Queue) putLive(c *Chunk) {
+	// inGOP: the consumer is in the middle of a group of pictures. What waits before the next one belongs to it.
+	inGOP bool
+	// needKeyframe: the consumer begins or began anew, and the next delivery must be one that decoding can start with.
+	needKeyframe bool
+	// resyncing: the end of a group was dropped, so chunks are dropped until the next group begins.
+	resyncing bool
+	// resyncBytes is how much was dropped in search of a keyframe, coming in or going out.
+	resyncBytes int64
+	// leadingGap is what was dropped before the first entry, trailingGap what was dropped after the last one.
+	leadingGap, trailingGap gap
+	// rewritten is what is left of the chunk of number rewrittenSeq, which had to be rewritten after a gap. It comes before
+	// the entries.
+	rewritten    []Delivery
+	rewrittenSeq uint64
+	filter       filter
+}
+
+func (l *live) accepts(k Kind) bool { return k != Unsynced && k != Partial }
+
+func (l *live) hasRoom(int) bool { return true }
+
+// put takes in a chunk, and makes room for it.
+func (l *live) put(c Chunk) {
 	n := int64(len(c.Data))
-	q.expire(c.ReceivedAt)
-	for q.size+n > q.o.Buffer && q.makeRoom() {
+	l.dropExpired(c.ReceivedAt)
+	for l.fifo.size+n > l.buffer && l.makeRoom() {
 	}
-	if q.skipping && !c.RandomAccess {
-		if q.skip(n) {
-			q.gap.add(n)
+	if l.resyncing && !c.RandomAccess {
+		if l.resync(n) {
+			l.trailingGap.add(n)
 			return
 		}
 		c.RandomAccess = true
 	}
-	if q.skipping {
-		q.skipping, q.skipped = false, 0
+	if l.resyncing {
+		l.resyncing, l.resyncBytes = false, 0
 	}
-	q.push(c)
+	l.fifo.push(&c, l.trailingGap, l.longest)
+	l.trailingGap = gap{}
 }
 
-// skip drops n bytes before the next place where decoding can start. It answers false when there has been no such place
-// for so long that going on anywhere is better.
-func (q *Queue) skip(n int64) bool {
-	if q.skipped += n; q.skipped > q.o.Buffer {
-		q.warn("the stream has no keyframe that can be recognised, so after a loss it went on without one",
+// resync drops n bytes before the next keyframe. It returns false when there has been none for so long that going on
+// without one is better.
+func (l *live) resync(n int64) bool {
+	if l.resyncBytes += n; l.resyncBytes > l.buffer {
+		l.warn("the stream has no keyframe that can be recognised, so after a loss it went on without one",
 			"let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
 		return false
 	}
-	q.o.Account.dropHeld(Resync, n)
+	l.account.dropHeld(Resync, n)
 	return true
 }
 
-// expire drops the groups that began longer than MaxAge before now.
-func (q *Queue) expire(now time.Time) {
-	old := func(i int) bool { return now.Sub(q.entries[i].ReceivedAt) > q.o.MaxAge }
-	for q.o.MaxAge > 0 && q.head < len(q.entries) && old(q.head) {
-		i := q.droppable()
-		if i == len(q.entries) || !old(i) {
+// dropExpired drops the groups that began longer than maxAge before now.
+func (l *live) dropExpired(now time.Time) {
+	if l.maxAge <= 0 {
+		return
+	}
+	for {
+		w := l.fifo.waiting()
+		old := func(i int) bool { return i < len(w) && now.Sub(w[i].ReceivedAt) > l.maxAge }
+		if !old(0) {
 			return
 		}
-		q.dropGroup(i, Age)
+		i := l.firstDroppableGOP()
+		if !old(i) {
+			return
+		}
+		l.dropGOP(i, Age)
 	}
 }
 
-// makeRoom drops the oldest group; if there is none but the one that the consumer has begun, the rest of that. It
-// answers false when nothing waits.
-func (q *Queue) makeRoom() bool {
-	if q.head == len(q.entries) {
+// makeRoom drops the oldest group that the consumer has not begun, or if there is none, the rest of the one that it has
+// begun. It returns false when nothing waits.
+func (l *live) makeRoom() bool {
+	n := len(l.fifo.waiting())
+	if n == 0 {
 		return false
 	}
-	if i := q.droppable(); i < len(q.entries) {
-		q.dropGroup(i, Full)
+	if i := l.firstDroppableGOP(); i < n {
+		l.dropGOP(i, Full)
 		return true
 	}
-	q.warn("a group of pictures is longer than the buffer, so it was cut in the middle",
+	l.warn("a group of pictures is longer than the buffer, so it was cut in the middle",
 		"let the encoder make keyframes more often (ffmpeg -g 25), or give --buffer more")
-	q.drop(q.head, len(q.entries), Full)
-	q.skipping = true
+	l.drop(0, n, Full)
+	l.resyncing = true
 	return true
 }
 
-// droppable returns the index of the first group that the consumer has not begun, or the number of entries.
-func (q *Queue) droppable() int {
-	if !q.begun {
-		return q.head
+// firstDroppableGOP returns the index in waiting of the first group that the consumer has not begun, or how many wait.
+func (l *live) firstDroppableGOP() int {
+	if !l.inGOP {
+		return 0
 	}
-	return q.beginning(q.head)
+	return l.nextKeyframe(0)
 }
 
-// beginning returns the index of the first entry from i on that begins a group, or the number of entries.
-func (q *Queue) beginning(i int) int {
-	for i < len(q.entries) && !q.entries[i].RandomAccess {
+// nextKeyframe returns the index in waiting of the first entry from i on that begins a group, or how many wait.
+func (l *live) nextKeyframe(i int) int {
+	w := l.fifo.waiting()
+	for i < len(w) && !w[i].RandomAccess {
 		i++
 	}
 	return i
 }
 
-// dropGroup drops the group that begins at i. If its end has not come in yet, that will be skipped.
-func (q *Queue) dropGroup(i int, reason Reason) {
-	end := q.beginning(i + 1)
-	q.skipping = q.skipping || end == len(q.entries)
-	q.drop(i, end, reason)
+// dropGOP drops the group that begins at i. If its end has not come in yet, that will be dropped too.
+func (l *live) dropGOP(i int, reason Reason) {
+	end := l.nextKeyframe(i + 1)
+	l.resyncing = l.resyncing || end == len(l.fifo.waiting())
+	l.drop(i, end, reason)
 }
 
-// drop drops the entries from i up to end, and marks the gap.
-func (q *Queue) drop(i, end int, reason Reason) {
-	var bytes int64
+// drop drops waiting[i:end], and marks the gap.
+func (l *live) drop(i, end int, reason Reason) {
 	var g gap
-	for _, e := range q.entries[i:end] {
-		n := int64(len(e.Data))
-		bytes += n
-		g.join(e.gap)
-		g.add(n)
-		e.Release()
+	w := l.fifo.waiting()
+	for k := range w[i:end] {
+		g.join(w[i+k].gap)
+		g.add(int64(len(w[i+k].Data)))
 	}
-	q.size -= bytes
-	q.o.Account.dropHeld(reason, bytes)
-	if end < len(q.entries) {
-		g.join(q.entries[end].gap)
-		q.entries[end].gap = g
-	} else {
-		g.join(q.gap)
-		q.gap = g
+	after := &l.trailingGap
+	if end < len(w) {
+		after = &w[end].gap
 	}
-	q.entries = slices.Delete(q.entries, i, end)
-	if q.head == len(q.entries) {
-		q.entries, q.head = q.entries[:0], 0
+	g.join(*after)
+	*after = g
+	l.account.dropHeld(reason, l.fifo.remove(i, end))
+}
+
+func (l *live) take() (Delivery, bool) {
+	l.dropExpired(time.Now())
+	l.prepare()
+	switch {
+	case len(l.rewritten) > 0:
+		d := l.rewritten[0]
+		l.rewritten = l.rewritten[1:]
+		l.inGOP = true
+		return d, true
+	case len(l.fifo.waiting()) > 0:
+		e := l.fifo.pop()
+		l.inGOP = true
+		return e.delivery(), true // with the entry's reference
+	}
+	return Delivery{}, false
+}
+
+func (l *live) confirmed(int64) {}
+
+// requeue counts n unconfirmed bytes as lost, and makes the next delivery one that decoding can start with.
+func (l *live) requeue(n int64) {
+	l.fifo.confirmedPos += n
+	l.account.dropUnconfirmed(Lost, n)
+	if !l.inGOP {
+		return // nothing was taken since the beginning, or since the last requeue
+	}
+	l.leadingGap.add(n)
+	for i := range l.rewritten {
+		size := int64(l.rewritten[i].Size)
+		l.account.dropHeld(Resync, size)
+		l.leadingGap.add(size)
+	}
+	l.rewritten = nil
+	l.inGOP, l.needKeyframe = false, true
+}
+
+// expire drops what can never be delivered any more. A group that can be is left as it is: until the consumer takes its
+// beginning, it may become too old, and must go as a whole then.
+func (l *live) expire(now time.Time) {
+	l.dropExpired(now)
+	if l.needKeyframe && l.nextKeyframe(0) == len(l.fifo.waiting()) {
+		l.prepare()
 	}
 }
 
-// restartLive makes the next parcel begin decoding, behind n bytes that were lost.
-func (q *Queue) restartLive(n int64) {
-	if !q.begun {
-		return // nothing was taken since the beginning, or since the last restart
+func (l *live) firstSeq() uint64 {
+	if len(l.rewritten) > 0 {
+		return l.rewrittenSeq
 	}
-	q.before.add(n)
-	for _, p := range q.front {
-		q.o.Account.dropHeld(Resync, int64(p.Size))
-		q.before.add(int64(p.Size))
-	}
-	q.front = nil
-	q.begun, q.fresh = false, true
+	return l.fifo.firstSeq()
 }
 
-func (q *Queue) warn(message, hint string) {
-	if q.o.Warn != nil && !q.warned {
-		q.warned = true
-		q.o.Warn(message, hint)
+func (l *live) clear() {
+	l.rewritten = nil
+	l.fifo.clear()
+}
+
+func (l *live) warn(message, hint string) {
+	if l.onWarn != nil {
+		l.onWarn(message, hint)
+		l.onWarn = nil
 	}
 }

@@ -19,30 +19,30 @@ type ReaderOptions struct {
 }
 
 // Reader cuts a stream into chunks: at once, as it arrives, never inside a packet, and before each place where decoding
-// can start. It loses nothing: what is no packet becomes chunks of their own kind, and it is for the queue to say what
-// is done with them. A Reader is for one goroutine, but for Stop.
+// can start. It loses nothing: bytes that belong to no packet become chunks of a kind of their own, which a queue may
+// drop. All methods but Stop belong to one goroutine.
 type Reader struct {
 	src     io.Reader
 	format  Format
 	max     int
 	scan    mpegts.Scanner
 	chunks  []Chunk
-	err     error // what the source ended with; told once all it brought has been
+	err     error // of the source; returned after everything that was read
 	stopped atomic.Bool
 
 	// block[start:end] was read and is not in a chunk yet.
 	block      *block
 	start, end int
-	size       int  // of the next block
-	hunting    bool // block[start] is not known to begin a packet
-	tables     run  // that block[start] begins
+	size       int    // of the next block
+	outOfSync  bool   // block[start] is not known to begin a packet
+	psi        psiRun // that begins at block[start]
 }
 
 // deadliner is a source whose reads can be cut short.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
-// NewReader returns a reader of src. If src has SetReadDeadline, Auto decides after 100 ms at the latest, and Stop ends
-// a read that waits.
+// NewReader returns a reader of src. If src has SetReadDeadline, Auto decides within 100 ms, and Stop ends a read that
+// waits.
 func NewReader(src io.Reader, o ReaderOptions) *Reader {
 	r := &Reader{src: src, format: o.Format, size: minBlock, max: o.MaxChunk}
 	if r.max <= 0 {
@@ -55,8 +55,7 @@ func NewReader(src io.Reader, o ReaderOptions) *Reader {
 type Batch struct {
 	// N is how many bytes were read. They are in this batch's chunks, or in a later one's.
 	N int
-	// Chunks are in the order of the stream. They are the caller's until the next call, which takes them back:
-	// whoever keeps one retains it.
+	// Chunks are in the order of the stream. The next call of Next releases them: retain those that you keep.
 	Chunks []Chunk
 }
 
@@ -66,8 +65,8 @@ func (r *Reader) Format() Format { return r.format }
 // Pending is how many of the bytes that were read are in no chunk yet.
 func (r *Reader) Pending() int { return r.end - r.start }
 
-// Stop ends the stream where it is: a Next that waits, and all later ones, go on to the end of what was read. It may be
-// called at any time, from anywhere.
+// Stop ends the stream where it is: Next returns what was read, and then io.EOF. It may be called at any time, by any
+// goroutine.
 func (r *Reader) Stop() {
 	r.stopped.Store(true)
 	if d, ok := r.src.(deadliner); ok {
@@ -75,16 +74,16 @@ func (r *Reader) Stop() {
 	}
 }
 
-// Close gives back what the reader holds. Chunks that others have retained stay valid.
+// Close releases what the reader holds. Chunks that others have retained stay valid.
 func (r *Reader) Close() {
-	r.giveBack()
+	r.releaseChunks()
 	if r.block != nil {
 		r.block.release()
 		r.block = nil
 	}
 }
 
-func (r *Reader) giveBack() {
+func (r *Reader) releaseChunks() {
 	for i := range r.chunks {
 		r.chunks[i].Release()
 		r.chunks[i] = Chunk{}
@@ -93,9 +92,9 @@ func (r *Reader) giveBack() {
 }
 
 // Next reads once and returns what came. After the last batch it returns io.EOF, or the error of the source. The last
-// batch before that holds what was left: a torn packet, bytes that never became packets.
+// batch holds what is left: part of a packet, or bytes that belong to none.
 func (r *Reader) Next() (Batch, error) {
-	r.giveBack()
+	r.releaseChunks()
 	if r.err != nil {
 		if r.start < r.end {
 			r.flush()
@@ -106,7 +105,7 @@ func (r *Reader) Next() (Batch, error) {
 	n := r.read()
 	at := time.Now()
 	if r.format == Auto {
-		n += r.decide(n)
+		n += r.detectFormat(n)
 	}
 	if r.format == Raw {
 		r.cutRaw(at)
@@ -119,7 +118,7 @@ func (r *Reader) Next() (Batch, error) {
 	return Batch{N: n, Chunks: r.chunks}, nil
 }
 
-// read reads once into the block and keeps the error for later.
+// read reads once into the block, and keeps the error for later.
 func (r *Reader) read() int {
 	r.makeRoom()
 	if r.stopped.Load() {
@@ -128,7 +127,7 @@ func (r *Reader) read() int {
 	}
 	room := len(r.block.buf) - r.end
 	n, err := r.src.Read(r.block.buf[r.end:])
-	// A source that takes out what is not the stream's does not fill the room to the last byte.
+	// A source that removes its own framing does not fill the room to the last byte.
 	if n >= room-room/16 && r.size < maxBlock {
 		r.size *= 2
 	}
@@ -142,10 +141,10 @@ func (r *Reader) read() int {
 	return n
 }
 
-// makeRoom sees to it that there is room to read into, and that what is not in a chunk yet can be finished.
+// makeRoom makes room for a read after what is in no chunk yet.
 func (r *Reader) makeRoom() {
 	if r.block != nil && r.block.refs.Load() == 1 && len(r.block.buf) == r.size {
-		// Nobody else holds any of it: the same memory again, which is still in the cache.
+		// Nobody else holds a reference: use the same memory, which is still in the cache.
 		r.end = copy(r.block.buf, r.block.buf[r.start:r.end])
 		r.start = 0
 		return
@@ -162,14 +161,14 @@ func (r *Reader) makeRoom() {
 	r.block = next
 }
 
-// decide goes on reading until the format can be told, for detectPatience at most, and returns how much it read.
-func (r *Reader) decide(n int) (more int) {
-	d, patient := r.src.(deadliner)
-	if patient && n > 0 {
-		patient = d.SetReadDeadline(time.Now().Add(detectPatience)) == nil
+// detectFormat reads on until the format is known, or detectTimeout has passed, and returns how much it read.
+func (r *Reader) detectFormat(n int) (more int) {
+	d, timed := r.src.(deadliner)
+	if timed && n > 0 {
+		timed = d.SetReadDeadline(time.Now().Add(detectTimeout)) == nil
 		defer func() {
 			_ = d.SetReadDeadline(time.Time{})
-			if r.stopped.Load() { // Stop came in between, and its deadline is gone
+			if r.stopped.Load() { // Stop's deadline was replaced
 				_ = d.SetReadDeadline(time.Unix(1, 0))
 			}
 		}()
@@ -177,7 +176,7 @@ func (r *Reader) decide(n int) (more int) {
 	for {
 		r.format = detect(r.block.buf[r.start:r.end])
 		if r.format != Auto {
-			r.hunting = r.format == TS && r.block.buf[r.start] != mpegts.SyncByte
+			r.outOfSync = r.format == TS && r.block.buf[r.start] != mpegts.SyncByte
 			return more
 		}
 		if r.err == nil {
@@ -187,7 +186,7 @@ func (r *Reader) decide(n int) (more int) {
 				continue
 			}
 		}
-		if patient && errors.Is(r.err, os.ErrDeadlineExceeded) {
+		if timed && errors.Is(r.err, os.ErrDeadlineExceeded) {
 			r.err = nil
 		}
 		r.format = Raw
@@ -205,15 +204,15 @@ func (r *Reader) cutRaw(at time.Time) {
 // flush turns what is left at the end of a TS stream into the last chunks.
 func (r *Reader) flush() {
 	at := time.Now()
-	if r.tables.size > 0 {
-		r.emit(Chunk{ReceivedAt: at}, r.tables.size)
-		r.tables = run{}
+	if r.psi.size > 0 {
+		r.emit(Chunk{ReceivedAt: at}, r.psi.size)
+		r.psi = psiRun{}
 	}
 	if r.start == r.end {
 		return
 	}
 	c := Chunk{Kind: Partial, ReceivedAt: at}
-	if r.hunting {
+	if r.outOfSync {
 		c.Kind = Unsynced
 	}
 	r.emit(c, r.end-r.start)

@@ -2,8 +2,8 @@ package stream
 
 import "github.com/timdrysdale/vw/lib/mpegts"
 
-// How a live queue goes on behind a gap: tables first, each PID at its next payload_unit_start, and where the consumer's
-// decoder lives on, the gap announced for each PID.
+// How a live queue goes on after a gap: PAT and PMT first, each PID from its next payload_unit_start on. Where the
+// consumer's decoder lives on, the gap is announced for each PID.
 
 // filter lets a PID through from its next payload_unit_start on.
 type filter struct {
@@ -20,7 +20,7 @@ func (f *filter) has(pid uint16) bool { return f.resumed[pid/64]&(1<<(pid%64)) !
 
 func (f *filter) resume(pid uint16) { f.resumed[pid/64] |= 1 << (pid % 64) }
 
-// clean reports whether all packets of a chunk can go through as they are.
+// clean reports whether all packets of a chunk pass as they are.
 func (f *filter) clean(data []byte) bool {
 	for ; len(data) >= mpegts.PacketSize; data = data[mpegts.PacketSize:] {
 		if pid := mpegts.Packet(data).PID(); !f.has(pid) && pid != mpegts.PIDNull {
@@ -30,46 +30,45 @@ func (f *filter) clean(data []byte) bool {
 	return true
 }
 
-// prepare makes the first entry ready to be taken: it drops what may not come first, and puts in front what is missing.
-func (q *Queue) prepare() {
-	for len(q.front) == 0 && q.head < len(q.entries) {
-		e := &q.entries[q.head]
-		if q.fresh && !e.RandomAccess {
-			if n := int64(len(e.Data)); q.skip(n) {
-				q.before.add(n)
-				e.Release()
-				q.pop()
+// prepare makes the first entry ready to be taken: it drops what must not come first, and puts in front what is missing.
+func (l *live) prepare() {
+	for len(l.rewritten) == 0 && len(l.fifo.waiting()) > 0 {
+		e := &l.fifo.waiting()[0]
+		if l.needKeyframe && !e.RandomAccess {
+			if n := int64(len(e.Data)); l.resync(n) {
+				l.leadingGap.add(n)
+				first := l.fifo.pop()
+				first.Release()
 				continue
 			}
 			e.RandomAccess = true
 		}
-		resuming := q.fresh || e.gap.open
+		resuming := l.needKeyframe || e.gap.open
 		if resuming {
-			q.filter.begin(q.begun)
+			l.filter.begin(l.inGOP)
 		}
-		q.fresh, q.skipped = false, 0
-		e.gap.join(q.before)
-		q.before = gap{}
+		l.needKeyframe, l.resyncBytes = false, 0
+		e.gap.join(l.leadingGap)
+		l.leadingGap = gap{}
 		inject := resuming && !e.HasPSI && e.PSI != nil
-		if e.Kind != Packets || !q.filter.active || !inject && q.filter.clean(e.Data) {
+		if e.Kind != Packets || !l.filter.active || !inject && l.filter.clean(e.Data) {
 			return
 		}
-		q.rewrite(inject)
+		l.rewrite(inject)
 	}
 }
 
-// rewrite takes the first entry out and puts in front what may pass of it, with what has to be injected.
-func (q *Queue) rewrite(inject bool) {
-	e := q.entries[q.head]
-	q.pop()
+// rewrite makes deliveries of the first entry: the packets that the filter lets through, and those that are injected.
+func (l *live) rewrite(inject bool) {
+	e := l.fifo.pop()
 	defer e.Release()
-	first := e.parcel()
+	first := e.delivery()
 	first.block = nil
 	first.HasPSI = first.HasPSI || inject
-	w := rewriter{first: first, limit: q.o.MaxDelivery}
+	w := rewriter{first: first, limit: l.maxDelivery}
 	if inject {
 		for p := e.PSI.Append(nil, e.Counters); len(p) > 0; p = p[mpegts.PacketSize:] {
-			q.resume(&w, p[:mpegts.PacketSize], true)
+			l.resume(&w, p[:mpegts.PacketSize], true)
 		}
 	}
 	var dropped int64
@@ -77,43 +76,43 @@ func (q *Queue) rewrite(inject bool) {
 		packet := mpegts.Packet(p[:mpegts.PacketSize])
 		pid := packet.PID()
 		switch {
-		case pid == mpegts.PIDNull, q.filter.has(pid):
+		case pid == mpegts.PIDNull, l.filter.has(pid):
 			w.add(packet, false)
 		case packet.PayloadUnitStart():
-			q.resume(&w, packet, false)
+			l.resume(&w, packet, false)
 		case !packet.HasPayload() && (e.PSI == nil || !e.PSI.Carries(pid)):
 			w.add(packet, false) // nothing but a clock, on a PID of its own
 		default:
 			dropped += mpegts.PacketSize
 		}
 	}
-	q.front, q.frontNumber = w.parcels(), e.number
+	l.rewritten, l.rewrittenSeq = w.deliveries(), e.seq
 	if dropped > 0 {
-		q.o.Account.dropHeld(Resync, dropped)
-		if len(q.front) > 0 {
-			q.front[0].Gap, q.front[0].Dropped = true, q.front[0].Dropped+dropped
+		l.account.dropHeld(Resync, dropped)
+		if len(l.rewritten) > 0 {
+			l.rewritten[0].Gap, l.rewritten[0].Dropped = true, l.rewritten[0].Dropped+dropped
 		} else {
-			q.before = e.gap
-			q.before.add(dropped)
+			l.leadingGap = e.gap
+			l.leadingGap.add(dropped)
 		}
 	}
 }
 
-// resume writes the first packet of a PID behind a gap.
-func (q *Queue) resume(w *rewriter, p mpegts.Packet, injected bool) {
-	if pid := p.PID(); !q.filter.has(pid) {
-		q.filter.resume(pid)
-		if q.filter.announce {
+// resume writes the first packet of a PID after a gap.
+func (l *live) resume(w *rewriter, p mpegts.Packet, injected bool) {
+	if pid := p.PID(); !l.filter.has(pid) {
+		l.filter.resume(pid)
+		if l.filter.announce {
 			w.add(mpegts.AppendDiscontinuity(nil, p), true)
 		}
 	}
 	w.add(p, injected)
 }
 
-// rewriter makes parcels of packets.
+// rewriter makes deliveries of packets.
 type rewriter struct {
-	first Delivery // what the first parcel says of itself
-	limit int
+	first Delivery // what the first delivery says of itself
+	limit int      // of a delivery in bytes; 0: none
 	done  []Delivery
 	data  []byte
 	size  int
@@ -130,16 +129,16 @@ func (w *rewriter) add(p mpegts.Packet, injected bool) {
 }
 
 func (w *rewriter) finish() {
-	p := Delivery{ReceivedAt: w.first.ReceivedAt, Kind: w.first.Kind}
+	d := Delivery{ReceivedAt: w.first.ReceivedAt, Kind: w.first.Kind}
 	if len(w.done) == 0 {
-		p = w.first
+		d = w.first
 	}
-	p.Data, p.Size = w.data, w.size
-	w.done = append(w.done, p)
+	d.Data, d.Size = w.data, w.size
+	w.done = append(w.done, d)
 	w.data, w.size = nil, 0
 }
 
-func (w *rewriter) parcels() []Delivery {
+func (w *rewriter) deliveries() []Delivery {
 	if len(w.data) > 0 {
 		w.finish()
 	}

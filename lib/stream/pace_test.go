@@ -13,8 +13,8 @@ type flatOut struct{}
 
 func (flatOut) Read(p []byte) (int, error) { return len(p), nil }
 
-// flood puts n bytes into the queue, as fast as it takes them.
-func flood(t *testing.T, q *Queue, n int) {
+// flood puts n bytes into the queue, as fast as the pacer lets it.
+func flood(t *testing.T, q *Queue, pacer *Pacer, n int) {
 	t.Helper()
 	r := NewReader(flatOut{}, ReaderOptions{Format: Raw, MaxChunk: 64 << 10})
 	defer r.Close()
@@ -26,40 +26,39 @@ func flood(t *testing.T, q *Queue, n int) {
 		if err := q.Put(context.Background(), b); err != nil {
 			t.Fatal(err)
 		}
+		pacer.Pace(context.Background(), b.N)
 		n -= b.N
 	}
 }
 
-// A producer that has ever more to give stays close in front of a consumer that moves, whatever the queue may hold.
-func TestGiveWay(t *testing.T) {
-	for _, retain := range []bool{false, true} {
+// TestPace: a producer that has ever more to give stays close to a consumer that moves, however much the queue may hold.
+func TestPace(t *testing.T) {
+	for _, atLeastOnce := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			q := NewQueue(QueueOptions{Buffer: 64 << 20, AtLeastOnce: retain, Account: NewLedger("test").Open("out")})
+			q := NewQueue(QueueOptions{Buffer: 64 << 20, AtLeastOnce: atLeastOnce, Account: NewLedger("test").Open("out")})
 			done := make(chan int64)
 			go func() { done <- takeSlowly(q, time.Millisecond) }()
-			flood(t, q, 32<<20)
+			flood(t, q, NewPacer(q), 32<<20)
 			q.End()
-			if most := <-done; most > ahead+maxBlock {
-				t.Errorf("retain %v: %d bytes waited", retain, most)
+			if most := <-done; most > highWater+maxBlock {
+				t.Errorf("at least once %v: %d bytes waited", atLeastOnce, most)
 			}
 		})
 	}
 }
 
-// A consumer that is slower than the source holds it up only now and then, and one that rests, to take more at once,
-// never. What may wait is taken in all the same, and what is only unconfirmed does not wait.
-func TestGiveWayEnds(t *testing.T) {
+// TestPaceEnds: a consumer that is slower than the source holds it up only now and then, and a live one never. What may
+// wait is taken in all the same, and what is only unconfirmed does not wait.
+func TestPaceEnds(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		live  bool
-		rests bool
 		takes bool          // all at once, and confirms nothing
-		every time.Duration // in which the consumer takes a parcel; 0: never
+		every time.Duration // in which the consumer takes a delivery; 0: never
 		most  time.Duration // that the source may be held up for
 	}{
-		{name: "does not move", most: giveWayFor},
-		{name: "is slow", every: 50 * time.Millisecond, most: giveWayFor},
-		{name: "rests", rests: true},
+		{name: "does not move", most: paceMax},
+		{name: "is slow", every: 50 * time.Millisecond, most: paceMax},
 		{name: "takes", takes: true},
 		{name: "is live", live: true},
 	} {
@@ -70,8 +69,6 @@ func TestGiveWayEnds(t *testing.T) {
 				})
 				var consumer sync.WaitGroup
 				switch {
-				case test.rests:
-					consumer.Go(func() { q.WaitBatch(t.Context(), 8<<20, time.Minute) })
 				case test.takes:
 					consumer.Go(func() {
 						for p, err := q.Take(t.Context()); err == nil; p, err = q.Take(t.Context()) {
@@ -82,13 +79,14 @@ func TestGiveWayEnds(t *testing.T) {
 					consumer.Go(func() { takeSlowly(q, test.every) })
 				}
 				synctest.Wait()
+				pacer := NewPacer(q)
 				for range 2 {
 					began := time.Now()
-					flood(t, q, 3<<20)
+					flood(t, q, pacer, 3<<20)
 					if d := time.Since(began); d > test.most {
 						t.Errorf("the source was held up for %v", d)
 					}
-					time.Sleep(giveWayAgain)
+					time.Sleep(paceBackoff)
 				}
 				q.Abort(Shutdown)
 				consumer.Wait()
@@ -97,16 +95,14 @@ func TestGiveWayEnds(t *testing.T) {
 	}
 }
 
-// takeSlowly takes a parcel now and then, until there will be none, and returns how many bytes have waited at most.
+// takeSlowly takes a delivery now and then, until there will be none, and returns how many bytes have waited at most.
 func takeSlowly(q *Queue, every time.Duration) (most int64) {
 	for {
 		p, err := q.Take(context.Background())
 		if err != nil {
 			return most
 		}
-		q.mu.Lock()
-		most = max(most, q.waiting())
-		q.mu.Unlock()
+		most = max(most, q.Waiting())
 		time.Sleep(every) // to write it
 		p.Release()
 		q.Confirm(p.Pos)

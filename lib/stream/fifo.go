@@ -1,0 +1,158 @@
+package stream
+
+import "slices"
+
+// mergeLimit is how long a waiting chunk may grow by the bytes that follow it. Without merging, a source that dribbles
+// would fill the queue with very many very small chunks.
+const mergeLimit = 16 << 10
+
+// fifo holds the chunks of a queue in the order in which they came in: first those that were taken and are kept until they
+// are confirmed, then those that wait. It knows nothing of why a chunk is kept or dropped.
+type fifo struct {
+	entries []entry // of which the first head are gone, and the next taken were taken
+	head    int
+	taken   int
+
+	size      int64 // bytes of all entries
+	takenSize int64 // bytes of the taken ones
+
+	lastSeq uint64 // of the entry that came in last
+	// takenPos and confirmedPos count the bytes of the stream that were taken, and that were confirmed or lost.
+	takenPos, confirmedPos int64
+}
+
+// entry is a chunk in the fifo.
+type entry struct {
+	Chunk
+	seq         uint64 // 1 for the first that came in
+	gap         gap    // right before it
+	redelivered bool   // it was taken before
+}
+
+// gap is a place where something was dropped.
+type gap struct {
+	open  bool
+	bytes int64
+}
+
+func (g *gap) add(n int64) {
+	g.open = true
+	g.bytes += n
+}
+
+func (g *gap) join(next gap) {
+	g.open = g.open || next.open
+	g.bytes += next.bytes
+}
+
+// waiting returns the entries that wait to be taken. The slice is valid until the fifo changes.
+func (f *fifo) waiting() []entry { return f.entries[f.head+f.taken:] }
+
+// waitingSize is how many bytes wait to be taken.
+func (f *fifo) waitingSize() int64 { return f.size - f.takenSize }
+
+// push appends a chunk after a gap. It joins a short one that waits when it follows that one in memory and in the stream,
+// and both together are no longer than longest.
+func (f *fifo) push(c *Chunk, g gap, longest int) {
+	n := len(c.Data)
+	f.size += int64(n)
+	if w := f.waiting(); len(w) > 0 && !g.open {
+		if last := &w[len(w)-1]; last.canGrowBy(c) && len(last.Data)+n <= longest {
+			last.extend(c)
+			return
+		}
+	}
+	f.lastSeq++
+	c.Retain()
+	f.entries = append(f.entries, entry{Chunk: *c, seq: f.lastSeq, gap: g})
+}
+
+// canGrowBy reports whether next can become part of e. What was delivered once stays as it was, or more bytes than those
+// would count as sent again.
+func (e *entry) canGrowBy(next *Chunk) bool {
+	separate := next.RandomAccess && next.Kind != Bytes || next.Change != 0
+	return e.Kind == next.Kind && !e.redelivered && !separate && next.follows(&e.Chunk)
+}
+
+func (e *entry) delivery() Delivery {
+	return Delivery{
+		Data: e.Data, Size: len(e.Data), ReceivedAt: e.ReceivedAt, Kind: e.Kind,
+		RandomAccess: e.RandomAccess, HasPSI: e.HasPSI, PSI: e.PSI, Counters: e.Counters,
+		Change: e.Change, Sets: e.Sets,
+		Gap: e.gap.open, Dropped: e.gap.bytes, Redelivered: e.redelivered,
+		block: e.block,
+	}
+}
+
+// pop removes the first entry. Its reference becomes the caller's.
+func (f *fifo) pop() entry {
+	e := f.entries[f.head]
+	n := int64(len(e.Data))
+	f.size -= n
+	if f.taken > 0 {
+		f.taken--
+		f.takenSize -= n
+	}
+	f.entries[f.head] = entry{}
+	f.head++
+	f.compact()
+	return e
+}
+
+// compact makes room at the front of the slice available again.
+func (f *fifo) compact() {
+	switch {
+	case f.head == len(f.entries):
+		f.entries, f.head = f.entries[:0], 0
+	case f.head > 64 && f.head > len(f.entries)/2:
+		n := copy(f.entries, f.entries[f.head:])
+		clear(f.entries[n:])
+		f.entries, f.head = f.entries[:n], 0
+	}
+}
+
+// keep returns the first entry that waits, and keeps it as taken.
+func (f *fifo) keep() *entry {
+	e := &f.waiting()[0]
+	f.taken++
+	f.takenSize += int64(len(e.Data))
+	return e
+}
+
+// rewind makes all kept entries wait again.
+func (f *fifo) rewind() {
+	for i := range f.taken {
+		f.entries[f.head+i].redelivered = true
+	}
+	f.taken, f.takenSize = 0, 0
+}
+
+// remove removes waiting()[i:j] and returns how many bytes they have.
+func (f *fifo) remove(i, j int) (n int64) {
+	w := f.waiting()
+	for k := range w[i:j] {
+		n += int64(len(w[i+k].Data))
+		w[i+k].Release()
+	}
+	f.size -= n
+	from := f.head + f.taken
+	f.entries = slices.Delete(f.entries, from+i, from+j)
+	f.compact()
+	return n
+}
+
+// firstSeq returns the number of the first entry, or of the next one to come in when there is none.
+func (f *fifo) firstSeq() uint64 {
+	if f.head == len(f.entries) {
+		return f.lastSeq + 1
+	}
+	return f.entries[f.head].seq
+}
+
+// clear removes all entries.
+func (f *fifo) clear() {
+	for i := f.head; i < len(f.entries); i++ {
+		f.entries[i].Release()
+	}
+	f.entries, f.head, f.taken, f.size, f.takenSize = nil, 0, 0, 0, 0
+}
