@@ -74,16 +74,16 @@ func TestRetention(t *testing.T) {
 		adjust func(*archive)
 		want   string
 	}{
-		"none":              {Retention{}, nil, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
+		"none":              {Retention{}, nil, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
 		"files":             {Retention{Files: 3}, nil, "7 8 9"},
 		"one file":          {Retention{Files: 1}, nil, "9"},
-		"more than all":     {Retention{Files: 100}, nil, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
+		"more than all":     {Retention{Files: 100}, nil, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
 		"size":              {Retention{Size: 4*onDisk + 1}, nil, "6 7 8 9"},
 		"less than one":     {Retention{Size: 1}, nil, "9"},
 		"age of older runs": {Retention{Age: time.Hour}, nil, "cam 1 2 3 4 5 6 7 8 9"},
 		"no clock": {Retention{Age: time.Hour},
-			func(a *archive) { a.synchronised = func() bool { return false } }, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
-		"young enough": {Retention{Age: 100 * time.Hour}, nil, "old.0 old.1 cam 1 2 3 4 5 6 7 8 9"},
+			func(a *archive) { a.synchronised = func() bool { return false } }, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
+		"young enough": {Retention{Age: 100 * time.Hour}, nil, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
 		"free": {Retention{MinFree: 1 << 20}, func(a *archive) {
 			a.free = func(string) (int64, error) { return 1<<20 - onDisk - int64(len(a.files)-6)*onDisk, nil }
 		}, "5 6 7 8 9"},
@@ -94,7 +94,7 @@ func TestRetention(t *testing.T) {
 				twoDaysAgo := time.Now().AddDate(0, 0, -2)
 				var lines string
 				for i := range 2 {
-					path := filepath.Join(tr.dir, fmt.Sprintf("cam.partial_00%d.ts", i))
+					path := filepath.Join(tr.dir, fmt.Sprintf("cam.partial_00%d.ts", i+1))
 					if err := os.WriteFile(path, make([]byte, 5000), 0o600); err != nil {
 						t.Fatal(err)
 					}

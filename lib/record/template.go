@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -23,8 +22,8 @@ type Template struct {
 	nesting int
 	// id distinguishes this template's temporary files from those of other templates in the same folder.
 	id string
-	// pattern matches the names of its files, relative to folder.
-	pattern *regexp.Regexp
+	// pattern recognises the names of its files, relative to folder.
+	pattern *namePattern
 }
 
 // ParseTemplate parses a template. The error says what is wrong with it.
@@ -56,10 +55,7 @@ func ParseTemplate(text string) (*Template, error) {
 	case strings.ContainsFunc(rendered, unicode.IsControl):
 		return nil, fmt.Errorf("template %q makes a name with a control character", text)
 	}
-	var err error
-	if t.pattern, err = namePattern(variable); err != nil {
-		return nil, fmt.Errorf("template %q: %w", text, err)
-	}
+	t.pattern = newNamePattern(variable)
 	return t, nil
 }
 

@@ -1,0 +1,73 @@
+package record
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// How a template finds its files.
+
+// relative returns a path relative to the template's folder, as the manifest has it.
+func (t *Template) relative(path string) string {
+	if relative, err := filepath.Rel(t.folder, path); err == nil {
+		return relative
+	}
+	return path
+}
+
+// matches reports whether a path relative to the template's folder is that of a finished file, with or without a number,
+// partial or not.
+func (t *Template) matches(relative string) bool {
+	name := unnumbered(relative)
+	return t.pattern.matches(relative) || t.pattern.matches(name) ||
+		t.pattern.matches(withoutPartial(relative)) || t.pattern.matches(withoutPartial(name))
+}
+
+// Makes reports whether a path can be that of a recording.
+func (t *Template) Makes(path string) bool { return t.matches(t.relative(path)) }
+
+// walk calls found for each regular file in the folders in which the template makes files.
+func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {
+	root := t.folder + "/" // with the slash it follows a symbolic link
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && path == root && !os.IsNotExist(err):
+			return err
+		case err != nil: // it was removed meanwhile, or cannot be read
+		case entry.IsDir():
+			if path != root && t.below(path) > t.nesting {
+				return filepath.SkipDir
+			}
+		case entry.Type().IsRegular():
+			found(path, entry)
+		}
+		return nil
+	})
+}
+
+// finished returns the finished files with the template's names, ordered by modification time.
+func (t *Template) finished() ([]found, error) {
+	var all []found
+	err := t.walk(func(path string, entry fs.DirEntry) {
+		if relative := t.relative(path); t.matches(relative) {
+			if info, err := entry.Info(); err == nil {
+				all = append(all, found{path, relative, info})
+			}
+		}
+	})
+	slices.SortStableFunc(all, func(a, b found) int {
+		if c := a.info.ModTime().Compare(b.info.ModTime()); c != 0 {
+			return c
+		}
+		return len(a.path) - len(b.path) // the walk is ordered by name; _1000 comes after _999
+	})
+	return all, err
+}
+
+// found is a file that exists.
+type found struct {
+	path, relative string
+	info           fs.FileInfo
+}
