@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -14,19 +15,19 @@ import (
 	"nhooyr.io/websocket"
 )
 
-// AcceptOptions are what a server may ask for. The zero value takes everybody and everything.
+// AcceptOptions are what a server may ask for. The zero value accepts every client and message.
 type AcceptOptions struct {
-	// Subprotocols that the server speaks, the preferred one first. A client that asks for none of them is accepted, with
-	// none agreed on.
+	// Subprotocols that the server speaks, the preferred one first. A client that asks for none of them is accepted without
+	// one.
 	Subprotocols []string
-	// MaxMessage is the longest message, in bytes, that NextMessage gives; 0 means no limit.
+	// MaxMessage is the longest message, in bytes, that NextMessage returns; 0 means no limit.
 	MaxMessage int64
-	// Origins, when not nil, are the patterns (path.Match) of the hosts whose pages may connect, next to the server's own.
-	// Nil means that any page may: no cookie lets a browser act for somebody else here.
+	// Origins, when not nil, are patterns (path.Match) of hosts whose pages may connect, besides the server's own. Nil means
+	// that any page may.
 	Origins []string
 }
 
-// IsHandshake reports whether r is a handshake that Accept can take (RFC 6455, 4.2.1).
+// IsHandshake reports whether r is a handshake that Accept can answer (RFC 6455, 4.2.1).
 func IsHandshake(r *http.Request) bool {
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 || r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) {
@@ -48,19 +49,18 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, err
 	if err != nil {
 		return nil, fmt.Errorf("accept websocket: %w", err)
 	}
-	c := newConn(ws, h.sock, false)
+	ws.CloseNow()
+	setNotsentLowat(rawConn(h.conn))
+	c := newConn(h.conn, h.r, false, ws.Subprotocol())
 	c.maxMessage = o.MaxMessage
 	return c, nil
 }
 
-// passOn is how much, in bytes, nhooyr's own buffers hold: any control frame. What there is to be read waits in inbound,
-// and what there is to be sent in the socket.
-const passOn = 256
-
-// hijacker puts a socket under the connection that nhooyr takes over.
+// hijacker keeps the connection that nhooyr takes over, and gives it a handedOver instead.
 type hijacker struct {
 	http.ResponseWriter
-	sock *socket
+	conn net.Conn
+	r    *bufio.Reader
 }
 
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -68,8 +68,15 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.sock = newSocket(conn)
-	tune(h.sock.raw)
-	h.sock.begin(rw.Reader)
-	return h.sock, bufio.NewReadWriter(bufio.NewReaderSize(h.sock, passOn), bufio.NewWriterSize(h.sock, passOn)), nil
+	h.conn, h.r = conn, rw.Reader
+	var end handedOver
+	return end, bufio.NewReadWriter(bufio.NewReaderSize(end, 16), bufio.NewWriterSize(end, 16)), nil
 }
+
+// handedOver is what nhooyr gets as the connection when it has made the handshake: it is at its end, and closing it closes
+// nothing.
+type handedOver struct{ net.Conn }
+
+func (handedOver) Read([]byte) (int, error)    { return 0, io.EOF }
+func (handedOver) Write(p []byte) (int, error) { return len(p), nil }
+func (handedOver) Close() error                { return nil }

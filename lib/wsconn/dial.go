@@ -119,7 +119,7 @@ func (d *dialer) run(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := d.handshake(ctx, newSocket(conn))
+	c, err := d.handshake(ctx, conn)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -156,15 +156,16 @@ func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tune(conn)
+	setNotsentLowat(conn)
 	return fdio.NewConn(conn), nil
 }
 
 // handshake is RFC 6455, 4.1, on a connection that is there.
-func (d *dialer) handshake(ctx context.Context, sock *socket) (*Conn, error) {
+func (d *dialer) handshake(ctx context.Context, conn net.Conn) (*Conn, error) {
 	d.step = "waiting for the server's answer"
+	u := &upgrade{conn: conn}
 	client := &http.Client{
-		Transport:     upgrade{sock},
+		Transport:     u,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	header := d.options.Header.Clone()
@@ -173,10 +174,10 @@ func (d *dialer) handshake(ctx context.Context, sock *socket) (*Conn, error) {
 	}
 	header.Del("Sec-WebSocket-Extensions")
 	target := *d.url
-	if u := target.User; u != nil && header.Get("Authorization") == "" {
-		password, _ := u.Password()
+	if user := target.User; user != nil && header.Get("Authorization") == "" {
+		password, _ := user.Password()
 		r := http.Request{Header: header}
-		r.SetBasicAuth(u.Username(), password)
+		r.SetBasicAuth(user.Username(), password)
 	}
 	target.User = nil
 	options := &websocket.DialOptions{
@@ -192,30 +193,31 @@ func (d *dialer) handshake(ctx context.Context, sock *socket) (*Conn, error) {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		sock.SetDeadline(time.Unix(1, 0))
+		conn.SetDeadline(past)
 	})
 	ws, resp, err := websocket.Dial(ctx, target.String(), options)
+	if err == nil {
+		ws.CloseNow()
+	}
 	if !stop() {
 		<-ended
 		if err == nil {
-			ws.CloseNow()
 			return nil, ctx.Err()
 		}
 	}
 	if err != nil {
-		return nil, d.explain(resp, err)
+		return nil, d.handshakeError(resp, err)
 	}
 	if want := d.options.Subprotocol; want != "" && !strings.EqualFold(ws.Subprotocol(), want) {
-		ws.CloseNow()
 		return nil, fmt.Errorf("the server did not agree to the subprotocol %q", want)
 	}
-	c := newConn(ws, sock, true)
+	c := newConn(conn, u.r, true, ws.Subprotocol())
 	c.secrets = d.secrets
 	return c, nil
 }
 
-// explain makes nhooyr's error one that says what the server did.
-func (d *dialer) explain(resp *http.Response, err error) error {
+// handshakeError makes an error that says what the server did.
+func (d *dialer) handshakeError(resp *http.Response, err error) error {
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		var body []byte
 		if resp.Body != nil {

@@ -115,6 +115,7 @@ func TestBadAnswers(t *testing.T) {
 		"closed":         {"", "closed the connection"},
 		"wrong key":      {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AA==\r\n\r\n", "Sec-WebSocket-Accept"},
 		"no upgrade":     {"HTTP/1.1 101 Ok\r\n\r\n", "Upgrade"},
+		"extension":      {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate; x=1\r\nSec-WebSocket-Extensions: foo\r\n\r\n", `not offered: "permessage-deflate; x=1, foo"`},
 		"endless header": {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100_000), "exceeds"},
 	} {
 		t.Run(name, func(t *testing.T) {

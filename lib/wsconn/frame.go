@@ -13,55 +13,62 @@ const (
 	maxCloseReason = MaxControlPayload - 2         // bytes: a close frame begins with the code
 )
 
-// maskRun is how many bytes are masked at once. A multiple of four, so that each run begins with the key's first byte.
-const maskRun = 1 << 10
+// maskChunk is how many bytes are masked at once. It is a multiple of four, so that each chunk begins with the same byte
+// of the key.
+const maskChunk = 1 << 10
+
+// mask is a masking key (RFC 6455, 5.3), repeated so that many bytes can be masked at once.
+type mask [maskChunk + 4]byte
+
+// set makes it the mask of a payload of n bytes.
+func (m *mask) set(key [4]byte, n int64) {
+	copy(m[:], key[:])
+	for have := 4; have < int(min(n, maskChunk))+4; have *= 2 {
+		copy(m[have:], m[:have])
+	}
+}
+
+// xor masks or unmasks src, which stands at pos in its payload, into dst. The two may be the same.
+func (m *mask) xor(dst, src []byte, pos int64) {
+	key := m[pos%4:]
+	for len(src) > 0 {
+		n := subtle.XORBytes(dst, src[:min(len(src), maskChunk)], key)
+		dst, src = dst[n:], src[n:]
+	}
+}
 
 // appendMessage appends p as a binary message of one frame, masked when a client sends it (RFC 6455, 5.3).
 func appendMessage(dst, p []byte, masked bool) []byte {
-	h := Header{Final: true, Opcode: OpBinary, Masked: masked, Length: int64(len(p))}
+	return appendFrame(dst, OpBinary, p, masked)
+}
+
+func appendFrame(dst []byte, opcode byte, p []byte, masked bool) []byte {
+	h := Header{Final: true, Opcode: opcode, Masked: masked, Length: int64(len(p))}
 	if !masked {
 		return append(AppendHeader(dst, h), p...)
 	}
-	rand.Read(h.Key[:])
+	_, _ = rand.Read(h.Key[:]) // never fails
 	dst = AppendHeader(dst, h)
-	var key [maskRun]byte
-	copy(key[:], h.Key[:])
-	for have := 4; have < min(len(p), maskRun); have *= 2 {
-		copy(key[have:], key[:have])
-	}
+	var m mask
+	m.set(h.Key, h.Length)
 	at := len(dst)
 	dst = slices.Grow(dst, len(p))[:at+len(p)]
-	for ; len(p) > 0; at += maskRun {
-		n := min(len(p), maskRun)
-		subtle.XORBytes(dst[at:], p[:n], key[:])
-		p = p[n:]
-	}
+	m.xor(dst[at:], p, 0)
 	return dst
 }
 
-// closeFrame returns a close frame, masked when a client sends it (RFC 6455, 5.3). A reason that is too long for a
-// control frame is cut at a character.
-func closeFrame(code int, reason string, masked bool) []byte {
+// closePayload returns the payload of a close frame. A reason that is too long is cut at a character.
+func closePayload(code int, reason string) []byte {
 	if len(reason) > maxCloseReason {
 		reason = reason[:maxCloseReason]
 		for len(reason) > 0 && !utf8.ValidString(reason) {
 			reason = reason[:len(reason)-1]
 		}
 	}
-	f := []byte{0x80 | OpClose, byte(2 + len(reason))}
-	var key [4]byte
-	if masked {
-		rand.Read(key[:])
-		f[1] |= 0x80
-		f = append(f, key[:]...)
-	}
-	payload := len(f)
-	f = binary.BigEndian.AppendUint16(f, uint16(code))
-	f = append(f, reason...)
-	if masked {
-		for i := range f[payload:] {
-			f[payload+i] ^= key[i%4]
-		}
-	}
-	return f
+	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
+}
+
+// closeFrame returns a close frame, masked when a client sends it.
+func closeFrame(code int, reason string, masked bool) []byte {
+	return appendFrame(nil, OpClose, closePayload(code, reason), masked)
 }

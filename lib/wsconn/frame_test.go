@@ -11,7 +11,7 @@ import (
 // A message of any length is one frame that another library reads, behind whatever is in memory before it.
 func TestAppendMessage(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
-	for _, n := range []int{0, 1, 125, 126, maskRun - 1, maskRun, maskRun + 1, 65535, 65536, 200_003} {
+	for _, n := range []int{0, 1, 125, 126, maskChunk - 1, maskChunk, maskChunk + 1, 65535, 65536, 200_003} {
 		want := make([]byte, n)
 		_, _ = random.Read(want)
 		for _, masked := range []bool{false, true} {

@@ -185,7 +185,7 @@ func rawClient(t testing.TB, url string) net.Conn {
 
 // awaitSending returns when a message is being written to the socket.
 func awaitSending(c *Conn) {
-	for c.sock.unsent.Load() == 0 {
+	for c.out.unsent.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 }

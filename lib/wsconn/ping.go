@@ -1,14 +1,13 @@
 package wsconn
 
-//lint:file-ignore SA1019 This import path is the project's choice; the code goes on as github.com/coder/websocket.
-
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
-	"time"
+	"sync"
 )
 
-// Pong is the answer to a ping: that the peer has read everything that was written before.
+// Pong is the answer to a ping. It says that the peer has read everything that was written before.
 type Pong struct {
 	done chan struct{}
 	err  error // set before done is closed
@@ -21,12 +20,12 @@ func (p *Pong) Done() <-chan struct{} { return p.done }
 func (p *Pong) Err() error { return p.err }
 
 // Ping sends a ping and returns at its pong. It needs Discard or NextMessage at work. While an earlier ping is
-// outstanding, it waits for that one's pong before it sends its own: a peer need not answer any but the latest (RFC
-// 6455, 5.5.3). The end of ctx ends the call, not the connection; the ping stays outstanding.
+// outstanding, it waits for that one's pong first: a peer need not answer any but the latest (RFC 6455, 5.5.3). The end of
+// ctx ends the call, not the connection; the ping stays outstanding.
 func (c *Conn) Ping(ctx context.Context) error {
 	select {
-	case c.pingTurn <- struct{}{}:
-	case <-c.dead:
+	case c.pingSem <- struct{}{}:
+	case <-c.done:
 		return c.Err()
 	case <-ctx.Done():
 		return fmt.Errorf("ping: %w", context.Cause(ctx))
@@ -43,47 +42,114 @@ func (c *Conn) Ping(ctx context.Context) error {
 // TryPing sends a ping and returns without waiting for its pong. It returns nil when an earlier one is outstanding.
 func (c *Conn) TryPing() *Pong {
 	select {
-	case c.pingTurn <- struct{}{}:
+	case c.pingSem <- struct{}{}:
 		return c.startPing()
 	default:
 		return nil
 	}
 }
 
-// startPing returns when the ping is in the socket's memory. The caller has taken the turn to ping; the pong gives it
-// back. nhooyr ends the connection when a ping's context ends, so its ping gets one that does not.
+// startPing sends a ping. The caller holds pingSem, which the pong releases.
 func (c *Conn) startPing() *Pong {
-	pong := &Pong{done: make(chan struct{})}
-	select {
-	case <-c.sock.pinged: // of an earlier ping that failed
-	default:
+	c.mu.Lock()
+	pong := &Pong{done: make(chan struct{}), err: c.err}
+	c.pending = pong
+	if c.err != nil {
+		c.resolvePing()
 	}
-	started := c.start(func() {
-		defer close(pong.done)
-		if err := c.ws.Ping(context.Background()); err != nil {
-			pong.err = c.pingFailed(err)
-		}
-		<-c.pingTurn
-	})
-	if !started {
-		pong.err = c.Err()
-		<-c.pingTurn
-		close(pong.done)
-	}
-	select {
-	case <-c.sock.pinged:
-	case <-pong.done:
-	}
+	c.pings++
+	payload := binary.BigEndian.AppendUint64(nil, c.pings)
+	c.mu.Unlock()
+	c.out.ping(payload)
 	return pong
 }
 
-// pingFailed waits for the reader's reason, which is the cause: nhooyr's pings end when its reader closes it.
-func (c *Conn) pingFailed(err error) error {
-	t := time.NewTimer(grace)
-	defer t.Stop()
-	select {
-	case <-c.dead:
-	case <-t.C:
+// gotPong handles a pong. Only the one that matches the outstanding ping counts.
+func (c *Conn) gotPong(payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending != nil && len(payload) == 8 && binary.BigEndian.Uint64(payload) == c.pings {
+		c.resolvePing()
 	}
-	return c.fail(fmt.Errorf("ping: %w", err))
+}
+
+// resolvePing ends the wait for the outstanding ping. c.mu is held.
+func (c *Conn) resolvePing() {
+	close(c.pending.done)
+	c.pending = nil
+	<-c.pingSem
+}
+
+// maxDelayed is how many pings wait for their pongs at most.
+const maxDelayed = 16
+
+// pongs delays pongs until what came before their pings has been delivered.
+type pongs struct {
+	mu        sync.Mutex
+	delay     bool
+	read      int64 // bytes of messages that readers have returned
+	delivered int64
+	waiting   []delayedPong // in order
+}
+
+type delayedPong struct {
+	pos     int64 // of the stream that read counts, where its ping stood
+	payload []byte
+}
+
+// DelayPongs makes pongs mean more than that the peer's messages were read: from now on, a ping is answered when Delivered
+// has covered all bytes that came before it. Call it before the first NextMessage.
+func (c *Conn) DelayPongs() { c.pongs.delay = true }
+
+// Delivered says that the first n bytes of all that the readers of NextMessage have returned, counted together, have been
+// delivered.
+func (c *Conn) Delivered(n int64) {
+	if payload := c.pongs.due(n); payload != nil {
+		c.out.answer(payload)
+	}
+}
+
+// KeepAlive sends an empty unsolicited pong (RFC 6455, 5.5.3): a sign of life that answers no ping. It does not wait, and
+// needs no reader at work.
+func (c *Conn) KeepAlive() { c.out.keepAlive() }
+
+func (c *Conn) answerPing(payload []byte) {
+	if c.pongs.add(payload) {
+		c.out.answer(payload)
+	}
+}
+
+// given counts n bytes more that a reader returns.
+func (p *pongs) given(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.read += int64(n)
+}
+
+// add reports whether a ping can be answered now. If not, it is answered later; when many wait, the newest replaces the one
+// before it.
+func (p *pongs) add(payload []byte) (now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.delay || p.delivered >= p.read {
+		p.waiting = p.waiting[:0] // this pong answers them too
+		return true
+	}
+	if len(p.waiting) == maxDelayed {
+		p.waiting = p.waiting[:maxDelayed-1]
+	}
+	p.waiting = append(p.waiting, delayedPong{p.read, append([]byte(nil), payload...)})
+	return false
+}
+
+// due returns the payload of the latest ping that can be answered when n bytes have been delivered, or nil.
+func (p *pongs) due(n int64) (payload []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delivered = n
+	for len(p.waiting) > 0 && p.waiting[0].pos <= n {
+		payload = p.waiting[0].payload
+		p.waiting = p.waiting[1:]
+	}
+	return payload
 }

@@ -161,7 +161,7 @@ func (d *dialer) httpConnect(ctx context.Context, conn net.Conn, user *url.Useri
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		conn.SetDeadline(time.Unix(1, 0))
+		conn.SetDeadline(past)
 	})
 	tunnel, err := d.askForTunnel(conn, user, addr)
 	if !stop() {

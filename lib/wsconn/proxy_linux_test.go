@@ -22,11 +22,11 @@ func TestSocketBelowProxies(t *testing.T) {
 				t.Errorf("%s: %d bytes were acknowledged, then %d", kind, before, after)
 			}
 			var limit int
-			err := control(c.sock.raw, func(fd int) (err error) {
+			err := control(c.out.raw, func(fd int) (err error) {
 				limit, err = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
 				return err
 			})
-			if err != nil || limit != notSent {
+			if err != nil || limit != notsentLowat {
 				t.Errorf("%s: TCP_NOTSENT_LOWAT is %d, %v", kind, limit, err)
 			}
 		}

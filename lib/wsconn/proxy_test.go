@@ -98,8 +98,8 @@ func TestThroughProxies(t *testing.T) {
 
 func seesTCP(t *testing.T, c *Conn) {
 	t.Helper()
-	if _, ok := c.sock.raw.(syscall.Conn); !ok {
-		t.Errorf("the connection below all is a %T", c.sock.raw)
+	if _, ok := c.out.raw.(syscall.Conn); !ok {
+		t.Errorf("the connection below all is a %T", c.out.raw)
 	}
 }
 

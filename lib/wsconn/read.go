@@ -1,128 +1,221 @@
 package wsconn
 
-//lint:file-ignore SA1019 This import path is the project's choice; the code goes on as github.com/coder/websocket.
-
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-
-	"nhooyr.io/websocket"
+	"unicode/utf8"
 )
 
-// ErrTooBig says that a message from the peer was longer than AcceptOptions.MaxMessage. The peer is told by close code
-// 1009.
+// ErrTooBig says that a message from the peer was longer than AcceptOptions.MaxMessage. The peer gets close code
+// StatusMessageTooBig.
 var ErrTooBig = errors.New("message too big")
 
-// Discard starts reading and throws away whatever the peer sends, of any size, until the connection ends (see Done and
-// Err). Pings are answered and pongs are noticed. It returns at once; NextMessage must not be used with it.
+// Discard starts to read and to throw away whatever the peer sends, of any size, until the connection ends (see Done and
+// Err). It answers pings and notices pongs. It returns at once. NextMessage must not be used with it.
 func (c *Conn) Discard() {
 	if c.discarding.Swap(true) {
 		return
 	}
 	c.start(func() {
 		select {
-		case c.readTurn <- struct{}{}:
-			defer func() { <-c.readTurn }()
+		case c.readSem <- struct{}{}:
+			defer func() { <-c.readSem }()
 			c.discard(context.Background())
-		case <-c.dead:
+		case <-c.done:
 		}
 	})
 }
 
-// discard reads until the connection ends. The caller has the turn to read.
+// discard reads until the connection ends. The caller holds readSem.
 func (c *Conn) discard(ctx context.Context) {
-	err := c.message.skip()
+	err := c.reads.arm(ctx)
+	defer c.reads.disarm()
 	for err == nil {
-		var r io.Reader
-		if _, r, err = c.ws.Reader(ctx); err == nil {
-			_, err = io.Copy(io.Discard, r)
+		if err = c.in.skip(); err == nil {
+			err = c.nextDataFrame()
 		}
 	}
-	c.readFailed(ctx, err)
+	_ = c.readFailed(ctx, err) // Err has it
 }
 
-// NextMessage waits for a message and returns a reader for it, valid until the next call. What is left of the message
-// before is thrown away. The reader ends with io.EOF only at the end of a whole message; it fails with ErrTooBig
-// (wrapped) when it has given MaxMessage bytes and there are more. Pings are answered and pongs are noticed while
-// NextMessage or the reader waits, and only then. ctx also bounds the reader: when it ends while one of them waits, the
-// connection has ended.
+// NextMessage waits for a message and returns a reader for it, valid until the next call. It throws away what is left of
+// the message before. The reader returns bytes as they arrive. It ends with io.EOF only at the end of a whole message, and
+// fails with ErrTooBig (wrapped) when it has returned MaxMessage bytes and there are more. Pings are answered and pongs
+// are noticed while NextMessage or the reader waits, and only then. ctx also bounds the reader: when it ends while one of
+// them waits, the connection has ended.
 func (c *Conn) NextMessage(ctx context.Context) (isText bool, r io.Reader, err error) {
-	if err := c.takeRead(ctx); err != nil {
+	if err := c.acquireRead(ctx); err != nil {
 		return false, nil, err
 	}
-	defer c.giveRead()
-	if err := c.message.skip(); err != nil {
-		return false, nil, c.readFailed(ctx, err)
+	defer c.releaseRead()
+	for more := true; more; {
+		more = c.in.fragmented
+		err := c.in.skip()
+		if err == nil {
+			err = c.nextDataFrame()
+		}
+		if err != nil {
+			return false, nil, c.readFailed(ctx, err)
+		}
 	}
-	typ, body, err := c.ws.Reader(ctx)
+	c.message = message{conn: c, ctx: ctx, rest: c.maxMessage}
+	return c.in.frame.Opcode == OpText, &c.message, nil
+}
+
+// acquireRead takes the turn to read.
+func (c *Conn) acquireRead(ctx context.Context) error {
+	if err := c.acquire(ctx, c.readSem, "read"); err != nil {
+		return err
+	}
+	err := c.Err()
+	if err == nil {
+		if cause := c.reads.arm(ctx); cause != nil {
+			err = c.fail(fmt.Errorf("read message: %w", cause))
+		}
+	}
 	if err != nil {
-		return false, nil, c.readFailed(ctx, err)
+		c.releaseRead()
 	}
-	c.message = message{conn: c, ctx: ctx, body: body, left: c.maxMessage}
-	return typ == websocket.MessageText, &c.message, nil
+	return err
 }
 
-func (c *Conn) takeRead(ctx context.Context) error { return c.take(ctx, c.readTurn, "read") }
+func (c *Conn) releaseRead() {
+	c.reads.disarm()
+	<-c.readSem
+}
 
-func (c *Conn) giveRead() { <-c.readTurn }
+// nextDataFrame reads up to the payload of the next data frame, and handles the control frames before it. The payload of
+// the frame before must have been read.
+func (c *Conn) nextDataFrame() error {
+	for {
+		if err := c.in.next(); err != nil {
+			return err
+		}
+		c.received.Add(1)
+		if !c.in.frame.Control() {
+			return nil
+		}
+		if err := c.control(); err != nil {
+			return err
+		}
+	}
+}
 
+// control reads and handles a control frame, whose header has been read.
+func (c *Conn) control() error {
+	var buf [MaxControlPayload]byte
+	payload, opcode := buf[:c.in.left], c.in.frame.Opcode
+	for n := 0; c.in.left > 0; {
+		m, err := c.in.read(payload[n:])
+		if err != nil {
+			return err
+		}
+		n += m
+	}
+	switch opcode {
+	case OpPing:
+		c.answerPing(payload)
+	case OpPong:
+		c.gotPong(payload)
+	case OpClose:
+		return c.peerClosed(payload)
+	}
+	return nil
+}
+
+// errInvalidReason says that a close frame has a reason that is not UTF-8 (RFC 6455, 8.1).
+var errInvalidReason = errors.New("a close frame whose reason is not UTF-8")
+
+// peerClosed answers the peer's close frame (RFC 6455, 5.5.1) and returns a *CloseError.
+func (c *Conn) peerClosed(payload []byte) error {
+	if len(payload) == 0 {
+		c.out.sendClose(nil)
+		return &CloseError{Code: StatusNoStatusRcvd}
+	}
+	if len(payload) == 1 {
+		return fmt.Errorf("%w: a close frame of one byte", errProtocol)
+	}
+	code, reason := int(binary.BigEndian.Uint16(payload)), string(payload[2:])
+	switch {
+	case !ValidCloseCode(code):
+		return fmt.Errorf("%w: a close frame with the code %d", errProtocol, code)
+	case !utf8.ValidString(reason):
+		return errInvalidReason
+	}
+	c.out.sendClose(payload)
+	if c.client { // a server's words are for the log, and may repeat what the client sent
+		reason = excerpt(c.secrets.scrub(reason))
+	}
+	return &CloseError{Code: code, Reason: reason}
+}
+
+// readFailed ends the connection because of a failed read, and returns the reason that counts.
 func (c *Conn) readFailed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var peerClosed *CloseError
+	switch {
+	case errors.As(err, &peerClosed):
+		return c.fail(peerClosed)
+	case ctx.Err() != nil:
 		return c.fail(fmt.Errorf("read message: %w", context.Cause(ctx)))
+	case errors.Is(err, errProtocol):
+		c.out.sendClose(closePayload(StatusProtocolError, err.Error()))
+	case errors.Is(err, errInvalidReason):
+		c.out.sendClose(closePayload(StatusInvalidFramePayloadData, err.Error()))
 	}
-	if errors.Is(err, ErrFrameLength) {
-		c.sock.sendClose(closeFrame(StatusProtocolError, ErrFrameLength.Error(), c.client))
-	}
-	return c.fail(c.readError(err))
+	return c.fail(readError(err))
 }
 
-// message reads one message. It is protected by its connection's turn to read.
+// message reads one message. It is protected by its connection's readSem.
 type message struct {
 	conn *Conn
 	ctx  context.Context
-	body io.Reader // nil when there is no more of it
-	left int64     // bytes that may still come, if the connection has a limit
+	rest int64 // bytes that may still come, if the connection has a limit
+	err  error // why there is no more
 }
 
 func (m *message) Read(p []byte) (int, error) {
 	c := m.conn
-	if err := c.takeRead(m.ctx); err != nil {
+	if err := c.acquireRead(m.ctx); err != nil {
 		return 0, err
 	}
-	defer c.giveRead()
-	if m.body == nil {
-		return 0, io.EOF
+	defer c.releaseRead()
+	if m.err != nil {
+		return 0, m.err
 	}
-	limited := c.maxMessage > 0
-	if limited && int64(len(p)) > m.left+1 {
-		p = p[:m.left+1]
-	}
-	n, err := m.body.Read(p)
-	if limited && int64(n) > m.left {
-		n = int(m.left)
-		text := fmt.Sprintf("more than %d bytes", c.maxMessage)
-		c.sock.sendClose(closeFrame(StatusMessageTooBig, "message of "+text, c.client))
-		err = c.fail(fmt.Errorf("%w: %s", ErrTooBig, text))
-	} else if err != nil && err != io.EOF {
-		// nhooyr unmasks only what it has read whole: what a connection that broke has left of a frame is noise.
-		n = 0
-		err = c.readFailed(m.ctx, err)
-	}
-	m.left -= int64(n)
-	if err != nil {
-		m.body = nil
-	}
+	n, err := m.read(p)
+	m.err = err
+	c.pongs.given(n)
 	return n, err
 }
 
-// skip reads to the end of the message.
-func (m *message) skip() error {
-	if m.body == nil {
-		return nil
+func (m *message) read(p []byte) (int, error) {
+	c := m.conn
+	for c.in.left == 0 {
+		if !c.in.fragmented {
+			return 0, io.EOF
+		}
+		if err := c.nextDataFrame(); err != nil {
+			return 0, c.readFailed(m.ctx, err)
+		}
 	}
-	_, err := io.Copy(io.Discard, m.body)
-	m.body = nil
-	return err
+	if c.maxMessage > 0 {
+		if m.rest == 0 {
+			text := fmt.Sprintf("more than %d bytes", c.maxMessage)
+			c.out.sendClose(closePayload(StatusMessageTooBig, "message of "+text))
+			return 0, c.fail(fmt.Errorf("%w: %s", ErrTooBig, text))
+		}
+		p = p[:min(int64(len(p)), m.rest)]
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.in.read(p)
+	m.rest -= int64(n)
+	if err != nil {
+		err = c.readFailed(m.ctx, err)
+	}
+	return n, err
 }

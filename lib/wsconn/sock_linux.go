@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notSent is how much, in bytes, the kernel takes that it has not sent yet. Without it, it swallows megabytes on a slow
-// link, and what sits there is latency that no queue can take back.
-const notSent = 64 << 10
+// notsentLowat limits, in bytes, what the kernel takes and has not sent yet. Without it, the kernel takes megabytes on a
+// slow link, which is latency that no queue can take back.
+const notsentLowat = 64 << 10
 
-func tune(conn net.Conn) {
+func setNotsentLowat(conn net.Conn) {
 	control(conn, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notsentLowat)
 	})
 }
 

@@ -4,6 +4,6 @@ package wsconn
 
 import "net"
 
-func tune(net.Conn) {}
+func setNotsentLowat(net.Conn) {}
 
 func acked(net.Conn) (n uint64, ok bool) { return 0, false }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -16,20 +18,21 @@ const (
 )
 
 // upgrade is an http.RoundTripper for one request on a connection that is there. net/http's Transport would print to
-// the log when the server speaks first, and leave goroutines behind that nobody can wait for. The dialer sets the
-// connection's deadline when its context ends.
+// the log when the server speaks first, and leave goroutines that cannot be waited for. The dialer sets the connection's
+// deadline when its context ends.
 type upgrade struct {
-	sock *socket
+	conn net.Conn
+	r    *bufio.Reader // has read the response
 }
 
-func (u upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := req.Write(u.sock); err != nil {
+func (u *upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := req.Write(u.conn); err != nil {
 		return nil, err
 	}
-	limited := &io.LimitedReader{R: u.sock, N: maxResponseHeader}
-	br := bufio.NewReader(limited)
+	limited := &io.LimitedReader{R: u.conn, N: maxResponseHeader}
+	u.r = bufio.NewReader(limited)
 	for {
-		resp, err := http.ReadResponse(br, req)
+		resp, err := http.ReadResponse(u.r, req)
 		if limited.N == 0 && err != nil {
 			return nil, fmt.Errorf("the response's header exceeds %d bytes", maxResponseHeader)
 		}
@@ -44,12 +47,15 @@ func (u upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		switch {
 		case resp.StatusCode == http.StatusSwitchingProtocols:
-			u.sock.begin(br)
-			resp.Body = u.sock
+			if names := resp.Header["Sec-Websocket-Extensions"]; len(names) > 0 {
+				return nil, fmt.Errorf("the server uses extensions that were not offered: %q",
+					excerpt(strings.Join(names, ", ")))
+			}
+			resp.Body = handedOver{}
 		case resp.StatusCode < 200: // RFC 9110, 15.2: another one follows
 			continue
 		default:
-			u.sock.SetReadDeadline(time.Now().Add(grace))
+			u.conn.SetReadDeadline(time.Now().Add(grace))
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody))
 			resp.Body = io.NopCloser(bytes.NewReader(body))
 		}
