@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	ucli "github.com/urfave/cli/v2"
+
+	"github.com/timdrysdale/vw/lib/licenses"
 )
 
 // Main runs a tool with the process's arguments and ends the process with its exit status. Nothing else in vw exits.
@@ -28,7 +30,7 @@ func Main(app *ucli.App, more ...int) {
 // Run runs a tool and returns its exit status. args begins with the program's name. The app needs Name, Usage, Flags
 // and Action; it takes arguments if it has an ArgsUsage. Before, After, Commands and required flags are not for it.
 //
-// Help, the manual page and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
+// Help, the manual page, licenses and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
 // unknown flags, bad values, flags after the first argument (but for those after --), arguments where none are taken.
 // They read "vw-push: error: …" and "vw-push: hint: …"; with --log json the Action's errors are log lines instead.
 // Wrong usage is always told in words: it is found before --log is sure.
@@ -52,6 +54,7 @@ func (r *runner) run() int {
 		&ucli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this help"},
 		&ucli.BoolFlag{Name: "man", Usage: "print the manual page, for man -l -"},
 		&ucli.StringFlag{Name: "completion", Usage: "print the completion of flags for `bash|zsh|fish`"},
+		&ucli.BoolFlag{Name: "licenses", Usage: "print the licenses of what is built in"},
 		&ucli.BoolFlag{Name: "version", Usage: "print the version"})
 	asked, value, dashDash := r.scan()
 	switch asked {
@@ -65,6 +68,8 @@ func (r *runner) run() int {
 			return r.finish(err)
 		}
 		return r.finish(r.print(text))
+	case "licenses":
+		return r.finish(r.print(licenses.Text()))
 	case "version":
 		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
 	}
@@ -94,7 +99,7 @@ func (r *runner) run() int {
 }
 
 // scan walks over the flags as package flag does. It returns which text is asked for, whatever else is wrong: the help, the
-// manual page, the version, or the completion for the shell in value; and whether "--" ends the flags.
+// manual page, the licenses, the version, or the completion for the shell in value; and whether "--" ends the flags.
 func (r *runner) scan() (asked, value string, dashDash bool) {
 	for i := 1; i < len(r.args); i++ {
 		arg := r.args[i]
@@ -111,7 +116,7 @@ func (r *runner) scan() (asked, value string, dashDash bool) {
 		switch {
 		case name == "help" || name == "h":
 			return "help", "", false
-		case name == "man" || name == "version":
+		case name == "man" || name == "licenses" || name == "version":
 			return name, "", false
 		case name == "completion" && (valued || i+1 < len(r.args)):
 			return name, value, false

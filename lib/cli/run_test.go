@@ -195,6 +195,14 @@ func TestHelpThatCannotBePrinted(t *testing.T) {
 	}
 }
 
+func TestLicenses(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	status := Run(testApp("URL", new([]string), nil), []string{"vw-test", "--licenses"}, &stdout, &stderr)
+	if status != 0 || !strings.Contains(stdout.String(), "Go") || stderr.Len() != 0 {
+		t.Errorf("got status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
+	}
+}
+
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	status := Run(testApp("URL", new([]string), nil), []string{"vw-test", "--version"}, &stdout, &stderr)
