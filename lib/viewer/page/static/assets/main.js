@@ -119,6 +119,7 @@ function currentState() {
       : (ended?.code === 1001 ? 'The stream has ended. ' : 'There is no connection to the server. ') + next
     return { className: 'gone', title: 'Camera gone since ' + clock(lastPicture), detail: why }
   }
+  if (session.transport.pictures > 0) return { className: 'connecting', title: 'Starting', detail: '' }
   if (session.open) return { className: 'connecting', title: 'Waiting for the camera', detail: 'The connection stands.' }
   if (!ended) return { className: 'connecting', title: 'Connecting', detail: '' }
   return { className: 'connecting', title: 'No connection', detail: (ended.reason ? `The server says: ${ended.reason}. ` : '') + next }
