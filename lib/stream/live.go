@@ -28,7 +28,7 @@ type live struct {
 	// the entries.
 	rewritten    []Delivery
 	rewrittenSeq uint64
-	filter       filter
+	resumer      Resumer
 }
 
 func (l *live) accepts(k Kind) bool { return k != Unsynced && k != Partial }
