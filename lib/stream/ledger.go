@@ -13,6 +13,7 @@ type Ledger struct {
 	mu       sync.Mutex
 	in       int64
 	accounts []*Account
+	funcs    []func() Counts
 }
 
 // NewLedger opens the ledger of the named tool.
@@ -64,6 +65,9 @@ func (l *Ledger) Snapshot(ended bool) Snapshot {
 	for _, a := range l.accounts {
 		s.Out = append(s.Out, a.Counts())
 	}
+	for _, counts := range l.funcs {
+		s.Out = append(s.Out, counts())
+	}
 	if ended {
 		now := time.Now().UTC()
 		s.Ended = &now
@@ -75,7 +79,9 @@ func (l *Ledger) Snapshot(ended bool) Snapshot {
 func (s Snapshot) Dropped() int64 {
 	var n int64
 	for _, c := range s.Out {
-		n += c.Dropped.Sum() - c.Dropped.Stop
+		if c.Viewers == nil {
+			n += c.Dropped.Sum() - c.Dropped.Stop
+		}
 	}
 	return n
 }
@@ -139,6 +145,7 @@ type Counts struct {
 	Messages    int64   `json:"messages"`
 	Connects    int64   `json:"connects"`
 	*Recorded
+	*Viewers
 }
 
 // Recorded is what only a recorder's entry has.
