@@ -37,6 +37,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.explain("write", err)
 }
 
+// TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error.
+func (c *Conn) TryWrite(p []byte) int { return c.d.tryWrite(p) }
+
 // explain makes err one as package net has them.
 func (c *Conn) explain(op string, err error) error {
 	if err == nil || err == io.EOF {
