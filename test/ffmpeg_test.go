@@ -48,11 +48,10 @@ func decodes(t testing.TB, file string) {
 func decodesWhole(t testing.TB, file string) {
 	t.Helper()
 	b := read(t, file)
-	var scan mpegts.Scanner
 	last, frames := len(b), 0
-	for i := 0; i+mpegts.PacketSize <= len(b); i += mpegts.PacketSize {
-		if mark := scan.Packet(b[i : i+mpegts.PacketSize]); mark&mpegts.AccessUnit != 0 {
-			last = i
+	for i, mark := range new(mpegts.Scanner).AppendMarks(nil, b) {
+		if mark&mpegts.AccessUnit != 0 {
+			last = i * mpegts.PacketSize
 			frames++
 		}
 	}
@@ -65,10 +64,8 @@ func decodesWhole(t testing.TB, file string) {
 func startsWithKeyframe(t testing.TB, file string) {
 	t.Helper()
 	b := read(t, file)
-	var scan mpegts.Scanner
 	var seen mpegts.Mark
-	for i := 0; i+mpegts.PacketSize <= len(b); i += mpegts.PacketSize {
-		mark := scan.Packet(b[i : i+mpegts.PacketSize])
+	for _, mark := range new(mpegts.Scanner).AppendMarks(nil, b) {
 		seen |= mark
 		if mark&mpegts.PSI != 0 {
 			continue

@@ -49,11 +49,11 @@ type original struct {
 
 func takeApart(ts []byte) *original {
 	o := &original{}
-	var scan mpegts.Scanner
+	marks := new(mpegts.Scanner).AppendMarks(nil, ts)
 	tables := 0 // how many of them stand right before
 	for ; len(ts) >= mpegts.PacketSize; ts = ts[mpegts.PacketSize:] {
-		mark := scan.Packet(ts[:mpegts.PacketSize])
 		i := len(o.packets)
+		mark := marks[i]
 		o.packets = append(o.packets, ts[:mpegts.PacketSize])
 		o.access = append(o.access, mark&mpegts.RandomAccess != 0)
 		o.group = append(o.group, mark&mpegts.RandomAccess != 0)

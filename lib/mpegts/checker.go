@@ -23,6 +23,7 @@ type Checker struct {
 	report       Report
 	scan         Scanner
 	clocks       clocks
+	opening      Opening
 	packetsByPID map[uint16]int64
 	pids         map[uint16]*pidState
 	seed         maphash.Seed           // of pidState.hash
@@ -30,7 +31,6 @@ type Checker struct {
 	problems     map[problemKind]string // the first of each kind
 	offset       int64                  // in the stream, of the packet that is being checked
 	lastKeyframe int64                  // number of the frame that was the last keyframe, from 1
-	startDecided bool                   // StartsAtKeyframe is final
 
 	synced           bool
 	syncErrorCounted bool   // these bytes out of sync are in SyncErrors

@@ -56,7 +56,7 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 		return
 	}
 	kind := c.streamType(pid)
-	if !kind.IsVideo() && !kind.isAudio() {
+	if !kind.IsVideo() && !kind.IsAudio() {
 		return // subtitles and data may be silent for as long as they like
 	}
 	dts, ok := p.DTS()
@@ -108,15 +108,6 @@ func (c *Checker) streamType(pid uint16) StreamType {
 		}
 	}
 	return streamUnknown
-}
-
-// isAudio reports whether the stream type is an audio codec's.
-func (t StreamType) isAudio() bool {
-	switch t {
-	case 0x03, 0x04, 0x0F, 0x11, 0x1C, 0x2D, 0x2E, 0x81, 0x87:
-		return true
-	}
-	return false
 }
 
 // maxDelay is the longest time from decoding to presentation of such a stream.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +200,9 @@ func TestCheckerPTS(t *testing.T) {
 			dts, _ := p.DTS()
 			setPTS(p, dts+uint64(c.delay))
 			f, trouble := check(b)
+			trouble = slices.DeleteFunc(trouble, func(s string) bool {
+				return s == "does not start at a keyframe" // the pictures of "H.264" are MPEG-2 video still
+			})
 			want := ""
 			if c.says != "" {
 				want = fmt.Sprintf("1 timestamp errors, the first at byte %d (packet %d, PID 0x0100): %s", n*size, n, c.says)

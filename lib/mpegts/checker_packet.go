@@ -34,17 +34,22 @@ func (c *Checker) checkPacket(p Packet) {
 		c.checkPSI(pid, psi, p, number)
 	}
 	mark := c.scan.Packet(p)
-	if mark&AccessUnit != 0 {
-		c.report.Frames++
-		if mark&RandomAccess != 0 {
-			c.countKeyframe()
-		}
+	if mark&Decided != 0 {
+		c.countFrames(c.scan.Decision())
 	}
+	c.countFrames(mark)
 	c.checkClocks(pid, p, number)
-	if !c.startDecided {
-		c.decideStart(pid, p, mark)
-	}
+	c.opening.Add(&c.scan, p, mark)
+	c.report.StartsAtKeyframe = c.opening.AtKeyframe()
 	c.closeGap(pid, p)
+}
+
+// countFrames counts the access units that begin in a packet.
+func (c *Checker) countFrames(mark Mark) {
+	c.report.Frames += int64(mark.AccessUnits())
+	for range mark.Keyframes() {
+		c.countKeyframe()
+	}
 }
 
 // countKeyframe counts the last frame as a keyframe.
@@ -58,20 +63,6 @@ func (c *Checker) countKeyframe() {
 		}
 	}
 	c.lastKeyframe = c.report.Frames
-}
-
-// decideStart decides StartsAtKeyframe by the first packets with payload.
-func (c *Checker) decideStart(pid uint16, p Packet, mark Mark) {
-	if !p.HasPayload() || mark&PSI != 0 {
-		return
-	}
-	tables, _ := c.scan.Tables()
-	switch {
-	case tables == nil:
-		c.startDecided = true
-	case pid == c.scan.followedPID:
-		c.startDecided, c.report.StartsAtKeyframe = true, mark&RandomAccess != 0
-	}
 }
 
 // pidState is the state of a PID after its last packet.

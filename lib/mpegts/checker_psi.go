@@ -39,9 +39,9 @@ func (c *Checker) checkSection(pid uint16, section []byte, here location) {
 		c.record(tableProblem, here.sample[:], "at byte %d (packet %d, PID 0x%04x): wrong CRC", here.offset, here.number, pid)
 	case pid == PIDPAT && section[0] == tablePAT:
 		c.report.PATs++
-		for _, pmt := range parsePAT(section) {
-			if c.psi[pmt] == nil && len(c.psi) <= maxPrograms {
-				c.psi[pmt] = new(checkedPSI)
+		for _, program := range parsePAT(section) {
+			if c.psi[program.pid] == nil && len(c.psi) <= maxPrograms {
+				c.psi[program.pid] = new(checkedPSI)
 			}
 		}
 	case pid != PIDPAT && section[0] == tablePMT:

@@ -123,4 +123,7 @@ func (c *Checker) End() {
 	}
 	c.skipUnsynced(len(c.pending))
 	c.synced = false
+	if mark, ok := c.scan.Decide(); ok {
+		c.countFrames(mark)
+	}
 }

@@ -11,35 +11,6 @@ const (
 // maxSection is the length of the longest PAT or PMT section in bytes: section_length is at most 1021.
 const maxSection = 3 + 1021
 
-// StreamType is the stream_type of an elementary stream: its codec (ISO/IEC 13818-1, table 2-34).
-type StreamType uint8
-
-// The stream types whose elementary streams a Scanner reads.
-const (
-	StreamMPEG1Video StreamType = 0x01
-	StreamMPEG2Video StreamType = 0x02
-	StreamH264       StreamType = 0x1B
-	StreamHEVC       StreamType = 0x24
-
-	streamUnknown StreamType = 0x00
-)
-
-// IsVideo reports whether the stream type is a video codec's.
-func (t StreamType) IsVideo() bool {
-	switch t {
-	case StreamMPEG1Video, StreamMPEG2Video, StreamH264, StreamHEVC,
-		0x10, 0x1E, 0x1F, 0x20, 0x21, 0x33, 0x42, 0xD1, 0xD2, 0xEA:
-		return true
-	}
-	return false
-}
-
-// Stream is one elementary stream of a program.
-type Stream struct {
-	PID  uint16
-	Type StreamType
-}
-
 // sectionBody returns what is between the header and the CRC of a PAT's or PMT's section. It returns nil for another
 // table, for one that is not yet in force, and for one with a wrong CRC.
 func sectionBody(section []byte, table byte) []byte {
@@ -53,40 +24,51 @@ func sectionBody(section []byte, table byte) []byte {
 	return section[header : len(section)-crc]
 }
 
-// parsePAT returns the PIDs of the PMTs that a PAT names.
-func parsePAT(section []byte) []uint16 {
-	var maps []uint16
-	for b := sectionBody(section, tablePAT); len(b) >= 4; b = b[4:] {
-		if program := binary.BigEndian.Uint16(b); program != 0 { // 0 is the network's PID
-			maps = append(maps, binary.BigEndian.Uint16(b[2:])&0x1FFF)
-		}
-	}
-	return maps
+// patEntry is a program that a PAT names.
+type patEntry struct {
+	number uint16
+	pid    uint16 // of its PMT
 }
 
-// parsePMT returns the elementary streams of a program, in the order of the table.
-func parsePMT(section []byte) []Stream {
+// parsePAT returns the programs that a PAT's section names.
+func parsePAT(section []byte) []patEntry {
+	var entries []patEntry
+	for b := sectionBody(section, tablePAT); len(b) >= 4; b = b[4:] {
+		if number := binary.BigEndian.Uint16(b); number != 0 { // 0 is the network's PID
+			entries = append(entries, patEntry{number, binary.BigEndian.Uint16(b[2:]) & 0x1FFF})
+		}
+	}
+	return entries
+}
+
+// programMap is what a PMT says.
+type programMap struct {
+	number  uint16
+	pcrPID  uint16
+	streams []Stream
+}
+
+// parsePMT reads a PMT's section. It returns false if it is none.
+func parsePMT(section []byte) (programMap, bool) {
 	b := sectionBody(section, tablePMT)
 	if len(b) < 4 {
-		return nil
+		return programMap{}, false
 	}
+	t := programMap{number: binary.BigEndian.Uint16(section[3:]), pcrPID: binary.BigEndian.Uint16(b) & 0x1FFF}
 	info := int(binary.BigEndian.Uint16(b[2:]) & 0x0FFF)
 	if 4+info > len(b) {
-		return nil
+		return programMap{}, false
 	}
-	var streams []Stream
 	for b = b[4+info:]; len(b) >= 5; {
-		streams = append(streams, Stream{
-			PID:  binary.BigEndian.Uint16(b[1:]) & 0x1FFF,
-			Type: StreamType(b[0]),
-		})
+		stream := Stream{PID: binary.BigEndian.Uint16(b[1:]) & 0x1FFF, Type: StreamType(b[0])}
 		info := int(binary.BigEndian.Uint16(b[3:]) & 0x0FFF)
-		if 5+info > len(b) {
-			break
+		if 5+info <= len(b) {
+			stream.described = describedCodec(b[5 : 5+info])
 		}
-		b = b[5+info:]
+		t.streams = append(t.streams, stream)
+		b = b[min(5+info, len(b)):]
 	}
-	return streams
+	return t, true
 }
 
 // CRC32 returns the CRC of ISO/IEC 13818-1, annex A: polynomial 0x04C11DB7, most significant bit first, all ones at the

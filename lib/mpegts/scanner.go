@@ -1,105 +1,137 @@
 package mpegts
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
+	"time"
 )
 
-// Mark says what a packet is to somebody who cuts or counts a stream.
-type Mark uint8
-
-const (
-	// PSI: the packet carries a table or nothing; it belongs to what follows it.
-	PSI Mark = 1 << iota
-	// PAT and PMT: a table of the program is complete with this packet.
-	PAT
-	PMT
-	// RandomAccess: decoding can start at this packet (after PAT and PMT).
-	RandomAccess
-	// AccessUnit: an access unit of the video begins in this packet.
-	AccessUnit
-)
-
-// Scanner follows a stream packet by packet and marks the packets. It looks at the video PID only, since muxers set
-// random_access_indicator on every audio packet; a program without video is marked at its first stream's PES packets.
-// While no PMT has come, the video PID is learned from the PES headers.
+// Scanner follows a stream packet by packet and marks the packets. It follows the first program that has video, and
+// looks at that program's first video stream; a program without video is marked at its first stream's PES packets.
+// Before any PMT, the video is found by the PES headers.
 //
-// The zero value is ready. It holds 1 KiB.
+// In MPEG-1 and MPEG-2 video, H.264 and HEVC the elementary stream says where access units begin and which of them are
+// keyframes. In other codecs each PES packet is an access unit, and random_access_indicator marks the keyframes.
+//
+// The zero value is ready to use. It holds 2 KiB, and what a stream sends as parameter sets, 16 KiB at most.
 type Scanner struct {
-	pmts       pidSet // those of maps
-	pat        sectionReader
-	patPackets []byte
-	programs   []*program
+	// ReceivedAt is when the next packets were received. Where it is set, a pause of the stream is not taken for a jump of its
+	// clock.
+	ReceivedAt time.Time
 
-	followedPID  uint16 // the PID that is followed, never one of pmts; 0: none
-	followsVideo bool   // it carries video; else it is the first stream of a program without
-	video        StreamType
+	followedPID  uint16 // 0: none
+	followsVideo bool
+	reading      bool // the elementary stream of the PES packet is being read
+	begun        bool // an access unit of the video has come
+	waiting      int  // how many packets have passed from the one that is undecided, with it; 0: none is
 
-	tables  *Tables
-	next    Counters // expected of the next table; most streams begin with 0
-	learned bool     // the video PID comes from a PES header
+	mark     Mark // of the packet that is being scanned
+	decision Mark
+	change   Change
+
+	pes   pesState
+	unit  unitState
+	au    accessUnit
+	sets  setStore
+	trust trust
+	clock clockState
+
+	programs programs
 }
 
-// maxPrograms is how many programs are followed at once.
-const maxPrograms = 64
+// maxWait is the number of packets after which an undecided packet is decided with what is known.
+const maxWait = 16
 
-// pidSet has one bit for each PID: a connection or a file has a Scanner of its own, and is to be small.
-type pidSet [NumPIDs / 64]uint64
-
-func (s *pidSet) has(pid uint16) bool { return s[pid/64]>>(pid%64)&1 != 0 }
-func (s *pidSet) add(pid uint16)      { s[pid/64] |= 1 << (pid % 64) }
-func (s *pidSet) remove(pid uint16)   { s[pid/64] &^= 1 << (pid % 64) }
-
-type program struct {
-	sectionReader
-	packets []byte
-	pid     uint16
-	streams []Stream
-}
-
-// Tables returns the PAT and PMT in force, nil until both have come, and the counters of their last packets.
-func (s *Scanner) Tables() (*Tables, Counters) {
-	return s.tables, Counters{PAT: (s.next.PAT - 1) & 0x0F, PMT: (s.next.PMT - 1) & 0x0F}
-}
-
-// Packet takes the next packet of the stream.
+// Packet marks the next packet of the stream.
 func (s *Scanner) Packet(p Packet) Mark {
-	pid := p.PID()
-	if pid == s.followedPID && pid != PIDPAT {
-		switch {
-		case !p.PayloadUnitStart():
-			return 0
-		case !s.followsVideo:
-			return RandomAccess
-		case p.RandomAccess() || beginsWithKeyframe(s.video, p.elementaryStream()):
-			return RandomAccess | AccessUnit
+	s.mark, s.change = 0, 0
+	if s.waiting > 0 {
+		s.waiting++
+	}
+	switch pid := p.PID(); {
+	case pid == s.followedPID && pid != PIDPAT:
+		if s.followsVideo {
+			s.scanVideo(p)
+		} else if p.PayloadUnitStart() {
+			s.markOther(pid, p)
 		}
-		return AccessUnit
+	case pid == PIDPAT:
+		s.readPAT(p)
+	case s.programs.pmtPIDs.has(pid):
+		s.readPMT(pid, p)
+	case pid == PIDNull, pid < pidFirstFree && !s.programs.carries(pid):
+		s.mark = PSI
+	case !s.followsVideo && p.PayloadUnitStart() && s.findVideo(pid, p):
+		s.scanVideo(p)
 	}
 	switch {
-	case s.pmts.has(pid):
-		return s.addPMT(pid, p)
-	case pid == PIDPAT:
-		return s.addPAT(p)
-	case pid < pidFirstFree || pid == PIDNull:
-		return PSI
-	case s.video == streamUnknown && !s.learned && p.isVideoPES():
-		s.followedPID, s.followsVideo, s.learned = pid, true, true
-		return s.Packet(p)
+	case s.waiting == 1:
+		s.mark |= Undecided
+	case s.waiting >= maxWait:
+		s.giveUp()
 	}
-	return 0
+	if s.change != 0 {
+		s.mark |= Changed
+	}
+	return s.mark
 }
 
-// SkipPayload returns how many bytes at the beginning of b, which is where a packet should begin, are whole packets that carry
-// nothing but the middle of a PES packet of the PID that is followed. Most are such, there is nothing to know of them,
-// and they need not be passed to Packet.
+// markOther marks a packet in which a PES packet of a program without known video begins.
+func (s *Scanner) markOther(pid uint16, p Packet) {
+	if s.findVideo(pid, p) {
+		s.scanVideo(p)
+		return
+	}
+	s.mark = RandomAccess
+	s.checkClock(p)
+}
+
+// Decision returns the mark of the packet that was Undecided last, after a mark with Decided.
+func (s *Scanner) Decision() Mark { return s.decision }
+
+// Decide decides an undecided packet with what is known, for a caller that does not want to wait for more packets. It
+// returns false when none is undecided.
+func (s *Scanner) Decide() (Mark, bool) {
+	if s.waiting == 0 {
+		return 0, false
+	}
+	s.mark = 0
+	s.waiting++ // the packet is not one that is being scanned
+	s.giveUp()
+	return s.decision, true
+}
+
+// Change returns what changes with the packet that was marked Changed last. If the mark has Decided set as well, the
+// change is with the packet that was Undecided.
+func (s *Scanner) Change() Change { return s.change }
+
+// MissingSets returns the parameter sets that must be put in front of the packet that was marked RandomAccess last, or
+// that Decision says is RandomAccess, where decoding starts there. It returns nil when the access unit has them itself.
+func (s *Scanner) MissingSets() *ParameterSets {
+	if !s.au.missesSets {
+		return nil
+	}
+	return s.sets.all()
+}
+
+// Followed returns the elementary stream by which packets are marked, and whether it is known to be video. A stream that
+// is neither video nor audio is marked at each of its PES packets: cuts fall anywhere. Type is 0 when nothing names the
+// stream's type; ok is false while nothing is followed.
+func (s *Scanner) Followed() (stream Stream, video, ok bool) {
+	if s.followedPID == 0 {
+		return Stream{}, false, false
+	}
+	return s.programs.stream(s.followedPID), s.followsVideo, true
+}
+
+// SkipPayload returns the length of the whole packets at the start of b, which must begin with a packet, that carry
+// nothing but the middle of a PES packet of the stream that is followed. Most packets are such. They need not be passed to
+// Packet, which would return no mark for them.
 func (s *Scanner) SkipPayload(b []byte) (n int) {
-	if s.followedPID == PIDPAT {
+	if s.followedPID == 0 || s.reading || s.waiting > 0 {
 		return 0
 	}
 	const (
-		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, start, PID, adaptation field and payload
+		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, unit start, PID, adaptation field and payload
 		none   = SyncByte<<24 | 0x10
 	)
 	header := none | uint32(s.followedPID)<<8
@@ -109,121 +141,30 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 	return n
 }
 
-func (s *Scanner) addPAT(p Packet) Mark {
-	if p.HasPayload() {
-		s.next.PAT = p.Continuity() + 1
-	}
-	if s.tables != nil && samePayload(p, s.tables.pat) {
-		return PSI | PAT
-	}
-	mark := PSI
-	s.pat.read(p, func(section []byte) {
-		mark |= PAT
-		s.patPackets = appendSection(s.patPackets[:0], PIDPAT, section)
-		s.setPrograms(parsePAT(section))
-		s.follow()
-	})
-	return mark
-}
-
-// setPrograms puts the PMTs that a PAT names first. Older ones stay behind them for a while: two multiplexes may have been
-// interleaved, each with a PAT of its own.
-func (s *Scanner) setPrograms(named []uint16) {
-	var maps []*program
-	for _, pid := range named {
-		if pid < pidFirstFree || pid == PIDNull {
+// AppendMarks appends the mark of each packet of b, which is whole packets. None of them is left undecided: what b does
+// not tell is decided with what is known at its end.
+func (s *Scanner) AppendMarks(dst []Mark, b []byte) []Mark {
+	undecided := -1
+	for len(b) >= PacketSize {
+		if n := s.SkipPayload(b); n > 0 {
+			for range n / PacketSize {
+				dst = append(dst, 0)
+			}
+			b = b[n:]
 			continue
 		}
-		if i := slices.IndexFunc(s.programs, func(m *program) bool { return m.pid == pid }); i >= 0 {
-			maps = append(maps, s.programs[i])
-			s.programs = slices.Delete(s.programs, i, i+1)
-		} else if !s.pmts.has(pid) {
-			s.pmts.add(pid)
-			if pid == s.followedPID {
-				s.followedPID = 0
-			}
-			maps = append(maps, &program{pid: pid})
+		mark := s.Packet(b[:PacketSize])
+		if mark&Decided != 0 && undecided >= 0 {
+			dst[undecided] = s.decision
 		}
-	}
-	s.programs = append(maps, s.programs...)
-	for len(s.programs) > maxPrograms {
-		last := len(s.programs) - 1
-		s.pmts.remove(s.programs[last].pid)
-		s.programs = s.programs[:last]
-	}
-}
-
-func (s *Scanner) addPMT(pid uint16, p Packet) Mark {
-	if s.tables != nil && pid == s.tables.PMTPID {
-		if p.HasPayload() {
-			s.next.PMT = p.Continuity() + 1
+		if mark&Undecided != 0 {
+			undecided = len(dst)
 		}
-		if samePayload(p, s.tables.pmt) {
-			return PSI | PMT
-		}
+		dst = append(dst, mark&^(Undecided|Decided))
+		b = b[PacketSize:]
 	}
-	for _, m := range s.programs {
-		if m.pid != pid {
-			continue
-		}
-		mark := PSI
-		m.read(p, func(section []byte) {
-			mark |= PMT
-			if streams := parsePMT(section); streams != nil {
-				m.streams, m.packets = streams, appendSection(m.packets[:0], pid, section)
-				s.follow()
-				if s.tables != nil && pid == s.tables.PMTPID {
-					s.next.PMT = p.Continuity() + 1
-				}
-			}
-		})
-		return mark
+	if mark, ok := s.Decide(); ok {
+		dst[undecided] = mark
 	}
-	return PSI
-}
-
-// samePayload reports whether p repeats the table of one packet that is already known.
-func samePayload(p Packet, known []byte) bool {
-	return len(known) == PacketSize && p.PayloadUnitStart() && bytes.Equal(p.Payload(), Packet(known).Payload())
-}
-
-// follow decides which program and which PID to follow, after a table has changed: the first program that has video,
-// else the first that has anything.
-func (s *Scanner) follow() {
-	var chosen *program
-	var lead Stream
-	for _, m := range s.programs {
-		if chosen == nil && len(m.streams) > 0 {
-			chosen, lead = m, m.streams[0]
-		}
-		if v, ok := firstVideo(m.streams); ok {
-			chosen, lead = m, v
-			break
-		}
-	}
-	if chosen == nil || len(s.patPackets) == 0 {
-		return
-	}
-	s.followedPID, s.followsVideo, s.video, s.learned = 0, false, streamUnknown, true
-	if lead.PID >= pidFirstFree && !s.pmts.has(lead.PID) {
-		s.followedPID = lead.PID
-		if s.followsVideo = lead.Type.IsVideo(); s.followsVideo {
-			s.video = lead.Type
-		}
-	}
-	s.tables = &Tables{
-		pat:     bytes.Clone(s.patPackets),
-		pmt:     bytes.Clone(chosen.packets),
-		Streams: chosen.streams,
-		PMTPID:  chosen.pid,
-	}
-}
-
-func firstVideo(streams []Stream) (Stream, bool) {
-	for _, s := range streams {
-		if s.Type.IsVideo() {
-			return s, true
-		}
-	}
-	return Stream{}, false
+	return dst
 }

@@ -18,11 +18,8 @@ import (
 func scan(t testing.TB, stream []byte) (s *mpegts.Scanner, frames, keys, tables int) {
 	t.Helper()
 	s = new(mpegts.Scanner)
-	for ; len(stream) >= mpegts.PacketSize; stream = stream[mpegts.PacketSize:] {
-		m := s.Packet(stream[:mpegts.PacketSize])
-		if m&mpegts.AccessUnit != 0 {
-			frames++
-		}
+	for _, m := range s.AppendMarks(nil, stream) {
+		frames += m.AccessUnits()
 		if m&mpegts.RandomAccess != 0 {
 			keys++
 		}

@@ -51,10 +51,8 @@ type layout struct {
 
 func layoutOf(data []byte) *layout {
 	l := &layout{data: data}
-	var scan mpegts.Scanner
 	psiStart := 0
-	for i := range len(data) / size {
-		mark := scan.Packet(l.packet(i))
+	for i, mark := range new(mpegts.Scanner).AppendMarks(nil, data) {
 		l.psi = append(l.psi, mark&mpegts.PSI != 0)
 		if mark&mpegts.RandomAccess != 0 {
 			l.first, l.access = append(l.first, psiStart), append(l.access, i)

@@ -4,6 +4,7 @@ package tsgen
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
@@ -64,10 +65,10 @@ func (g *Generator) Frame(dst []byte) []byte {
 		dst = g.tables(dst)
 	}
 	packets := g.o.FramePackets
-	picture := []byte{0, 0, 1, 0x00}
+	picture := pictureP
 	if key {
 		packets = g.o.KeyPackets
-		picture = []byte{0, 0, 1, 0xB3}
+		picture = slices.Concat(sequenceHeader, pictureI)
 	}
 	pts := uint64(n) * FrameTicks
 	dst = g.packet(dst, VideoPID, pes(0xE0, pts, picture), key && !g.o.NoRandomAccess, true)
@@ -137,6 +138,13 @@ func (g *Generator) packet(dst []byte, pid uint16, payload []byte, access, start
 	}
 	return append(dst, fill...)
 }
+
+// The headers of MPEG video before a slice (ISO/IEC 13818-2, 6.2): 160x120 at 25 frames a second.
+var (
+	sequenceHeader = []byte{0, 0, 1, 0xB3, 0x0A, 0x00, 0x78, 0x13, 0xFF, 0xFF, 0xE1, 0x18}
+	pictureI       = []byte{0, 0, 1, 0x00, 0x00, 0x0F, 0xFF, 0xF8, 0, 0, 1, 0x01}
+	pictureP       = []byte{0, 0, 1, 0x00, 0x00, 0x17, 0xFF, 0xFB, 0x80, 0, 0, 1, 0x01}
+)
 
 // pes returns the header of a PES packet of unbounded length with a PTS, and the bytes that follow it.
 func pes(id byte, pts uint64, es []byte) []byte {

@@ -40,7 +40,7 @@ func NewReference(stream []byte) (*Reference, error) {
 	if len(stream) == 0 || len(stream)%mpegts.PacketSize != 0 {
 		return nil, errors.New("not a whole number of packets of 188 bytes")
 	}
-	var scan mpegts.Scanner
+	marks := new(mpegts.Scanner).AppendMarks(nil, stream)
 	psiStart := 0 // where the run of PSI begins that ends at the current packet
 	for i := range r.numPackets() {
 		p := r.packet(i)
@@ -50,7 +50,7 @@ func NewReference(stream []byte) (*Reference, error) {
 		if p.HasPayload() {
 			r.payload[p.PID()] = true
 		}
-		mark := scan.Packet(p)
+		mark := marks[i]
 		if mark&mpegts.PSI != 0 {
 			if pid := p.PID(); pid != mpegts.PIDNull {
 				r.psi[psiKey(p)], r.psiPIDs[pid] = true, true

@@ -1,0 +1,41 @@
+package mpegts
+
+import "time"
+
+const (
+	// maxClockBack and maxClockAhead are how far a DTS may be before the one before it, and after it beyond the time that
+	// passed.
+	maxClockBack  = 1 * ClockRate
+	maxClockAhead = 10 * ClockRate
+)
+
+// clockState finds jumps of the stream's clock, by the DTS of the stream that is followed.
+type clockState struct {
+	dts   uint64
+	at    time.Time // when it was received
+	known bool
+	gap   bool // a gap was announced after it
+}
+
+// check compares the DTS of a PES packet with that of the one before.
+func (c *clockState) check(pes *pesState, s *Scanner) {
+	if !pes.hasDTS {
+		return
+	}
+	if c.known {
+		ticks := ClockDiff(pes.dts, c.dts)
+		passed := int64(s.ReceivedAt.Sub(c.at)) * ClockRate / int64(time.Second)
+		if ticks < -maxClockBack || ticks > maxClockAhead+max(passed, 0) && !c.gap {
+			s.change |= ClockJump
+		}
+	}
+	c.dts, c.at, c.known, c.gap = pes.dts, s.ReceivedAt, true, false
+}
+
+// checkClock takes a packet in which a PES packet of a stream without video begins.
+func (s *Scanner) checkClock(p Packet) {
+	var pes pesState
+	pes.dts, pes.hasDTS = p.DTS()
+	s.clock.gap = s.clock.gap || p.Discontinuity()
+	s.clock.check(&pes, s)
+}

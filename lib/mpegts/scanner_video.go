@@ -1,0 +1,278 @@
+package mpegts
+
+// pesState is the state of the PES packet of the video that came last.
+type pesState struct {
+	header  [19]byte // its first bytes
+	have    int      // how many of them have come
+	skip    int      // how many more bytes of the header follow
+	ready   bool     // the header is complete
+	counter uint8    // continuity counter of the last packet
+	flagged bool     // random_access_indicator
+
+	pts, dts       uint64
+	hasPTS, hasDTS bool
+
+	atStart  bool // nothing of the elementary stream has come, or zeros only
+	asked    bool // the packet in which it begins is undecided
+	pictures int  // that began in it
+	aligned  bool // it begins with an access unit
+}
+
+// accessUnit is the access unit that began last.
+type accessUnit struct {
+	number     uint32
+	open       bool // its first picture has not come yet
+	counted    bool // it was marked before its picture came
+	fromPES    bool // it begins with a PES packet
+	recovery   bool // it has a recovery point SEI message
+	missesSets bool // it is a keyframe without all of its parameter sets
+	pts        uint64
+	hasPTS     bool
+}
+
+// scanVideo marks a packet of the video's PID.
+func (s *Scanner) scanVideo(p Packet) {
+	if p.Discontinuity() {
+		s.clock.gap = true
+		s.interrupt()
+	}
+	b := p.Payload()
+	switch {
+	case len(b) == 0:
+		return
+	case p.Scrambled():
+		s.resolve(0)
+		if s.reading = false; p.PayloadUnitStart() {
+			s.markUnread(p.RandomAccess())
+		}
+		return
+	case p.PayloadUnitStart():
+		s.beginPES(p)
+	case !s.reading:
+		return
+	case p.Continuity() == s.pes.counter:
+		return // sent twice
+	case p.Continuity() != (s.pes.counter+1)&0x0F:
+		s.unit.inUnit, s.unit.codes.zeros = false, 0
+	}
+	s.pes.counter = p.Continuity()
+	if !s.pes.ready {
+		if b = s.readPESHeader(b); !s.pes.ready {
+			return
+		}
+	}
+	s.read(b)
+}
+
+// interrupt forgets what a packet before has begun.
+func (s *Scanner) interrupt() {
+	s.resolve(0)
+	s.unit.inUnit, s.unit.codes.zeros = false, 0
+	s.reading, s.au.open = false, false
+}
+
+// beginPES begins a PES packet.
+func (s *Scanner) beginPES(p Packet) {
+	last := s.pes
+	complete := s.reading && last.ready
+	if !s.reading {
+		s.unit.inUnit, s.unit.codes.zeros = false, 0
+	}
+	s.pes = pesState{flagged: p.RandomAccess(), atStart: true}
+	s.pes.pts, s.pes.hasPTS = p.PTS()
+	s.pes.dts, s.pes.hasDTS = p.DTS()
+	s.reading = true
+	s.trust.next(complete, last.aligned && last.pictures == 1, &s.pes)
+	continues := s.au.open && (!s.pes.hasPTS || s.au.hasPTS && s.pes.pts == s.au.pts)
+	if !continues {
+		s.resolve(0)
+	}
+	s.clock.check(&s.pes, s)
+	if continues {
+		return
+	}
+	s.au.open = false
+	s.waiting, s.pes.asked = 1, true
+	if s.unit.codec == codecOther {
+		s.markUnreadPES(&last)
+	}
+}
+
+// readPESHeader takes the bytes of the PES header off b.
+func (s *Scanner) readPESHeader(b []byte) []byte {
+	const fixed = 9
+	h := &s.pes
+	if h.have < fixed {
+		n := copy(h.header[h.have:fixed], b)
+		h.have += n
+		if b = b[n:]; h.have < fixed {
+			return nil
+		}
+		if h.header[0] != 0 || h.header[1] != 0 || h.header[2] != 1 || h.header[6]&0xC0 != 0x80 {
+			s.resolve(0)
+			s.reading = false
+			return nil
+		}
+		h.skip = int(h.header[8])
+	}
+	n := min(h.skip, len(b))
+	h.skip -= n
+	h.ready = h.skip == 0
+	return b[n:]
+}
+
+// markUnread marks the packet that begins a PES packet which cannot be read.
+func (s *Scanner) markUnread(keyframe bool) {
+	s.begun = true
+	s.au.missesSets = false
+	s.mark = s.mark.plusUnit(keyframe)
+	if keyframe {
+		s.mark |= RandomAccess
+	}
+}
+
+// markUnreadPES decides a PES packet whose elementary stream cannot be read: it is an access unit unless its timestamps are
+// those of the one before, and a keyframe if random_access_indicator says so.
+func (s *Scanner) markUnreadPES(last *pesState) {
+	var mark Mark
+	h := &s.pes
+	if !h.hasPTS || !last.hasPTS || h.pts != last.pts || h.dts != last.dts {
+		mark = mark.plusUnit(h.flagged)
+		if h.flagged {
+			mark |= RandomAccess
+		}
+		s.begun = true
+	}
+	s.au.missesSets = false
+	s.reading = false
+	s.resolve(mark)
+}
+
+// resolve decides the packet that is undecided, if one is.
+func (s *Scanner) resolve(mark Mark) {
+	switch s.waiting {
+	case 0:
+		return
+	case 1:
+		s.mark |= mark // the packet that is being scanned
+	default:
+		s.mark |= Decided
+		s.decision = mark
+	}
+	if s.change != 0 && s.waiting > 1 {
+		s.decision |= Changed
+	}
+	s.waiting, s.pes.asked = 0, false
+}
+
+func (s *Scanner) markPicture(identity []byte, missesSets bool) {
+	keyframe := len(identity) > 0
+	if s.au.missesSets = missesSets; keyframe && s.sets.activate(identity) {
+		s.change |= SetsChanged
+	}
+	var flags Mark
+	if missesSets {
+		flags = MissesSets
+	}
+	if !s.au.fromPES || s.waiting == 0 {
+		s.mark = s.mark.plusUnit(keyframe) | flags
+		return
+	}
+	if keyframe {
+		flags |= RandomAccess
+	}
+	s.resolve(Mark(0).plusUnit(keyframe) | flags)
+}
+
+// giveUp decides the packet that is undecided without knowing its picture. An access unit begins in it if something has
+// come that begins one.
+func (s *Scanner) giveUp() {
+	var mark Mark
+	if s.au.open && s.au.fromPES && !s.au.counted {
+		mark = mark.plusUnit(false)
+		s.au.counted, s.begun = true, true
+	}
+	s.resolve(mark)
+	if s.trust.established() {
+		s.reading = false
+	}
+}
+
+// read takes the next bytes of the elementary stream.
+func (s *Scanner) read(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	if s.unit.codec == codecUnknown {
+		if s.unit.codec = detectCodec(b); s.unit.codec == codecUnknown {
+			s.markUnreadPES(&pesState{})
+			return
+		}
+	}
+	for s.reading {
+		end := s.unit.codes.next(b)
+		piece := b
+		if end >= 0 {
+			piece = b[:end]
+		}
+		if s.unit.inUnit {
+			s.collect(piece, end >= 0)
+		} else if s.pes.atStart && !onlyStartCode(piece, end >= 0) {
+			s.continuePicture()
+		}
+		if end < 0 || !s.reading {
+			return
+		}
+		s.unit.begin()
+		b = b[end:]
+	}
+}
+
+// onlyStartCode reports whether b is zeros, with the last byte of a start code prefix at their end if complete.
+func onlyStartCode(b []byte, complete bool) bool {
+	if complete {
+		b = b[:len(b)-1]
+	}
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// continuePicture says that what comes belongs to the access unit before: no other begins with this PES packet.
+func (s *Scanner) continuePicture() {
+	if s.pes.atStart && s.pes.asked {
+		s.resolve(0)
+	}
+	s.pes.atStart = false
+}
+
+// boundary says that something comes which begins an access unit if it follows a picture.
+func (s *Scanner) boundary() {
+	if !s.au.open {
+		s.au = accessUnit{
+			number: s.au.number + 1, open: true,
+			fromPES: s.pes.asked && s.pes.atStart, pts: s.pes.pts, hasPTS: s.pes.hasPTS,
+		}
+		s.pes.aligned = s.pes.aligned || s.au.fromPES
+	}
+	s.pes.atStart = false
+}
+
+// picture says that a picture begins, which is the first of its access unit. Identity stands for the parameter sets of a
+// keyframe that can be decoded; in others it is nil. MissesSets says that it is a keyframe whose access unit does not carry
+// its sets.
+func (s *Scanner) picture(identity []byte, missesSets bool) {
+	s.boundary()
+	s.au.open = false
+	s.pes.pictures++
+	s.begun = true
+	if !s.au.counted {
+		s.markPicture(identity, missesSets)
+	}
+	if s.trust.established() {
+		s.reading = false
+	}
+}
