@@ -21,7 +21,7 @@ const (
 var exitOrder = []int{ExitUsage, ExitFailed, ExitExpectation, ExitTimeout, ExitDropped, ExitOK}
 
 var exitMeaning = map[int]string{
-	ExitOK:          "everything that was read was delivered",
+	ExitOK:          "everything that was read was delivered, one hop further",
 	ExitFailed:      "could not start, gave up, or was told twice to stop",
 	ExitUsage:       "wrong usage; nothing was read",
 	ExitDropped:     "something was dropped (the ledger says what and why)",

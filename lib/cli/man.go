@@ -52,7 +52,7 @@ func manPage(app *ucli.App, more []int) string {
 const manSignals = `The first SIGINT or SIGTERM asks a tool to finish: vw-ingest takes no more publishers; vw-push and vw-record read on
 to the end of standard input, for --linger at most, because Ctrl-C reaches the whole pipeline and what is in the pipes must
 not vanish; what is held is then delivered within the same time. vw-testserver lets connections go on for --linger. The
-second one stops the tool now, with status 1.
+second one stops the tool now, with status 1. The same signal again within 200 ms is no second one: timeout(1) sends two.
 
 SIGHUP reloads where there is something to reload (vw-push --to-file reads its file again; vw-record begins a new file).
 Elsewhere it counts as SIGTERM.

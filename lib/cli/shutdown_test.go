@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func signalSelf(t *testing.T, sig syscall.Signal) {
@@ -16,7 +18,7 @@ func signalSelf(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-func TestStopReloads(t *testing.T) {
+func TestShutdownReloads(t *testing.T) {
 	reloaded := make(chan struct{})
 	stop := NotifyShutdown(func() { reloaded <- struct{}{} })
 	defer stop.Close()
@@ -31,33 +33,31 @@ func TestStopReloads(t *testing.T) {
 	signalSelf(t, syscall.SIGINT)
 	<-stop.Graceful().Done()
 	if stop.Immediate().Err() != nil {
-		t.Error("the first signal ended Hard")
+		t.Error("the first signal ended Immediate")
 	}
 	if got, want := context.Cause(stop.Graceful()), (Signalled{syscall.SIGINT}); got != want {
-		t.Errorf("cause of Soft: got %v, want %v", got, want)
+		t.Errorf("cause of Graceful: got %v, want %v", got, want)
 	}
 
 	signalSelf(t, syscall.SIGTERM)
 	<-stop.Immediate().Done()
 	if got, want := context.Cause(stop.Immediate()), (Signalled{syscall.SIGTERM}); !errors.Is(got, want) {
-		t.Errorf("cause of Hard: got %v, want it to be %v", got, want)
+		t.Errorf("cause of Immediate: got %v, want it to be %v", got, want)
 	}
 }
 
-func TestStopProcess(t *testing.T) {
+func TestShutdownProcess(t *testing.T) {
 	for name, tc := range map[string]struct {
-		wrapper       string
-		first, second syscall.Signal
-		soft, hard    string
+		wrapper             string
+		first, second       syscall.Signal
+		graceful, immediate string
 	}{
-		"interrupted twice": {first: syscall.SIGINT, second: syscall.SIGINT,
-			soft: "received SIGINT", hard: "told twice to stop: received SIGINT"},
 		"terminated, interrupted": {first: syscall.SIGTERM, second: syscall.SIGINT,
-			soft: "received SIGTERM", hard: "told twice to stop: received SIGINT"},
+			graceful: "received SIGTERM", immediate: "told twice to stop: received SIGINT"},
 		"hung up, terminated": {first: syscall.SIGHUP, second: syscall.SIGTERM,
-			soft: "received SIGHUP", hard: "told twice to stop: received SIGTERM"},
-		"in the background of a script": {wrapper: `trap "" INT; exec "$0" "$@"`, first: syscall.SIGINT, second: syscall.SIGINT,
-			soft: "received SIGINT", hard: "told twice to stop: received SIGINT"},
+			graceful: "received SIGHUP", immediate: "told twice to stop: received SIGTERM"},
+		"in the background of a script": {wrapper: `trap "" INT; exec "$0" "$@"`, first: syscall.SIGINT, second: syscall.SIGTERM,
+			graceful: "received SIGINT", immediate: "told twice to stop: received SIGTERM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if signal.Ignored(tc.first) {
@@ -67,20 +67,55 @@ func TestStopProcess(t *testing.T) {
 			h.start()
 			h.expect("ready")
 			h.Process.Signal(tc.first)
-			h.expect(tc.soft)
+			h.expect(tc.graceful)
 			h.Process.Signal(tc.second)
-			h.result(ExitFailed, "", "vw-helper: error: "+tc.hard+"\n")
+			h.result(ExitFailed, "", "vw-helper: error: "+tc.immediate+"\n")
 		})
 	}
 }
 
-func TestStopUnderNohup(t *testing.T) {
+func TestShutdownUnderNohup(t *testing.T) {
 	h := command(t, "stop", `trap "" HUP; exec "$0" "$@"`)
 	h.start()
 	h.expect("ready")
 	h.Process.Signal(syscall.SIGHUP)
 	h.Process.Signal(syscall.SIGTERM)
 	h.expect("received SIGTERM")
-	h.Process.Signal(syscall.SIGTERM)
-	h.result(ExitFailed, "", "vw-helper: error: told twice to stop: received SIGTERM\n")
+	h.Process.Signal(syscall.SIGINT)
+	h.result(ExitFailed, "", "vw-helper: error: told twice to stop: received SIGINT\n")
+}
+
+// Two signals of one kind within 200 ms are one request.
+func TestShutdownTakesARepeatForOneRequest(t *testing.T) {
+	type sent struct {
+		after time.Duration
+		sig   syscall.Signal
+	}
+	for name, tc := range map[string]struct {
+		signals   []sent
+		immediate bool
+	}{
+		"at once":                 {[]sent{{0, syscall.SIGTERM}, {0, syscall.SIGTERM}, {0, syscall.SIGTERM}}, false},
+		"just within":             {[]sent{{0, syscall.SIGINT}, {sameRequest - 1, syscall.SIGINT}}, false},
+		"just after":              {[]sent{{0, syscall.SIGTERM}, {sameRequest, syscall.SIGTERM}}, true},
+		"again and again":         {[]sent{{0, syscall.SIGTERM}, {sameRequest / 2, syscall.SIGTERM}, {sameRequest / 2, syscall.SIGTERM}}, true},
+		"another one at once":     {[]sent{{0, syscall.SIGTERM}, {0, syscall.SIGINT}}, true},
+		"hung up, and terminated": {[]sent{{0, syscall.SIGHUP}, {0, syscall.SIGTERM}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShutdown()
+				go s.listen(nil)
+				defer s.Close()
+				for _, one := range tc.signals {
+					time.Sleep(one.after)
+					s.signals <- one.sig
+					synctest.Wait()
+				}
+				if s.Graceful().Err() == nil || (s.Immediate().Err() != nil) != tc.immediate {
+					t.Errorf("graceful %v, immediate %v", s.Graceful().Err(), s.Immediate().Err())
+				}
+			})
+		})
+	}
 }
