@@ -126,8 +126,8 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// answers reads up to the server's end: the pongs' payloads, and the close frames' codes, 0 for none. Behind a close frame
-// the client sends no more, so that the server need not wait for an answer.
+// answers reads up to the server's end: the pongs' payloads, and the close frames' codes, 0 for none. Behind a close
+// frame the client sends no more, so that the server need not wait for an answer.
 func answers(conn *net.TCPConn) (pongs string, closes []int) {
 	conn.SetReadDeadline(time.Now().Add(deadline))
 	for {
