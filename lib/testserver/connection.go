@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/wsconn"
@@ -100,9 +99,6 @@ func (c *connection) receiveMessage(r io.Reader) error {
 		if n > 0 || at.IsZero() {
 			at = time.Now()
 		}
-		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
-			n = 0 // a broken connection leaves the part of a frame still masked
-		}
 		if c.queue.commit(n, at) {
 			c.processing.Add(1)
 			go c.process()
@@ -140,10 +136,10 @@ func (c *connection) closeOf(err error) Close {
 		return Close{own.code, own.reason}
 	case goingAway && (!answered || frame.Code == wsconn.StatusNoStatusRcvd): // an answer need not repeat the code
 		return Close{wsconn.StatusGoingAway, reasonGoingAway}
-	case answered && !utf8.ValidString(frame.Reason): // RFC 6455, 5.5.1; the websocket library does not check it
-		return Close{wsconn.StatusProtocolError, "the reason in the close frame is not UTF-8"}
 	case answered:
 		return Close{frame.Code, frame.Reason}
+	case errors.Is(err, wsconn.ErrInvalidReason):
+		return Close{wsconn.StatusInvalidFramePayloadData, err.Error()}
 	case errors.Is(err, wsconn.ErrTooBig):
 		return Close{wsconn.StatusMessageTooBig, err.Error()}
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):

@@ -36,36 +36,15 @@ func (c *faultyConn) readHeader() error {
 		return err
 	}
 	h, err := wsconn.ParseHeader(head)
+	if err == nil {
+		err = h.Check(true, c.inMessage)
+	}
 	if err != nil {
 		return c.failConnection(wsconn.StatusProtocolError, err.Error())
-	}
-	if wrong := c.checkHeader(h); wrong != "" {
-		return c.failConnection(wsconn.StatusProtocolError, wrong)
 	}
 	_, _ = c.r.Discard(len(head)) // peek has buffered them
 	c.frame, c.left = h, h.Length
 	return nil
-}
-
-// checkHeader says what RFC 6455 forbids in the header of the next frame, "" if nothing.
-func (c *faultyConn) checkHeader(h wsconn.Header) string {
-	switch {
-	case h.Reserved != 0:
-		return "reserved bits are set"
-	case h.Opcode > wsconn.OpBinary && h.Opcode < wsconn.OpClose || h.Opcode > wsconn.OpPong:
-		return fmt.Sprintf("unknown opcode %#x", h.Opcode)
-	case h.Control() && !h.Final:
-		return "fragmented control frame"
-	case h.Control() && h.Length > wsconn.MaxControlPayload:
-		return fmt.Sprintf("control frame with %d bytes", h.Length)
-	case !h.Masked:
-		return "unmasked frame from a client"
-	case h.Opcode == wsconn.OpContinuation && !c.inMessage:
-		return "continuation without a message"
-	case !h.Control() && h.Opcode != wsconn.OpContinuation && c.inMessage:
-		return "message inside a message"
-	}
-	return ""
 }
 
 // handleControl handles a control frame whose header has been read.
@@ -89,12 +68,15 @@ func (c *faultyConn) handleControl() error {
 			c.sendCloseOnce(nil)
 			return &wsconn.CloseError{Code: wsconn.StatusNoStatusRcvd}
 		}
-		if len(payload) < 2 || !utf8.Valid(payload[2:]) {
-			return c.failConnection(wsconn.StatusProtocolError, "malformed close frame")
+		if len(payload) == 1 {
+			return c.failConnection(wsconn.StatusProtocolError, "a close frame of one byte")
 		}
 		code := int(binary.BigEndian.Uint16(payload))
-		if !wsconn.ValidCloseCode(code) {
-			return c.failConnection(wsconn.StatusProtocolError, fmt.Sprintf("close code %d, which may not be sent", code))
+		switch {
+		case !wsconn.ValidCloseCode(code):
+			return c.failConnection(wsconn.StatusProtocolError, fmt.Sprintf("a close frame with the code %d", code))
+		case !utf8.Valid(payload[2:]):
+			return c.failConnection(wsconn.StatusInvalidFramePayloadData, wsconn.ErrInvalidReason.Error())
 		}
 		c.sendCloseOnce(payload)
 		return &wsconn.CloseError{Code: code, Reason: string(payload[2:])}
