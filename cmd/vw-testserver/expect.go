@@ -60,9 +60,7 @@ func fileExpectation(expect makeFunc) makeFunc {
 	}
 }
 
-type countFunc func(path string, n testserver.Count) testserver.Expectation
-
-func countExpectation(parse func(string) (int64, error), expect countFunc) makeFunc {
+func countExpectation(parse func(string) (int64, error), expect func(string, testserver.Count) testserver.Expectation) makeFunc {
 	return func(path, value string) (testserver.Expectation, error) {
 		number, atLeast := strings.CutPrefix(value, ">=")
 		n, err := parse(number)

@@ -39,14 +39,14 @@ func newDestination(url string, o *Options, late bool) *destination {
 	d.account = o.Ledger.Open(d.name)
 	d.status.to, d.status.key, d.status.log = d.name, url, o.Log
 	d.queue = stream.NewQueue(stream.QueueOptions{
-		Live:          o.Live,
-		JoinMidStream: late,
-		Buffer:        o.Buffer,
-		MaxAge:        o.MaxAge,
-		AtLeastOnce:   !o.Live,
-		MaxDelivery:   o.MaxMessage,
-		Account:       d.account,
-		Warn:          func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
+		Live:            o.Live,
+		StartAtKeyframe: late || o.Live,
+		Buffer:          o.Buffer,
+		MaxAge:          o.MaxAge,
+		AtLeastOnce:     !o.Live,
+		MaxDelivery:     o.MaxMessage,
+		Account:         d.account,
+		Warn:            func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
 	})
 	d.pacer = stream.NewPacer(d.queue)
 	return d

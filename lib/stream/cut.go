@@ -10,112 +10,208 @@ import (
 // maxPSIRun is the longest run of PSI packets, in bytes, that is held back until what follows is known.
 const maxPSIRun = 32 * mpegts.PacketSize
 
-// psiRun is a run of PSI packets at the end of what was read. It belongs to what follows it.
+// psiRun is a run of PSI packets. It belongs to what follows it.
 type psiRun struct {
 	size   int             // in bytes
 	seen   mpegts.Mark     // of all its packets
 	before mpegts.Counters // of PAT and PMT, before it
 }
 
+// undecided is a packet of which the scanner does not know yet what it is.
+type undecided struct {
+	open  bool
+	at    int    // where it is, from Reader.start on
+	psi   psiRun // right before it
+	since time.Time
+}
+
 // cutPackets makes chunks of the whole packets that have been read. A chunk ends before a keyframe and the PSI right before
-// it, at the longest length, and where sync is lost. PSI at the end of what was read is held back until what follows is
-// known.
-func (r *Reader) cutPackets(at time.Time) {
+// it, before a change of the stream, at the longest length, and where sync is lost.
+func (r *Reader) cutPackets() {
+	r.scan.ReceivedAt = r.at
 	for {
-		if r.outOfSync && !r.findSync(at) {
+		if r.outOfSync && !r.findSync() {
 			return
 		}
-		r.cutRun(at)
-		if next := r.start + r.psi.size; next == r.end || r.block.buf[next] == mpegts.SyncByte {
-			return // at the end, or in the middle of a packet
+		r.scanPackets()
+		if next := r.start + r.scanned; next == r.end || r.block.buf[next] == mpegts.SyncByte {
+			break // at the end, or in the middle of a packet
 		}
 		r.outOfSync = true
+		r.decide()
+		r.cut(r.scanned)
+	}
+	r.cut(r.scanned - r.held())
+}
+
+// held is how many bytes at the end of what was scanned are held back.
+func (r *Reader) held() int {
+	switch {
+	case r.undecided.open:
+		return r.scanned - r.undecided.at + r.undecided.psi.size
+	case r.psi.size <= maxPSIRun:
+		return r.psi.size
+	}
+	return 0
+}
+
+// scanPackets scans the packets that are in sync.
+func (r *Reader) scanPackets() {
+	for {
+		b := r.block.buf[r.start+r.scanned : r.end]
+		if len(b) < mpegts.PacketSize || b[0] != mpegts.SyncByte {
+			return
+		}
+		if n := r.scan.SkipPayload(b); n > 0 {
+			r.psi = psiRun{}
+			r.scanned += n
+			continue
+		}
+		r.scanPacket(b[:mpegts.PacketSize])
 	}
 }
 
-// cutRun makes chunks of the packets that are in sync from start on.
-func (r *Reader) cutRun(at time.Time) {
-	longest := max(r.max/mpegts.PacketSize, 1) * mpegts.PacketSize
-	psi := r.psi // right before p
-	r.psi = psiRun{}
-	c := Chunk{ReceivedAt: at}
-	p := r.start + psi.size
-	for p+mpegts.PacketSize <= r.end && r.block.buf[p] == mpegts.SyncByte {
-		if n := r.scan.SkipPayload(r.block.buf[p:min(r.end, r.start+longest)]); n > 0 {
-			psi = psiRun{}
-			if p += n; p-r.start >= longest {
-				r.emit(c, p-r.start)
-				c = Chunk{ReceivedAt: at}
-			}
-			continue
-		}
-		if psi.size == 0 {
-			psi.seen = 0
-			_, psi.before = r.scan.Tables()
-		}
-		mark := r.scan.Packet(r.block.buf[p : p+mpegts.PacketSize])
-		if mark&mpegts.PSI != 0 {
-			psi.size += mpegts.PacketSize
-			psi.seen |= mark
-		} else {
-			if mark&mpegts.RandomAccess != 0 {
-				if begin := p - psi.size; begin > r.start {
-					r.emit(c, begin-r.start)
-				}
-				const both = mpegts.PAT | mpegts.PMT
-				c = Chunk{ReceivedAt: at, RandomAccess: true, HasPSI: psi.seen&both == both, Counters: psi.before}
-				c.PSI, _ = r.scan.Tables()
-			}
-			psi = psiRun{}
-		}
-		p += mpegts.PacketSize
-		if p-r.start >= longest {
-			if p-psi.size == r.start {
-				psi = psiRun{} // the chunk is nothing but PSI
-			}
-			r.emit(c, p-psi.size-r.start)
-			c = Chunk{ReceivedAt: at}
-		}
+func (r *Reader) scanPacket(p mpegts.Packet) {
+	if r.psi.size == 0 {
+		_, r.psi.before = r.scan.Tables()
 	}
-	more := p == r.end || r.block.buf[p] == mpegts.SyncByte
-	if more && psi.size > 0 && psi.size <= maxPSIRun {
-		r.psi = psi
-		p -= psi.size
+	mark := r.scan.Packet(p)
+	changed := mark&mpegts.Changed != 0
+	if mark&mpegts.Decided != 0 {
+		decision := r.scan.Decision()
+		changed = changed && decision&mpegts.Changed == 0
+		r.decided(decision)
 	}
-	if p > r.start {
-		r.emit(c, p-r.start)
+	psi := r.psi
+	r.scanned += mpegts.PacketSize
+	if mark&mpegts.PSI != 0 {
+		r.psi.size += mpegts.PacketSize
+		r.psi.seen |= mark
+	} else {
+		r.psi = psiRun{}
+	}
+	if changed {
+		r.changed(psi)
+	}
+	switch here := r.scanned - mpegts.PacketSize; {
+	case mark&mpegts.Undecided != 0:
+		r.undecided = undecided{open: true, at: here, psi: psi, since: r.at}
+	case mark&mpegts.RandomAccess != 0:
+		r.beginGOP(here, psi)
+	}
+}
+
+// changed says that the stream changes with the packet that was scanned last, or with the PSI before it.
+func (r *Reader) changed(psi psiRun) {
+	r.decide()
+	r.cut(r.scanned - mpegts.PacketSize - psi.size)
+	r.chunk.Change |= r.scan.Change()
+}
+
+// decide makes the scanner decide on the undecided packet, if there is one.
+func (r *Reader) decide() {
+	if !r.undecided.open {
+		return
+	}
+	if decision, ok := r.scan.Decide(); ok {
+		r.decided(decision)
+	}
+}
+
+// decided takes the mark of the undecided packet.
+func (r *Reader) decided(mark mpegts.Mark) {
+	u := r.undecided
+	r.undecided = undecided{}
+	var change mpegts.Change
+	if mark&mpegts.Changed != 0 {
+		change = r.scan.Change()
+	}
+	if mark&mpegts.RandomAccess != 0 {
+		r.beginGOP(u.at, u.psi)
+	} else if change != 0 {
+		r.cut(u.at - u.psi.size)
+	}
+	r.chunk.Change |= change
+}
+
+// beginGOP begins a chunk with the keyframe that is at from start on, and the PSI before it.
+func (r *Reader) beginGOP(at int, psi psiRun) {
+	if psi.size+mpegts.PacketSize > r.longest() {
+		psi = psiRun{} // they do not fit into one chunk
+	}
+	r.cut(at - psi.size)
+	const both = mpegts.PAT | mpegts.PMT
+	c := &r.chunk
+	c.RandomAccess, c.HasPSI, c.Counters = true, psi.seen&both == both, psi.before
+	c.PSI, _ = r.scan.Tables()
+	c.Sets = r.scan.MissingSets()
+	r.reportBlind()
+}
+
+// maxBlind is the number of access points after which a stream of which nothing is known is reported. The first packets
+// of a stream may not tell yet that it is video.
+const maxBlind = 16
+
+// reportBlind warns once if the stream by which chunks are cut is neither video nor audio.
+func (r *Reader) reportBlind() {
+	if r.blind > maxBlind {
+		return
+	}
+	if s, video, ok := r.scan.Followed(); !ok || video || s.Type.IsAudio() {
+		return
+	}
+	if r.blind++; r.blind > maxBlind {
+		r.warn("no video can be told in the stream, so it is cut at any PES packet",
+			"send video whose PMT says what it is (H.264, HEVC, MPEG-1 or MPEG-2)")
+	}
+}
+
+// longest is the longest chunk of packets in bytes.
+func (r *Reader) longest() int { return max(r.max/mpegts.PacketSize, 1) * mpegts.PacketSize }
+
+// cut makes chunks of the next n bytes, which are packets that were scanned.
+func (r *Reader) cut(n int) {
+	for n > 0 {
+		part := min(n, r.longest())
+		c := r.chunk
+		c.ReceivedAt = r.at
+		r.chunk = Chunk{}
+		r.emit(c, part)
+		r.scanned -= part
+		r.undecided.at -= part
+		n -= part
 	}
 }
 
 // findSync looks for the next packet: a sync byte with another one a packet later. What stands before it becomes unsynced
 // chunks. It returns false when it needs more bytes.
-func (r *Reader) findSync(at time.Time) bool {
+func (r *Reader) findSync() bool {
 	b := r.block.buf[r.start:r.end]
 	for i := 0; ; i++ {
 		next := bytes.IndexByte(b[i:], mpegts.SyncByte)
 		if next < 0 {
-			r.emitUnsynced(at, len(b))
+			r.emitUnsynced(len(b))
 			return false
 		}
 		i += next
 		after := i + mpegts.PacketSize
 		lastOfAll := after == len(b) && r.err != nil
 		if after >= len(b) && !lastOfAll {
-			r.emitUnsynced(at, i)
+			r.emitUnsynced(i)
 			return false
 		}
 		if lastOfAll || b[after] == mpegts.SyncByte {
-			r.emitUnsynced(at, i)
+			r.emitUnsynced(i)
 			r.outOfSync = false
 			return true
 		}
 	}
 }
 
-func (r *Reader) emitUnsynced(at time.Time, n int) {
+func (r *Reader) emitUnsynced(n int) {
 	for n > 0 {
 		part := min(n, r.max)
-		r.emit(Chunk{Kind: Unsynced, ReceivedAt: at}, part)
+		r.emit(Chunk{Kind: Unsynced, ReceivedAt: r.at}, part)
 		n -= part
 	}
 }

@@ -15,12 +15,13 @@ type Delivery struct {
 	Pos        int64
 	ReceivedAt time.Time // when it was read
 	Kind       Kind
-	// RandomAccess, HasPSI, PSI, Counters, Change and Sets are those of the chunk.
+	// RandomAccess, HasPSI, PSI, Counters and Sets are those of the chunk.
 	RandomAccess, HasPSI bool
 	PSI                  *mpegts.Tables
 	Counters             mpegts.Counters
-	Change               mpegts.Change
 	Sets                 *mpegts.ParameterSets
+	// Change is what is new in the stream from this delivery on, also in what was dropped before it.
+	Change mpegts.Change
 	// Gap says that something was dropped right before the delivery, and Dropped how many bytes.
 	Gap     bool
 	Dropped int64

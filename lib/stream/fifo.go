@@ -1,6 +1,10 @@
 package stream
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+)
 
 // mergeLimit is how long a waiting chunk may grow by the bytes that follow it. Without merging, a source that dribbles
 // would fill the queue with very many very small chunks.
@@ -29,20 +33,23 @@ type entry struct {
 	redelivered bool   // it was taken before
 }
 
-// gap is a place where something was dropped.
+// gap is a place where something was dropped, or where the stream begins anew.
 type gap struct {
-	open  bool
-	bytes int64
+	open   bool
+	bytes  int64
+	change mpegts.Change // of what was dropped
 }
 
-func (g *gap) add(n int64) {
+func (g *gap) add(n int64, c mpegts.Change) {
 	g.open = true
 	g.bytes += n
+	g.change |= c
 }
 
 func (g *gap) join(next gap) {
 	g.open = g.open || next.open
 	g.bytes += next.bytes
+	g.change |= next.change
 }
 
 // waiting returns the entries that wait to be taken. The slice is valid until the fifo changes.
@@ -78,7 +85,7 @@ func (e *entry) delivery() Delivery {
 	return Delivery{
 		Data: e.Data, Size: len(e.Data), ReceivedAt: e.ReceivedAt, Kind: e.Kind,
 		RandomAccess: e.RandomAccess, HasPSI: e.HasPSI, PSI: e.PSI, Counters: e.Counters,
-		Change: e.Change, Sets: e.Sets,
+		Change: e.Change | e.gap.change, Sets: e.Sets,
 		Gap: e.gap.open, Dropped: e.gap.bytes, Redelivered: e.redelivered,
 		block: e.block,
 	}

@@ -42,26 +42,51 @@ const (
 	detectSyncs = 3
 )
 
-// detect returns the format of a stream that begins with b, or Auto when b is too short to tell.
-func detect(b []byte) Format {
-	window := b[:min(len(b), detectWindow)]
-	for i := 0; i+(detectSyncs-1)*mpegts.PacketSize < len(window); i++ {
-		if syncsAt(window, i) {
-			return TS
-		}
-	}
-	if len(window) == detectWindow {
-		return Raw
-	}
-	return Auto
+// PacketSizeError says that a stream has packets that MPEG-TS does not have.
+type PacketSizeError struct {
+	// Size of the packets in bytes: 192 with four bytes of time before each (M2TS), 204 with 16 bytes of Reed-Solomon code
+	// after each (DVB).
+	Size int
 }
 
-// syncsAt reports whether detectSyncs sync bytes stand a packet apart from b[i] on; b must be long enough.
-func syncsAt(b []byte, i int) bool {
-	for n := range detectSyncs {
-		if b[i+n*mpegts.PacketSize] != mpegts.SyncByte {
-			return false
+func (e *PacketSizeError) Error() string {
+	return fmt.Sprintf("the stream has packets of %d bytes, not of %d as in MPEG-TS", e.Size, mpegts.PacketSize)
+}
+
+// Hint says what the user can do.
+func (e *PacketSizeError) Hint() string {
+	return "let ffmpeg take the other bytes out first: ffmpeg -i INPUT -c copy -f mpegts -"
+}
+
+// otherSizes are the packet sizes that detect tells from those of MPEG-TS.
+var otherSizes = [...]int{192, 204}
+
+// detect returns the size of the packets of a stream that begins with b, or 0 if it has none. It does not know when b is
+// too short to tell, unless nothing more will come.
+func detect(b []byte, final bool) (size int, known bool) {
+	window := b[:min(len(b), detectWindow)]
+	for i := 0; i+(detectSyncs-1)*mpegts.PacketSize < len(window); i++ {
+		if syncsAt(window, i, mpegts.PacketSize) >= detectSyncs {
+			return mpegts.PacketSize, true
 		}
 	}
-	return true
+	if len(window) < detectWindow && !final {
+		return 0, false
+	}
+	for _, size := range otherSizes {
+		for i := 0; i < size && i+(detectSyncs-1)*size < len(window); i++ {
+			if n := syncsAt(window, i, size); i+n*size >= len(window) {
+				return size, true
+			}
+		}
+	}
+	return 0, true
+}
+
+// syncsAt counts the sync bytes that stand size bytes apart from b[i] on.
+func syncsAt(b []byte, i, size int) (n int) {
+	for ; i < len(b) && b[i] == mpegts.SyncByte; i += size {
+		n++
+	}
+	return n
 }

@@ -1,6 +1,11 @@
 package stream
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+)
 
 // live never makes input wait. It drops whole groups of pictures that the consumer has not begun, oldest first. The group
 // that the consumer has begun is delivered to its end as long as there is room for it, since a decoder would see half a
@@ -12,7 +17,10 @@ type live struct {
 	maxAge      time.Duration
 	longest     int // of a merged chunk
 	maxDelivery int
-	onWarn      func(message, hint string) // nil once it was called
+	onChange    ChangePolicy
+	onWarn      func(message, hint string)
+	warned      []string // messages
+	hasKeyframe bool     // the stream has one that can be recognised
 
 	// inGOP: the consumer is in the middle of a group of pictures. What waits before the next one belongs to it.
 	inGOP bool
@@ -39,11 +47,12 @@ func (l *live) hasRoom(int) bool { return true }
 func (l *live) put(c Chunk) {
 	n := int64(len(c.Data))
 	l.dropExpired(c.ReceivedAt)
+	l.change(&c)
 	for l.fifo.size+n > l.buffer && l.makeRoom() {
 	}
 	if l.resyncing && !c.RandomAccess {
 		if l.resync(n) {
-			l.trailingGap.add(n)
+			l.trailingGap.add(n, c.Change)
 			return
 		}
 		c.RandomAccess = true
@@ -55,12 +64,39 @@ func (l *live) put(c Chunk) {
 	l.trailingGap = gap{}
 }
 
+// change opens a gap where the stream begins anew. Other codecs and another publisher's stream begin with a keyframe.
+func (l *live) change(c *Chunk) {
+	l.hasKeyframe = l.hasKeyframe || c.RandomAccess && c.Kind == Packets
+	if l.onChange == PassChange {
+		return
+	}
+	anew := c.Splice || c.Change&mpegts.CodecChanged != 0
+	if anew || c.Change&mpegts.ClockJump != 0 {
+		l.trailingGap.open = true
+		l.resyncing = l.resyncing || anew
+	}
+}
+
+// mustEnd reports whether no decoder of what the consumer has got can go on with e.
+func (l *live) mustEnd(e *entry) bool {
+	if l.onChange != EndAtChange || !l.inGOP {
+		return false
+	}
+	change := e.Change | e.gap.change | l.leadingGap.change
+	missed := e.gap.open && change&mpegts.SetsChanged != 0 && e.Sets != nil
+	return change&mpegts.CodecChanged != 0 || missed
+}
+
 // resync drops n bytes before the next keyframe. It returns false when there has been none for so long that going on
 // without one is better.
 func (l *live) resync(n int64) bool {
 	if l.resyncBytes += n; l.resyncBytes > l.buffer {
-		l.warn("the stream has no keyframe that can be recognised, so after a loss it went on without one",
-			"let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
+		if l.hasKeyframe {
+			l.warn(longGOP, longGOPHint)
+		} else {
+			l.warn("no keyframe was recognised in as many bytes as the buffer holds, so the stream went on without one",
+				"let the encoder make keyframes, and more often (ffmpeg -g 25), or give --buffer more")
+		}
 		return false
 	}
 	l.account.dropHeld(Resync, n)
@@ -86,6 +122,11 @@ func (l *live) dropExpired(now time.Time) {
 	}
 }
 
+const (
+	longGOP     = "a group of pictures is longer than the buffer, so it was cut in the middle"
+	longGOPHint = "let the encoder make keyframes more often (ffmpeg -g 25), or give --buffer more"
+)
+
 // makeRoom drops the oldest group that the consumer has not begun, or if there is none, the rest of the one that it has
 // begun. It returns false when nothing waits.
 func (l *live) makeRoom() bool {
@@ -97,8 +138,7 @@ func (l *live) makeRoom() bool {
 		l.dropGOP(i, Full)
 		return true
 	}
-	l.warn("a group of pictures is longer than the buffer, so it was cut in the middle",
-		"let the encoder make keyframes more often (ffmpeg -g 25), or give --buffer more")
+	l.warn(longGOP, longGOPHint)
 	l.drop(0, n, Full)
 	l.resyncing = true
 	return true
@@ -134,7 +174,7 @@ func (l *live) drop(i, end int, reason Reason) {
 	w := l.fifo.waiting()
 	for k := range w[i:end] {
 		g.join(w[i+k].gap)
-		g.add(int64(len(w[i+k].Data)))
+		g.add(int64(len(w[i+k].Data)), w[i+k].Change)
 	}
 	after := &l.trailingGap
 	if end < len(w) {
@@ -145,21 +185,24 @@ func (l *live) drop(i, end int, reason Reason) {
 	l.account.dropHeld(reason, l.fifo.remove(i, end))
 }
 
-func (l *live) take() (Delivery, bool) {
+func (l *live) take() (Delivery, error) {
 	l.dropExpired(time.Now())
 	l.prepare()
+	w := l.fifo.waiting()
 	switch {
 	case len(l.rewritten) > 0:
 		d := l.rewritten[0]
 		l.rewritten = l.rewritten[1:]
 		l.inGOP = true
-		return d, true
-	case len(l.fifo.waiting()) > 0:
-		e := l.fifo.pop()
-		l.inGOP = true
-		return e.delivery(), true // with the entry's reference
+		return d, nil
+	case len(w) == 0:
+		return Delivery{}, errEmpty
+	case l.mustEnd(&w[0]):
+		return Delivery{}, ErrChanged
 	}
-	return Delivery{}, false
+	e := l.fifo.pop()
+	l.inGOP = true
+	return e.delivery(), nil // with the entry's reference
 }
 
 func (l *live) confirmed(int64) {}
@@ -171,11 +214,11 @@ func (l *live) requeue(n int64) {
 	if !l.inGOP {
 		return // nothing was taken since the beginning, or since the last requeue
 	}
-	l.leadingGap.add(n)
+	l.leadingGap.add(n, 0)
 	for i := range l.rewritten {
 		size := int64(l.rewritten[i].Size)
 		l.account.dropHeld(Resync, size)
-		l.leadingGap.add(size)
+		l.leadingGap.add(size, 0)
 	}
 	l.rewritten = nil
 	l.inGOP, l.needKeyframe = false, true
@@ -203,8 +246,8 @@ func (l *live) clear() {
 }
 
 func (l *live) warn(message, hint string) {
-	if l.onWarn != nil {
+	if l.onWarn != nil && !slices.Contains(l.warned, message) {
+		l.warned = append(l.warned, message)
 		l.onWarn(message, hint)
-		l.onWarn = nil
 	}
 }

@@ -20,17 +20,17 @@ func (l *lossless) hasRoom(n int) bool {
 
 func (l *lossless) put(c Chunk) { l.fifo.push(&c, gap{}, l.longest) }
 
-func (l *lossless) take() (Delivery, bool) {
+func (l *lossless) take() (Delivery, error) {
 	if len(l.fifo.waiting()) == 0 {
-		return Delivery{}, false
+		return Delivery{}, errEmpty
 	}
 	if !l.atLeastOnce {
 		e := l.fifo.pop()
-		return e.delivery(), true // with the entry's reference
+		return e.delivery(), nil // with the entry's reference
 	}
 	e := l.fifo.keep()
 	e.Retain()
-	return e.delivery(), true
+	return e.delivery(), nil
 }
 
 func (l *lossless) confirmed(n int64) {

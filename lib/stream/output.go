@@ -48,9 +48,9 @@ func (o *Output) writeThrough() bool {
 	}
 	defer o.writing.Unlock()
 	for o.unwritten.Data == nil {
-		d, ok, _ := o.queue.takeNow()
-		if !ok {
-			return true
+		d, err := o.queue.takeNow()
+		if err != nil {
+			return err == errEmpty
 		}
 		n := o.tryWrite(d.Data)
 		o.queue.o.Account.AddWritten(&d)
@@ -96,16 +96,14 @@ func (o *Output) next(ctx context.Context) (d Delivery, rest bool, err error) {
 			o.unwritten = Delivery{}
 			return d, true, nil
 		}
-		if d, ok, over := o.queue.takeNow(); ok {
-			return d, false, nil
-		} else if over {
-			return d, false, io.EOF
+		if d, err = o.queue.takeNow(); err != errEmpty {
+			return d, false, err
 		}
 		o.writing.Unlock()
-		err := o.queue.wait(ctx)
+		err = o.queue.wait(ctx)
 		o.writing.Lock()
 		if err != nil {
-			return Delivery{}, false, err
+			return d, false, err
 		}
 	}
 }

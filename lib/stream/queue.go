@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -12,9 +13,11 @@ type QueueOptions struct {
 	// Live: input never waits. What is too old or does not fit is dropped, oldest first, in whole groups of pictures.
 	// Otherwise nothing is dropped, and input waits.
 	Live bool
-	// JoinMidStream: the consumer joins a stream that flows already. With Live, decoding can start with its first delivery,
-	// as after Requeue.
-	JoinMidStream bool
+	// StartAtKeyframe: with Live, decoding can start with the first delivery too, as after Requeue. What comes before it is
+	// dropped.
+	StartAtKeyframe bool
+	// OnChange says what to do with Live where the stream begins anew.
+	OnChange ChangePolicy
 	// Buffer is how many bytes may wait. One chunk is taken in even if it is longer.
 	Buffer int64
 	// MaxAge is how old waiting chunks may become with Live; 0: any age.
@@ -25,9 +28,25 @@ type QueueOptions struct {
 	MaxDelivery int
 	// Account is the ledger entry of the consumer.
 	Account *Account
-	// Warn is called at most once with a message and a hint; nil: never.
+	// Warn is called at most once for each message; nil: never.
 	Warn func(message, hint string)
 }
+
+// ChangePolicy says what a live queue does where the stream begins anew: its clock jumps, or its codecs change.
+type ChangePolicy uint8
+
+const (
+	// PassChange leaves it to the consumer, which sees it in Delivery.Change.
+	PassChange ChangePolicy = iota
+	// AnnounceChange announces it to the decoder as it does a gap.
+	AnnounceChange
+	// EndAtChange is AnnounceChange, but where a decoder cannot go on in the same connection Take returns ErrChanged. It
+	// cannot where the codecs change, nor where the parameter sets changed in a gap and are not sent again.
+	EndAtChange
+)
+
+// ErrChanged says that what comes next needs a new connection. After Requeue, Take returns it.
+var ErrChanged = errors.New("the stream has changed, and needs a new connection")
 
 // Queue stands between a reader and one consumer. It is the only place where data waits, and the only place where it
 // may be dropped. Every byte that goes in comes out once, in order, or is counted as dropped.
@@ -49,13 +68,16 @@ type Queue struct {
 	flushers    []*flusher
 }
 
+// errEmpty says that nothing waits.
+var errEmpty = errors.New("nothing waits")
+
 // policy decides what is taken in, dropped, delivered and kept.
 type policy interface {
 	accepts(Kind) bool
 	hasRoom(n int) bool
 	put(Chunk)
-	// take removes the next delivery. It does not wait.
-	take() (Delivery, bool)
+	// take removes the next delivery. It does not wait: it returns errEmpty. It may return ErrChanged.
+	take() (Delivery, error)
 	// confirmed says that the first n unconfirmed bytes are confirmed.
 	confirmed(n int64)
 	// requeue says that the n unconfirmed bytes will never be confirmed.
@@ -78,7 +100,7 @@ func NewQueue(o QueueOptions) *Queue {
 	if o.Live {
 		q.policy = &live{
 			fifo: &q.fifo, account: o.Account, buffer: o.Buffer, maxAge: o.MaxAge, longest: longest,
-			maxDelivery: o.MaxDelivery, onWarn: o.Warn, needKeyframe: o.JoinMidStream,
+			maxDelivery: o.MaxDelivery, onWarn: o.Warn, onChange: o.OnChange, needKeyframe: o.StartAtKeyframe,
 		}
 	} else {
 		q.policy = &lossless{
@@ -172,34 +194,36 @@ func (q *Queue) Abort(reason Reason) {
 }
 
 // Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce there
-// may be more after io.EOF, if Requeue is called before everything is confirmed.
+// may be more after io.EOF, if Requeue is called before everything is confirmed. With EndAtChange it may return ErrChanged.
 func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 	for {
-		if d, ok, over := q.takeNow(); ok {
-			return d, nil
-		} else if over {
-			return d, io.EOF
+		d, err := q.takeNow()
+		if err != errEmpty {
+			return d, err
 		}
 		if err := q.wait(ctx); err != nil {
-			return Delivery{}, err
+			return d, err
 		}
 	}
 }
 
-// takeNow takes the next delivery, if there is one, or says that there will be none.
-func (q *Queue) takeNow() (d Delivery, ok, over bool) {
+// takeNow is Take, but does not wait: it returns errEmpty.
+func (q *Queue) takeNow() (Delivery, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.notifyFlushed() // also after a take that dropped all there was
-	d, ok = q.policy.take()
-	if !ok {
-		return d, false, q.aborted || q.ended
+	d, err := q.policy.take()
+	if err == errEmpty && (q.aborted || q.ended) {
+		return d, io.EOF
+	}
+	if err != nil {
+		return d, err
 	}
 	q.o.Account.take(d.Size)
 	q.fifo.takenPos += int64(d.Size)
 	d.Pos = q.fifo.takenPos
 	wake(q.room)
-	return d, true, false
+	return d, nil
 }
 
 // wait waits until the consumer should look again, or until ctx ends. The context is watched across calls, so that a
@@ -233,8 +257,8 @@ func (q *Queue) Confirm(pos int64) {
 
 // Requeue says that what was taken and not confirmed will never be: the connection or the file is gone, and the consumer
 // begins anew. With AtLeastOnce it is taken again, before anything else. Otherwise it is lost, and with Live decoding can
-// start with the next delivery: it begins with PAT, PMT and a keyframe, and the tables are injected where the stream does
-// not have them there.
+// start with the next delivery: it begins with PAT, PMT and a keyframe with its parameter sets, and what the stream does
+// not have there is injected.
 func (q *Queue) Requeue() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

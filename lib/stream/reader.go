@@ -16,37 +16,54 @@ type ReaderOptions struct {
 	// MaxChunk is the longest chunk in bytes; of a TS stream, the most whole packets within it, at least one.
 	// 0: as long as a read.
 	MaxChunk int
+	// Warn is called at most once for each thing that the user should know of the stream; nil: never.
+	Warn func(message, hint string)
 }
 
 // Reader cuts a stream into chunks: at once, as it arrives, never inside a packet, and before each place where decoding
-// can start. It loses nothing: bytes that belong to no packet become chunks of a kind of their own, which a queue may
-// drop. All methods but Stop belong to one goroutine.
+// can start. It holds back only PSI until what follows is known, and for maxHold at most packets until it is known whether
+// a keyframe begins with them. It loses nothing: bytes that belong to no packet become chunks of a kind of their own,
+// which a queue may drop. All methods but Stop belong to one goroutine.
 type Reader struct {
 	src     io.Reader
 	format  Format
 	max     int
+	warn    func(message, hint string)
 	scan    mpegts.Scanner
 	chunks  []Chunk
-	err     error // of the source; returned after everything that was read
-	stopped atomic.Bool
+	err     error     // of the source; returned after everything that was read
+	at      time.Time // of the last read
+	checked bool      // the format
+	// discarding: the packets have a size that nothing here can cut.
+	discarding bool
+	stopped    atomic.Bool
 
 	// block[start:end] was read and is not in a chunk yet.
 	block      *block
 	start, end int
-	size       int    // of the next block
-	outOfSync  bool   // block[start] is not known to begin a packet
-	psi        psiRun // that begins at block[start]
+	size       int  // of the next block
+	outOfSync  bool // block[start] is not known to begin a packet
+
+	// scanned is the size of the packets from start on that the scanner has seen. The last of them may be psi.
+	scanned   int
+	psi       psiRun
+	undecided undecided
+	chunk     Chunk // what is known of the chunk that begins at start
+	blind     int   // how many access points were not those of video or audio
 }
 
 // deadliner is a source whose reads can be cut short.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
-// NewReader returns a reader of src. If src has SetReadDeadline, Auto decides within 100 ms, and Stop ends a read that
-// waits.
+// NewReader returns a reader of src. If src has SetReadDeadline, the format is known within 100 ms, packets are held back
+// for maxHold at most, and Stop ends a read that waits. Otherwise each of these waits for the next bytes.
 func NewReader(src io.Reader, o ReaderOptions) *Reader {
-	r := &Reader{src: src, format: o.Format, size: minBlock, max: o.MaxChunk}
+	r := &Reader{src: src, format: o.Format, size: minBlock, max: o.MaxChunk, warn: o.Warn}
 	if r.max <= 0 {
 		r.max = maxBlock
+	}
+	if r.warn == nil {
+		r.warn = func(string, string) {}
 	}
 	return r
 }
@@ -102,20 +119,52 @@ func (r *Reader) Next() (Batch, error) {
 		}
 		return Batch{}, r.err
 	}
-	n := r.read()
-	at := time.Now()
-	if r.format == Auto {
+	n := r.readInTime()
+	r.at = time.Now()
+	if !r.checked && r.format != Raw {
 		n += r.detectFormat(n)
 	}
 	if r.format == Raw {
-		r.cutRaw(at)
+		r.cutRaw()
 	} else {
-		r.cutPackets(at)
+		r.cutPackets()
 	}
 	if n == 0 && len(r.chunks) == 0 && r.err != nil {
 		return r.Next()
 	}
 	return Batch{N: n, Chunks: r.chunks}, nil
+}
+
+// maxHold is how long packets are held back until it is known whether a keyframe begins with them. (The scanner decides
+// after 16 packets.)
+const maxHold = 20 * time.Millisecond
+
+// readInTime reads once. If packets are held back it does not wait longer than those may be, and then decides what they
+// are.
+func (r *Reader) readInTime() int {
+	if !r.undecided.open || !r.setDeadline(r.undecided.since.Add(maxHold)) {
+		return r.read()
+	}
+	n := r.read()
+	r.clearDeadline()
+	if errors.Is(r.err, os.ErrDeadlineExceeded) {
+		r.err = nil
+		r.decide()
+	}
+	return n
+}
+
+// setDeadline bounds the next reads. It returns false if the source cannot do that.
+func (r *Reader) setDeadline(t time.Time) bool {
+	d, ok := r.src.(deadliner)
+	return ok && d.SetReadDeadline(t) == nil
+}
+
+func (r *Reader) clearDeadline() {
+	r.setDeadline(time.Time{})
+	if r.stopped.Load() { // Stop's deadline was replaced
+		r.setDeadline(time.Unix(1, 0))
+	}
 }
 
 // read reads once into the block, and keeps the error for later.
@@ -163,55 +212,67 @@ func (r *Reader) makeRoom() {
 
 // detectFormat reads on until the format is known, or detectTimeout has passed, and returns how much it read.
 func (r *Reader) detectFormat(n int) (more int) {
-	d, timed := r.src.(deadliner)
-	if timed && n > 0 {
-		timed = d.SetReadDeadline(time.Now().Add(detectTimeout)) == nil
-		defer func() {
-			_ = d.SetReadDeadline(time.Time{})
-			if r.stopped.Load() { // Stop's deadline was replaced
-				_ = d.SetReadDeadline(time.Unix(1, 0))
-			}
-		}()
+	timed := n > 0 && r.setDeadline(time.Now().Add(detectTimeout))
+	size, known := detect(r.block.buf[r.start:r.end], false)
+	for !known && r.err == nil {
+		got := r.read()
+		more += got
+		n += got
+		size, known = detect(r.block.buf[r.start:r.end], false)
 	}
-	for {
-		r.format = detect(r.block.buf[r.start:r.end])
-		if r.format != Auto {
-			r.outOfSync = r.format == TS && r.block.buf[r.start] != mpegts.SyncByte
-			return more
-		}
-		if r.err == nil {
-			got := r.read()
-			more += got
-			if n += got; r.err == nil {
-				continue
-			}
-		}
-		if timed && errors.Is(r.err, os.ErrDeadlineExceeded) {
+	if timed {
+		r.clearDeadline()
+		if errors.Is(r.err, os.ErrDeadlineExceeded) {
 			r.err = nil
 		}
+	}
+	if !known {
+		size, _ = detect(r.block.buf[r.start:r.end], true)
+	}
+	r.checked = true
+	r.setFormat(size)
+	return more
+}
+
+// setFormat takes the size of the packets that were found; 0: none.
+func (r *Reader) setFormat(size int) {
+	wrong := &PacketSizeError{size}
+	switch {
+	case size == mpegts.PacketSize || size == 0 && r.format == TS:
+		r.format = TS
+		r.outOfSync = r.start < r.end && r.block.buf[r.start] != mpegts.SyncByte
+	case size == 0:
 		r.format = Raw
-		return more
+	case r.format == Auto:
+		r.format = Raw
+		r.warn("raw bytes are passed on, because "+wrong.Error(), wrong.Hint())
+	default:
+		r.format = Raw
+		r.discarding = true
+		r.err = wrong
 	}
 }
 
-func (r *Reader) cutRaw(at time.Time) {
+func (r *Reader) cutRaw() {
 	for r.start < r.end {
 		n := min(r.end-r.start, r.max)
-		r.emit(Chunk{Kind: Bytes, ReceivedAt: at, RandomAccess: true}, n)
+		if r.discarding {
+			r.emit(Chunk{Kind: Unsynced, ReceivedAt: r.at, Discard: true}, n)
+		} else {
+			r.emit(Chunk{Kind: Bytes, ReceivedAt: r.at, RandomAccess: true}, n)
+		}
 	}
 }
 
 // flush turns what is left at the end of a TS stream into the last chunks.
 func (r *Reader) flush() {
-	at := time.Now()
-	if r.psi.size > 0 {
-		r.emit(Chunk{ReceivedAt: at}, r.psi.size)
-		r.psi = psiRun{}
-	}
+	r.at = time.Now()
+	r.decide()
+	r.cut(r.scanned)
 	if r.start == r.end {
 		return
 	}
-	c := Chunk{Kind: Partial, ReceivedAt: at}
+	c := Chunk{Kind: Partial, ReceivedAt: r.at}
 	if r.outOfSync {
 		c.Kind = Unsynced
 	}

@@ -10,12 +10,16 @@ func (l *live) prepare() {
 		e := &l.fifo.waiting()[0]
 		if l.needKeyframe && !e.RandomAccess {
 			if n := int64(len(e.Data)); l.resync(n) {
-				l.leadingGap.add(n)
+				l.leadingGap.join(e.gap)
+				l.leadingGap.add(n, e.Change)
 				first := l.fifo.pop()
 				first.Release()
 				continue
 			}
 			e.RandomAccess = true
+		}
+		if l.mustEnd(e) {
+			return
 		}
 		resuming := l.needKeyframe || e.gap.open
 		if resuming {
@@ -37,7 +41,10 @@ func (l *live) rewrite() {
 	defer e.Release()
 	first := e.delivery()
 	first.block = nil
-	first.HasPSI = first.HasPSI || l.resumer.injects(&e.Chunk)
+	first.HasPSI = first.HasPSI || l.resumer.injectsPSI(&e.Chunk)
+	if l.resumer.injectsSets(&e.Chunk) {
+		first.Sets = nil
+	}
 	w := rewriter{first: first, limit: l.maxDelivery}
 	dropped := l.resumer.rewrite(&e.Chunk, w.add)
 	l.rewritten, l.rewrittenSeq = w.deliveries(), e.seq
@@ -47,7 +54,7 @@ func (l *live) rewrite() {
 			l.rewritten[0].Gap, l.rewritten[0].Dropped = true, l.rewritten[0].Dropped+dropped
 		} else {
 			l.leadingGap = e.gap
-			l.leadingGap.add(dropped)
+			l.leadingGap.add(dropped, e.Change)
 		}
 	}
 }

@@ -4,7 +4,8 @@ import "github.com/timdrysdale/vw/lib/mpegts"
 
 // Resumer makes what follows a gap, or what a connection begins with, fit for a decoder: PAT and PMT come first, and each
 // PID goes on at its next payload_unit_start. Where the decoder has seen the stream before the gap, each PID announces it
-// (ISO/IEC 13818-1, 2.4.3.5). The zero value is not active.
+// (ISO/IEC 13818-1, 2.4.3.5). Where it has not, the keyframe's parameter sets are put in front of it; inside a connection
+// decoders keep them, and a browser's would take them for a picture. The zero value is not active.
 type Resumer struct {
 	active   bool
 	announce bool
@@ -55,15 +56,29 @@ func (r *Resumer) Resume(c *Chunk) (data []byte, size int, changed bool) {
 
 func (r *Resumer) has(pid uint16) bool { return r.resumed[pid/64]&(1<<(pid%64)) != 0 }
 
-// injects reports whether PAT and PMT have to be put in front of a chunk.
-func (r *Resumer) injects(c *Chunk) bool { return r.first && !c.HasPSI && c.PSI != nil }
+// injectsPSI reports whether PAT and PMT have to be put in front of a chunk.
+func (r *Resumer) injectsPSI(c *Chunk) bool { return r.first && !c.HasPSI && c.PSI != nil }
+
+// injectsSets reports whether the parameter sets have to be put in front of the keyframe that a chunk begins with.
+func (r *Resumer) injectsSets(c *Chunk) bool { return r.first && !r.announce && c.Sets != nil }
+
+// KeyframeAt returns where the keyframe begins in the bytes of a chunk with RandomAccess, after the PSI: this is where
+// parameter sets have to be put.
+func KeyframeAt(data []byte) int {
+	for i := 0; i < len(data); i += mpegts.PacketSize {
+		if _, ok := mpegts.Packet(data[i : i+mpegts.PacketSize]).PTS(); ok {
+			return i
+		}
+	}
+	return 0
+}
 
 // passes reports whether a chunk passes as it is.
 func (r *Resumer) passes(c *Chunk) bool {
 	if c.Kind != Packets || !r.active {
 		return true
 	}
-	if r.injects(c) {
+	if r.injectsPSI(c) || r.injectsSets(c) {
 		return false
 	}
 	for data := c.Data; len(data) >= mpegts.PacketSize; data = data[mpegts.PacketSize:] {
@@ -76,10 +91,17 @@ func (r *Resumer) passes(c *Chunk) bool {
 
 // rewrite calls add for each packet that passes, and for those that are injected. It returns how many bytes do not pass.
 func (r *Resumer) rewrite(c *Chunk, add func(p mpegts.Packet, injected bool)) (dropped int64) {
-	if r.injects(c) {
-		for p := c.PSI.Append(nil, c.Counters); len(p) > 0; p = p[mpegts.PacketSize:] {
-			r.resume(p[:mpegts.PacketSize], true, add)
+	inject := func(packets []byte) {
+		for ; len(packets) > 0; packets = packets[mpegts.PacketSize:] {
+			r.resume(packets[:mpegts.PacketSize], true, add)
 		}
+	}
+	if r.injectsPSI(c) {
+		inject(c.PSI.Append(nil, c.Counters))
+	}
+	setsAt := -1
+	if r.injectsSets(c) {
+		setsAt = KeyframeAt(c.Data)
 	}
 	r.first = false
 	if c.PSI != nil {
@@ -87,6 +109,9 @@ func (r *Resumer) rewrite(c *Chunk, add func(p mpegts.Packet, injected bool)) (d
 	}
 	for p := c.Data; len(p) > 0; p = p[mpegts.PacketSize:] {
 		packet := mpegts.Packet(p[:mpegts.PacketSize])
+		if len(c.Data)-len(p) == setsAt {
+			inject(c.Sets.AppendPES(nil, packet))
+		}
 		pid := packet.PID()
 		switch {
 		case pid == mpegts.PIDNull, r.has(pid):
