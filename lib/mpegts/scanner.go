@@ -18,6 +18,8 @@ type Scanner struct {
 	// clock.
 	ReceivedAt time.Time
 
+	skip         uint16 // followedPID if packets without unit start say nothing new, else 0
+	quick        bool   // most PES packets may be marked by quickPicture
 	followedPID  uint16 // 0: none
 	followsVideo bool
 	reading      bool // the elementary stream of the PES packet is being read
@@ -43,11 +45,46 @@ const maxWait = 16
 
 // Packet marks the next packet of the stream.
 func (s *Scanner) Packet(p Packet) Mark {
+	pid := p.PID()
+	switch {
+	case s.skip == 0:
+	case pid != s.skip:
+		if s.followsVideo && pid >= pidFirstFree && pid != PIDNull && !s.programs.pmtPIDs.has(pid) {
+			return 0
+		}
+	case s.quick && p.PayloadUnitStart() && s.quickPicture(p):
+		return s.mark
+	}
 	s.mark, s.change = 0, 0
 	if s.waiting > 0 {
 		s.waiting++
 	}
-	switch pid := p.PID(); {
+	s.scan(pid, p)
+	switch {
+	case s.waiting == 1:
+		s.mark |= Undecided
+	case s.waiting >= maxWait:
+		s.giveUp()
+	}
+	if s.change != 0 {
+		s.mark |= Changed
+	}
+	s.setPaths()
+	return s.mark
+}
+
+// setPaths says what the next packets need not go through.
+func (s *Scanner) setPaths() {
+	s.skip = s.followedPID
+	if s.reading || s.waiting > 0 {
+		s.skip = 0
+	}
+	s.quick = s.skip != 0 && s.followsVideo && s.trust.established() && !s.au.open && !s.clock.gap
+}
+
+// scan marks a packet.
+func (s *Scanner) scan(pid uint16, p Packet) {
+	switch {
 	case pid == s.followedPID && pid != PIDPAT:
 		if s.followsVideo {
 			s.scanVideo(p)
@@ -63,16 +100,6 @@ func (s *Scanner) Packet(p Packet) Mark {
 	case !s.followsVideo && p.PayloadUnitStart() && s.findVideo(pid, p):
 		s.scanVideo(p)
 	}
-	switch {
-	case s.waiting == 1:
-		s.mark |= Undecided
-	case s.waiting >= maxWait:
-		s.giveUp()
-	}
-	if s.change != 0 {
-		s.mark |= Changed
-	}
-	return s.mark
 }
 
 // markOther marks a packet in which a PES packet of a program without known video begins.
@@ -97,6 +124,7 @@ func (s *Scanner) Decide() (Mark, bool) {
 	s.mark = 0
 	s.waiting++ // the packet is not one that is being scanned
 	s.giveUp()
+	s.setPaths()
 	return s.decision, true
 }
 
@@ -127,14 +155,14 @@ func (s *Scanner) Followed() (stream Stream, video, ok bool) {
 // nothing but the middle of a PES packet of the stream that is followed. Most packets are such. They need not be passed to
 // Packet, which would return no mark for them.
 func (s *Scanner) SkipPayload(b []byte) (n int) {
-	if s.followedPID == 0 || s.reading || s.waiting > 0 {
+	if s.skip == 0 {
 		return 0
 	}
 	const (
 		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, unit start, PID, adaptation field and payload
 		none   = SyncByte<<24 | 0x10
 	)
-	header := none | uint32(s.followedPID)<<8
+	header := none | uint32(s.skip)<<8
 	for n+PacketSize <= len(b) && binary.BigEndian.Uint32(b[n:])&fields == header {
 		n += PacketSize
 	}

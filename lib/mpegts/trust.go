@@ -11,7 +11,7 @@ type trust struct {
 }
 
 // enoughSingles is how many PES packets establish trust.
-const enoughSingles = 8
+const enoughSingles = 4
 
 func (t *trust) established() bool { return t.singles >= enoughSingles && t.step > 0 }
 
