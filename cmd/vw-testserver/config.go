@@ -61,6 +61,8 @@ func flags() []ucli.Flag {
 		cli.RepeatedFlag("expect-subset", "expect the MPEG-TS of `FILE`, where whole groups of pictures may be missing and reconnects may repeat (or PATH=FILE)"),
 		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity except at announced gaps, PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
 		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval, "the longest time between two PCRs that --expect-clean allows, `D`"),
+		cli.DurationFlag("max-timestamp-interval", mpegts.DefaultTimestampInterval,
+			"the longest time between two timestamps of audio or video that --expect-clean allows, `D`"),
 		cli.RepeatedFlag("fault", "make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"),
 		&ucli.Uint64Flag{Name: "seed", Value: 1, Usage: "decides about faults with a probability, `N`"},
 		&ucli.StringFlag{Name: "report", Usage: "also write the report to `FILE`"},
@@ -88,6 +90,8 @@ func readConfig(c *ucli.Context) (config, error) {
 		return config{}, cli.Usagef("invalid value for --max-message: must not be 0")
 	case cli.Duration(c, "max-pcr-interval") == 0:
 		return config{}, cli.Usagef("invalid value for --max-pcr-interval: must not be 0")
+	case cli.Duration(c, "max-timestamp-interval") == 0:
+		return config{}, cli.Usagef("invalid value for --max-timestamp-interval: must not be 0")
 	case c.Bool("verbose") && c.Bool("quiet"):
 		return config{}, cli.Usagef("--verbose with --quiet")
 	case c.IsSet("tls-ca") && !c.Bool("tls"):
@@ -120,7 +124,8 @@ func readConfig(c *ucli.Context) (config, error) {
 			MaxMessage: cli.Size(c, "max-message"),
 			Save:       c.String("save"), Arrivals: c.String("arrivals"), Start: started,
 			Expectations: expectations, MaxPCRInterval: cli.Duration(c, "max-pcr-interval"),
-			Faults: faults, Seed: c.Uint64("seed"),
+			MaxTimestampInterval: cli.Duration(c, "max-timestamp-interval"),
+			Faults:               faults, Seed: c.Uint64("seed"),
 			Log: cli.NewLogger(cli.Stderr, name, log, !c.Bool("verbose")),
 		},
 		stats: cli.Duration(c, "stats"), statsLog: cli.NewLogger(cli.Stderr, name, log, false),

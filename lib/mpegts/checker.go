@@ -15,6 +15,9 @@ type Checker struct {
 	// MaxPCRInterval is the longest time allowed between two PCRs. NewChecker sets it to DefaultPCRInterval; change it
 	// before the first Write. (ffmpeg with a variable bit rate writes one PCR a frame: too few below 10 frames a second.)
 	MaxPCRInterval time.Duration
+	// MaxTimestampInterval is the longest time allowed from one DTS of an audio or video stream to the next. NewChecker sets
+	// it to DefaultTimestampInterval; change it before the first Write, for a stream of one frame a second for example.
+	MaxTimestampInterval time.Duration
 	// OnPCR, unless nil, is called for each PCR during the Write that completes its packet. Advance is how far the PCR is
 	// ahead of the one before on the same PID. Follows is false, and advance means nothing, for the first PCR of a PID and
 	// for the first after an announced gap.
@@ -24,6 +27,7 @@ type Checker struct {
 	scan         Scanner
 	clocks       clocks
 	opening      Opening
+	tables       *Tables // in force when the last packet was checked
 	packetsByPID map[uint16]int64
 	pids         map[uint16]*pidState
 	seed         maphash.Seed           // of pidState.hash
@@ -58,7 +62,8 @@ const sampleLen = 16
 // NewChecker returns a Checker for one stream.
 func NewChecker() *Checker {
 	return &Checker{
-		MaxPCRInterval: DefaultPCRInterval,
+		MaxPCRInterval:       DefaultPCRInterval,
+		MaxTimestampInterval: DefaultTimestampInterval,
 
 		clocks:       clocks{dts: make(map[uint16]uint64), pcr: make(map[uint16]uint64)},
 		packetsByPID: make(map[uint16]int64),
@@ -98,6 +103,9 @@ func (c *Checker) Problems() []string {
 	}
 	if s := c.clocks.stalled; s.missingSeen && !s.timestampsSeen && c.report.Keyframes > 0 {
 		lines = append(lines, "no PTS")
+	}
+	if c.report.SetsMissing > 0 {
+		lines = append(lines, fmt.Sprintf("%d keyframes whose parameter sets have not come", c.report.SetsMissing))
 	}
 	if !c.report.StartsAtKeyframe {
 		lines = append(lines, "does not start at a keyframe")

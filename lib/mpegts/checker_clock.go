@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	// maxTimestampGap is the longest time between the timestamps of one elementary stream (ISO/IEC 13818-1, 2.7.4).
-	maxTimestampGap = 7 * ClockRate / 10
 	// maxDelay is the longest time from decoding to presentation (ISO/IEC 13818-1, 2.4.2.6), maxDelayMPEG2 that of MPEG-1
 	// and MPEG-2 video.
 	maxDelay      = 10 * ClockRate
 	maxDelayMPEG2 = ClockRate
 	// DefaultPCRInterval is the longest time between two PCRs (ISO/IEC 13818-1, 2.7.2).
 	DefaultPCRInterval = 100 * time.Millisecond
+	// DefaultTimestampInterval is the longest time between the timestamps of one elementary stream (ISO/IEC 13818-1, 2.7.4).
+	DefaultTimestampInterval = 700 * time.Millisecond
 )
 
 // clocks follows PTS, DTS and PCR. The first value of a PID, and the first after an announced gap, may be any.
@@ -30,6 +30,30 @@ func (c *clocks) forget(pid uint16) {
 	delete(c.dts, pid)
 	delete(c.pcr, pid)
 	c.stalled.reset()
+}
+
+// maxTimestampTicks is MaxTimestampInterval in units of 1/ClockRate s.
+func (c *Checker) maxTimestampTicks() int64 {
+	return int64(c.MaxTimestampInterval) * ClockRate / int64(time.Second)
+}
+
+// followTables forgets the clocks of the PIDs that have left the PMT: where they come back, they begin anew.
+func (c *Checker) followTables() {
+	tables, _ := c.scan.Tables()
+	if tables == c.tables {
+		return
+	}
+	if c.tables != nil {
+		for _, s := range c.tables.Streams {
+			if !tables.Carries(s.PID) {
+				c.clocks.forget(s.PID)
+			}
+		}
+		if tables.PCRPID != c.tables.PCRPID {
+			c.clocks.stalled.reset()
+		}
+	}
+	c.tables = tables
 }
 
 // checkClocks checks the timestamps in a packet.
@@ -68,11 +92,11 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 	delete(c.clocks.stalled.noTimestampSince, pid)
 	if before, ok := c.clocks.dts[pid]; ok {
 		// DTS, since the PTS of a stream with B-frames goes back and forth.
-		if d := ClockDiff(dts, before); d < 0 || d > maxTimestampGap {
+		if d := ClockDiff(dts, before); d < 0 || d > c.maxTimestampTicks() {
 			c.clocks.stalled.reset()
 			c.report.TimestampErrors++
-			c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; it is to advance by 0.7 s at most",
-				c.offset, number, pid, float64(d)/ClockRate)
+			c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; the limit is %v",
+				c.offset, number, pid, float64(d)/ClockRate, c.MaxTimestampInterval)
 		}
 	}
 	c.clocks.dts[pid] = dts

@@ -177,6 +177,54 @@ func setVideoType(b []byte, kind mpegts.StreamType) {
 	}
 }
 
+// TestCheckerTimestampInterval: one frame a second is what the caller says is right.
+func TestCheckerTimestampInterval(t *testing.T) {
+	stream := tsgen.Frames(tsgen.Options{GOP: 4}, 12)
+	for at := 0; at < len(stream); at += mpegts.PacketSize {
+		p := mpegts.Packet(stream[at : at+mpegts.PacketSize])
+		if pts, ok := p.PTS(); ok {
+			setPTS(p, pts*25)
+		}
+	}
+	for interval, want := range map[time.Duration]int64{mpegts.DefaultTimestampInterval: 11, time.Second: 0} {
+		c := mpegts.NewChecker()
+		c.MaxTimestampInterval = interval
+		c.Write(stream)
+		c.End()
+		if got := c.Report().TimestampErrors; got != want {
+			t.Errorf("%v: %d timestamp errors, want %d", interval, got, want)
+		}
+	}
+}
+
+// TestCheckerForgetsLeftPIDs: audio that leaves the PMT and comes back later has not jumped.
+func TestCheckerForgetsLeftPIDs(t *testing.T) {
+	audio := tsgen.Options{GOP: 5, Audio: true}
+	stream := tsgen.Frames(audio, 120)
+	without := tsgen.Frames(tsgen.Options{GOP: 5}, 120)
+	pmt := mpegts.Packet(without[mpegts.PacketSize : 2*mpegts.PacketSize])
+	counters := map[uint16]byte{}
+	var b []byte
+	frames := 0
+	for at := 0; at < len(stream); at += mpegts.PacketSize {
+		p := mpegts.Packet(stream[at : at+mpegts.PacketSize])
+		if p.PID() == tsgen.VideoPID {
+			frames++
+		}
+		if off := frames >= 40 && frames < 80; off && p.PID() == tsgen.AudioPID {
+			continue
+		} else if off && p.PID() == tsgen.PMTPID {
+			copy(p, pmt)
+		}
+		p[3] = p[3]&0xF0 | counters[p.PID()]
+		counters[p.PID()] = (counters[p.PID()] + 1) & 0x0F
+		b = append(b, p...)
+	}
+	if f, problems := check(b); f.TimestampErrors > 0 || f.ContinuityErrors > 0 || f.Frames != 120 {
+		t.Errorf("%d frames, problems %q", f.Frames, problems)
+	}
+}
+
 // TestCheckerPTS: what is presented has been decoded, and not long before.
 func TestCheckerPTS(t *testing.T) {
 	const size = mpegts.PacketSize

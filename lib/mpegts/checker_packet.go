@@ -38,6 +38,7 @@ func (c *Checker) checkPacket(p Packet) {
 		c.countFrames(c.scan.Decision())
 	}
 	c.countFrames(mark)
+	c.followTables()
 	c.checkClocks(pid, p, number)
 	c.opening.Add(&c.scan, p, mark)
 	c.report.StartsAtKeyframe = c.opening.AtKeyframe()
@@ -49,6 +50,9 @@ func (c *Checker) countFrames(mark Mark) {
 	c.report.Frames += int64(mark.AccessUnits())
 	for range mark.Keyframes() {
 		c.countKeyframe()
+	}
+	if mark&MissesSets != 0 && mark.Keyframes() == 0 {
+		c.report.SetsMissing++
 	}
 }
 

@@ -49,7 +49,6 @@ func (c *Checker) checkSection(pid uint16, section []byte, here location) {
 		if body := sectionBody(section, tablePMT); len(body) >= 2 {
 			pcr := binary.BigEndian.Uint16(body) & 0x1FFF
 			c.clocks.pcrExpected = c.clocks.pcrExpected || pcr != PIDNull
-			c.clocks.stalled.setPCRPID(pid, pcr)
 		}
 	}
 }

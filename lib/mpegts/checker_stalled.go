@@ -6,8 +6,6 @@ import "time"
 // by no more than the time for which a decoder may hold its input. After a jump of either, and after an announced gap,
 // the comparison begins anew.
 type stalledClocks struct {
-	// pcrPID is the PID that a PMT names for the PCR, by the PMT's PID.
-	pcrPID map[uint16]uint16
 	// firstDTS is the first DTS after the last PCR, if dtsSincePCR.
 	firstDTS    uint64
 	dtsSincePCR bool
@@ -23,24 +21,10 @@ func (s *stalledClocks) reset() {
 	clear(s.noTimestampSince)
 }
 
-// setPCRPID takes the PID that a PMT names for the PCR.
-func (s *stalledClocks) setPCRPID(pmt, pcr uint16) {
-	if old, ok := s.pcrPID[pmt]; ok && old == pcr {
-		return
-	}
-	if s.pcrPID == nil {
-		s.pcrPID = make(map[uint16]uint16)
-	}
-	s.pcrPID[pmt] = pcr
-	s.reset()
-}
-
 // pcrPID returns the PID of the program's PCR; PIDNull when there is none.
 func (c *Checker) pcrPID() uint16 {
 	if tables, _ := c.scan.Tables(); tables != nil {
-		if pid, ok := c.clocks.stalled.pcrPID[tables.PMTPID]; ok {
-			return pid
-		}
+		return tables.PCRPID
 	}
 	return PIDNull
 }
@@ -87,7 +71,7 @@ func (c *Checker) checkTimestampsStalled(pid uint16, kind StreamType, p Packet, 
 		s.noTimestampSince[pid] = pcr
 		return
 	}
-	if d := ClockDiff(pcr, since); d > maxTimestampGap+kind.maxDelay() {
+	if d := ClockDiff(pcr, since); d > c.maxTimestampTicks()+kind.maxDelay() {
 		s.noTimestampSince[pid] = pcr
 		c.report.TimestampErrors++
 		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR", c.offset, number, pid,

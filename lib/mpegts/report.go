@@ -19,7 +19,10 @@ type Report struct {
 	// discontinuity_indicator. It is one gap for all PIDs: it ends when each elementary PID of the program has carried
 	// payload since, or when a PID that has announced it announces again.
 	Gaps int64 `json:"gaps"`
-	// StartsAtKeyframe: PAT and PMT come before the first packet of any stream, and the video begins with a keyframe.
+	// SetsMissing counts pictures that would be keyframes if their parameter sets had come.
+	SetsMissing int64 `json:"sets_missing"`
+	// StartsAtKeyframe: PAT and PMT come before the first packet of any stream, and the first picture of the video is a
+	// keyframe with its parameter sets. Audio may come before it.
 	StartsAtKeyframe bool `json:"starts_at_keyframe"`
 	// PATs and PMTs count the tables with a right CRC, TableErrors those with a wrong one and those that are cut short.
 	PATs        int64 `json:"pats"`
@@ -29,8 +32,8 @@ type Report struct {
 	TransportErrors int64 `json:"transport_errors"`
 	// Duplicates counts packets sent for the second time.
 	Duplicates int64 `json:"duplicates"`
-	// TimestampErrors counts DTS (PTS where there is no DTS) of audio and video that go back, or are more than 0.7 s after
-	// the one before (ISO/IEC 13818-1, 2.7.4), except after an announced gap; and PTS that are before their DTS or too far
+	// TimestampErrors counts DTS (PTS where there is no DTS) of audio and video that go back, or are more than
+	// MaxTimestampInterval after the one before (ISO/IEC 13818-1, 2.7.4), except after an announced gap; and PTS that are before their DTS or too far
 	// after it (2.4.2.6: 10 s; 1 s in MPEG-1 and MPEG-2 video). PES packets without a timestamp count once each time that
 	// the PCR has advanced by the sum of both limits.
 	TimestampErrors int64 `json:"timestamp_errors"`

@@ -209,6 +209,9 @@ func (c *connection) startProcessing() {
 	if d := c.server.options.MaxPCRInterval; d > 0 {
 		c.check.MaxPCRInterval = d
 	}
+	if d := c.server.options.MaxTimestampInterval; d > 0 {
+		c.check.MaxTimestampInterval = d
+	}
 	for i, e := range c.server.options.Expectations {
 		if o := e.Watch(c.result.Path); o != nil {
 			c.observers = append(c.observers, &observation{i, o})

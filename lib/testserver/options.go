@@ -51,6 +51,9 @@ type Options struct {
 
 	// MaxPCRInterval is the longest time between two PCRs that ExpectClean allows; 0 means mpegts.DefaultPCRInterval.
 	MaxPCRInterval time.Duration
+	// MaxTimestampInterval is the longest time between two timestamps of audio or video that ExpectClean allows; 0 means
+	// mpegts.DefaultTimestampInterval.
+	MaxTimestampInterval time.Duration
 	// Expectations are judged at the end, and reported in this order.
 	Expectations []Expectation
 
