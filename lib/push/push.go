@@ -51,8 +51,19 @@ type Options struct {
 	Buffer int64
 	MaxAge time.Duration
 
+	// Tap, if not nil, gets what is read beside the destinations. With it there need be none.
+	Tap Tap
+
 	Ledger *stream.Ledger
 	Log    Log
+}
+
+// Tap takes the stream beside the destinations, and holds up neither them nor the input.
+type Tap interface {
+	// Put takes a batch. It returns at once, and retains what it keeps.
+	Put(stream.Batch)
+	// End says that nothing more will be read.
+	End()
 }
 
 // Log takes what a user should know. Of lines with one key it may leave out all but the last. A key may contain secrets and
@@ -129,6 +140,9 @@ func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 
 // feed puts what is read into the queues, until the end.
 func (p *Pusher) feed(ctx context.Context, reader *stream.Reader) error {
+	if p.o.Tap != nil {
+		defer p.o.Tap.End()
+	}
 	for {
 		pending := reader.Pending()
 		batch, err := reader.Next()
@@ -139,6 +153,9 @@ func (p *Pusher) feed(ctx context.Context, reader *stream.Reader) error {
 			return err // the reader's, which says what was being read
 		}
 		p.o.Ledger.AddIn(batch.N)
+		if p.o.Tap != nil {
+			p.o.Tap.Put(batch) // before put, which may wait for a destination
+		}
 		if !p.all.put(ctx, batch, pending, reader.Pending()) {
 			return nil // the cause of ctx says why
 		}
