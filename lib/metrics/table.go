@@ -26,6 +26,10 @@ var (
 	Publishers     = metric("vw_publishers_total", counter, "Publishers that were let in.")
 	Refused        = metric("vw_refused_total", counter, "Clients that were refused, by the status of the answer; 0: closed without one.")
 	Connections    = metric("vw_connections", gauge, "Open connections, by state.")
+
+	Viewers    = metric("vw_viewers", gauge, "Viewers that are connected.")
+	ViewerLag  = metric("vw_viewer_lag_seconds", gauge, "How long the slowest viewer has not taken what waits for it.")
+	StreamLive = metric("vw_stream_live", gauge, "1 while the stream flows.")
 )
 
 const (

@@ -1,6 +1,9 @@
 package viewer
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Status is what /stream.json says of the stream. All fields are always there. What is not known yet is 0, "" or null.
 type Status struct {
@@ -38,4 +41,56 @@ type Codecs struct {
 	Video string `json:"video"`
 	// Audio is "mp2" (MPEG-1 or -2 audio, also MP3), "aac", "ac3", "opus", "other" or "none"; "" until a PMT came.
 	Audio string `json:"audio"`
+}
+
+// status returns what the stream is at this moment.
+func (h *hub) status() Status {
+	c := h.counts()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now, p := time.Now(), h.probe
+	s := Status{
+		Generation: p.generation, Codecs: p.codecs, Width: p.width, Height: p.height,
+		FPS: math.Round(p.framesPerSecond()*100) / 100, GOPSeconds: math.Round(p.gop*1000) / 1000, BitRate: p.bitRate(now),
+		SilentMS: -1, Viewers: len(h.viewers), DroppedBytes: c.Dropped.Age + c.Dropped.Full,
+	}
+	if !p.since.IsZero() {
+		since := p.since.UTC()
+		s.Since = &since
+	}
+	if !p.last.IsZero() {
+		silent := now.Sub(p.last)
+		s.Live, s.SilentMS = silent < liveFor, silent.Milliseconds()
+	}
+	s.Player, s.Reason = player(p.codecs)
+	return s
+}
+
+// player says what plays the codecs in a browser, and what of them it will not.
+func player(c Codecs) (name, reason string) {
+	switch c.Video {
+	case "":
+		return "", ""
+	case "mpeg1video":
+		if c.Audio != "none" && c.Audio != "mp2" {
+			reason = "The sound cannot be played: beside MPEG-1 video, browsers need MP2."
+		}
+		return "jsmpeg", reason
+	case "h264", "hevc":
+		if c.Audio != "none" && c.Audio != "aac" && c.Audio != "mp2" {
+			reason = "The sound may not play: browsers need AAC."
+		}
+		return "mpegts", reason
+	case "none":
+		switch c.Audio {
+		case "mp2":
+			return "jsmpeg", ""
+		case "aac":
+			return "mpegts", ""
+		}
+		return "none", "The stream has neither video nor audio that a browser can play."
+	case "mpeg2video":
+		return "none", "Browsers cannot play MPEG-2 video: let the encoder make MPEG-1 (ffmpeg -c:v mpeg1video) or H.264."
+	}
+	return "none", "Browsers cannot play this video codec: let the encoder make H.264 or MPEG-1."
 }

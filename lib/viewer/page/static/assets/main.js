@@ -30,15 +30,15 @@ const events = {
     s.player.element.setAttribute('aria-label', 'Live picture')
     s.player.setMuted(muted)
     picture.append(s.player.element)
-    s.player.element.classList.add('coming')
+    s.player.element.hidden = Boolean(previous?.player)
   },
   picture(s) {
-    if (s !== session || s === previous) return // one that has ended
+    if (!s.player || s !== session) return
     blocked = false
-    if (s.player.element.classList.contains('coming')) {
+    if (previous || s.player.element.hidden) {
       previous?.discard()
       previous = null
-      s.player.element.classList.remove('coming')
+      s.player.element.hidden = false
     }
     if (!state.live) update()
   },
@@ -54,7 +54,7 @@ async function watch() {
     const begun = Date.now()
     const end = await session.run()
     ended = end
-    lost += session.transport.lost
+    lost += lostIn(session)
     connections++
     if (session.shown || !previous) {
       previous?.discard()
@@ -86,6 +86,9 @@ function pause(ms) {
   })
 }
 
+function lostIn(s) {
+  return s.transport.lost + (s.player?.dropped ?? 0)
+}
 
 // state is what the page shows: live, a word for the state's class, and the texts.
 let state = { live: false, className: 'connecting', title: 'Connecting', detail: '' }
@@ -131,7 +134,7 @@ function update() {
   state = currentState()
   const gone = state.className === 'gone'
   stage.classList.toggle('gone', gone)
-  picture.classList.toggle('empty', !session.shown && !previous)
+  picture.classList.toggle('empty', picture.childElementCount === 0)
   setText($('notice-title'), state.title)
   setText($('notice-detail'), state.detail)
   $('notice').hidden = Boolean(state.live)
@@ -142,7 +145,7 @@ function update() {
   $('state').className = state.className
   $('snapshot').disabled = !state.live
   setText($('fact-buffered'), session.player ? `${session.player.buffered().toFixed(2)} s` : '–')
-  setText($('fact-lost'), String(lost + (session === previous ? 0 : session.transport.lost)))
+  setText($('fact-lost'), String(lost + (session === previous ? 0 : lostIn(session))))
   setText($('fact-connections'), String(connections + (session.open ? 1 : 0)))
 }
 
@@ -153,9 +156,7 @@ function setText(element, text) {
 
 function showFacts(status) {
   if (!$('facts')) return
-  const element = session.player?.element
-  const size = { width: element?.videoWidth ?? element?.width ?? 0, height: element?.videoHeight ?? element?.height ?? 0 }
-  for (const [name, text] of Object.entries(streamFacts({ ...status, ...(status.width ? {} : size) }))) setText($('fact-' + name), text || '–')
+  for (const [name, text] of Object.entries(streamFacts(status))) setText($('fact-' + name), text || '–')
   $('note').hidden = !status.reason
   setText($('note'), status.reason)
   $('sound').hidden = !['mp2', 'aac', 'ac3', 'opus'].includes(status.codecs.audio)

@@ -1,0 +1,362 @@
+package viewer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+	"github.com/timdrysdale/vw/lib/wsconn"
+)
+
+const (
+	// pingInterval is how often a viewer is asked to confirm what it has got.
+	pingInterval = 2 * time.Second
+	// keepaliveInterval is how often it is when there is nothing to confirm, so that what stands between does not forget the
+	// connection.
+	keepaliveInterval = 15 * time.Second
+	// tickInterval is how often the hub looks for what is due while no stream comes.
+	tickInterval = time.Second
+	// maxRun is how many bytes are written to a viewer at once. It is also the longest message that is gathered.
+	maxRun = 256 << 10
+)
+
+// hub gives what comes in to all viewers. One goroutine makes the frames and writes each, without waiting, to those who
+// have got everything before it. A viewer that the kernel takes nothing more for gets a goroutine of its own until it has
+// caught up.
+type hub struct {
+	o       *Options
+	in      inbox
+	probe   *probe
+	running sync.WaitGroup // the hub's goroutine, and those of the viewers
+
+	began time.Time
+
+	mu sync.Mutex
+	// groups are the last group, which new viewers begin with, and those before it that are not too old for viewers who are
+	// behind. Their ids have no gaps.
+	groups []*group
+	nextID uint64
+	memory int64 // of groups
+	// orphans are groups that have left groups and are still being delivered to somebody.
+	orphans      map[*group]struct{}
+	orphanMemory int64
+	// fullUpTo is the id of the last group that left for want of memory and not for its age.
+	fullUpTo uint64
+	// pos is the position in the stream after the last frame, messages how many frames with bytes there were.
+	pos, messages int64
+	// run are frames that have not been written to the live viewers yet. Nobody sees them there without mu.
+	unsent      []place
+	unsentBytes int
+	viewers     map[*viewer]struct{}
+	live        []*viewer     // have got everything, and wait for the next frame
+	waiting     []*viewer     // wait for a keyframe
+	parked      []*viewer     // have got everything, and have a goroutine that waits for the next frame
+	gone        stream.Counts // of viewers that have left
+	ended       bool
+	warned      bool
+	// scratch is memory for joined frames.
+	scratch []byte
+}
+
+// place is where a frame stands.
+type place struct {
+	g     *group
+	index int
+	f     *frame
+}
+
+func newHub(o *Options) *hub {
+	return &hub{
+		o:       o,
+		in:      inbox{limit: o.Buffer, ready: make(chan struct{}, 1)},
+		probe:   newProbe(),
+		began:   time.Now(),
+		orphans: map[*group]struct{}{},
+		viewers: map[*viewer]struct{}{},
+	}
+}
+
+// distribute gives chunks to the viewers.
+func (h *hub) distribute(all []pending) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	var message []stream.Chunk
+	for len(all) > 0 {
+		if all[0].full > 0 {
+			h.skip(all[0].full, stream.Full, now)
+			h.lastGroup().torn = true
+		}
+		message = message[:0]
+		for n := h.messageLength(all); len(message) < n; all = all[1:] {
+			message = append(message, all[0].Chunk)
+		}
+		h.add(message, now)
+	}
+	h.flush(now)
+	h.trim(now)
+}
+
+// messageLength returns how many of the chunks become one message.
+func (h *hub) messageLength(all []pending) int {
+	if h.o.Gather == 0 || all[0].Kind != stream.Packets || all[0].Discard {
+		return 1
+	}
+	n, size := 1, len(all[0].Data)
+	for ; n < len(all); n++ {
+		c := &all[n]
+		size += len(c.Data)
+		if c.Kind != stream.Packets || c.Discard || c.RandomAccess || c.Change != 0 || c.full > 0 || size > maxRun {
+			break
+		}
+	}
+	return n
+}
+
+// add makes one message of chunks.
+func (h *hub) add(chunks []stream.Chunk, now time.Time) {
+	first := &chunks[0]
+	switch {
+	case first.Discard, first.Kind == stream.Partial:
+		h.skip(int64(len(first.Data)), stream.Torn, now)
+		return
+	case first.Kind == stream.Unsynced:
+		h.skip(int64(len(first.Data)), stream.OutOfSync, now)
+		return
+	}
+	if h.pos > 0 && first.Change&restarts != 0 {
+		h.flush(now)
+		h.restart()
+	}
+	f := newFrame(h.pos, chunks)
+	h.probe.frame(f, now)
+	if first.RandomAccess || len(h.groups) == 0 {
+		h.beginGroup(first, now)
+	}
+	g := h.lastGroup()
+	g.add(f)
+	h.memory += f.memory()
+	h.pos = f.end()
+	h.messages++
+	h.unsent = append(h.unsent, place{g, g.count() - 1, f})
+	if h.unsentBytes += len(f.wire); h.unsentBytes >= maxRun {
+		h.flush(now)
+	}
+	h.placeWaiting(g, f)
+}
+
+// beginGroup begins a group with the next frame.
+func (h *hub) beginGroup(c *stream.Chunk, now time.Time) {
+	afterGap := len(h.groups) > 0 && h.lastGroup().torn
+	if afterGap {
+		h.flush(now)
+	}
+	h.nextID++
+	g := &group{id: h.nextID, receivedAt: c.ReceivedAt, random: c.RandomAccess, afterGap: afterGap, start: h.pos}
+	h.groups = append(h.groups, g)
+	for afterGap && len(h.live) > 0 {
+		v := h.live[0]
+		h.leaveLive(v)
+		v.begin(g, 0)
+		v.startPump()
+	}
+}
+
+// placeWaiting lets those who wait for a keyframe begin with f, the last frame of g, if it is one, or if there has been none
+// for so long that going on without one is better.
+func (h *hub) placeWaiting(g *group, f *frame) {
+	for i := len(h.waiting) - 1; i >= 0; i-- {
+		v := h.waiting[i]
+		if f.begin == nil {
+			if h.pos-v.pos <= h.o.Buffer {
+				continue
+			}
+			h.warn("the stream has no keyframe that can be recognised, so viewers began without one",
+				"let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
+		}
+		v.dropped.Add(v.waitReason, f.pos-v.pos)
+		v.pos = f.pos
+		h.remove(&h.waiting, v)
+		v.begin(g, g.count()-1)
+		v.startPump()
+	}
+}
+
+// skip counts n bytes that come in and go to no viewer.
+func (h *hub) skip(n int64, reason stream.Reason, now time.Time) {
+	h.flush(now)
+	if len(h.groups) == 0 {
+		h.beginGroup(&stream.Chunk{ReceivedAt: now}, now)
+	}
+	f := &frame{pos: h.pos, size: n, reason: reason}
+	h.lastGroup().add(f)
+	h.memory += f.memory()
+	h.pos = f.end()
+	for _, v := range h.live {
+		v.dropped.Add(reason, n)
+	}
+}
+
+// flush writes the run to the live viewers, and wakes the others who have got everything before it.
+func (h *hub) flush(now time.Time) {
+	if len(h.unsent) == 0 {
+		return
+	}
+	wire := h.unsent[0].f.wire
+	if len(h.unsent) > 1 {
+		h.scratch = h.scratch[:0]
+		for _, p := range h.unsent {
+			h.scratch = append(h.scratch, p.f.wire...)
+		}
+		wire = h.scratch
+	}
+	var withPing []byte
+	for i := 0; i < len(h.live); {
+		v := h.live[i]
+		data := wire
+		ping := v.pingDue(now)
+		if ping {
+			if withPing == nil {
+				withPing = appendPing(append(make([]byte, 0, len(wire)+wsconn.MaxControlPayload), wire...), h.pos)
+			}
+			data = withPing
+		}
+		n := v.direct.TryWrite(data)
+		switch {
+		case n < len(data):
+			v.fallBehind(n, data) // and another one takes its place in live
+		case ping:
+			v.pinged(now, h.pos)
+			fallthrough
+		default:
+			i++
+		}
+	}
+	clear(h.unsent)
+	h.unsent, h.unsentBytes = h.unsent[:0], 0
+	h.wakeParked()
+}
+
+func (h *hub) wakeParked() {
+	for len(h.parked) > 0 {
+		v := h.parked[len(h.parked)-1]
+		h.remove(&h.parked, v)
+		v.wakeUp()
+	}
+}
+
+// restart closes the viewers that have begun, since their players would not go on with what comes now.
+func (h *hub) restart() {
+	h.probe.restart()
+	for v := range h.viewers {
+		if v.begun {
+			v.settle(stream.Resync)
+			v.close(wsconn.StatusServiceRestart, "the stream begins anew")
+		}
+	}
+	for len(h.groups) > 0 {
+		h.dropGroup(stream.Resync)
+	}
+}
+
+// trim lets groups go that nobody begins with any more, and what there is no room for.
+func (h *hub) trim(now time.Time) {
+	for len(h.groups) > 1 {
+		switch {
+		case h.memory > h.o.Buffer:
+			h.dropGroup(stream.Full)
+		case h.old(h.groups[0], now):
+			h.dropGroup(stream.Age)
+		default:
+			return
+		}
+	}
+	if len(h.groups) > 0 && h.memory > h.o.Buffer {
+		h.lastGroup().release(h.o.Buffer)
+		h.memory = h.lastGroup().memory
+	}
+}
+
+// old reports whether a group began too long ago for a viewer who has not begun it and is behind.
+func (h *hub) old(g *group, now time.Time) bool {
+	return h.o.MaxAge > 0 && now.Sub(g.receivedAt) > h.o.MaxAge
+}
+
+// dropGroup takes out the first group. Viewers who are in it get the rest, as long as there is room for it.
+func (h *hub) dropGroup(reason stream.Reason) {
+	g := h.groups[0]
+	h.groups[0] = nil
+	h.groups = h.groups[1:]
+	h.memory -= g.memory
+	if reason == stream.Full {
+		h.fullUpTo = g.id
+	}
+	if g.viewers == 0 {
+		return
+	}
+	h.orphans[g] = struct{}{}
+	h.orphanMemory += g.memory
+	for h.orphanMemory > h.o.Buffer {
+		h.dropOldestOrphan()
+	}
+}
+
+// dropOldestOrphan makes room: who is still in the oldest group goes on at the next one that is here.
+func (h *hub) dropOldestOrphan() {
+	var oldest *group
+	for g := range h.orphans {
+		if oldest == nil || g.id < oldest.id {
+			oldest = g
+		}
+	}
+	for v := range h.viewers {
+		if v.cur == oldest {
+			h.warn("a group of pictures was longer than the memory for viewers, so it was cut in the middle for slow ones",
+				"let the encoder make keyframes more often (ffmpeg -g 25), or give --viewer-buffer more")
+			v.seek(stream.Full)
+		}
+	}
+}
+
+// leaveGroup says that a viewer's place is not in the group any more.
+func (h *hub) leaveGroup(g *group) {
+	g.viewers--
+	if _, orphan := h.orphans[g]; orphan && g.viewers == 0 {
+		delete(h.orphans, g)
+		h.orphanMemory -= g.memory
+	}
+}
+
+func (h *hub) lastGroup() *group { return h.groups[len(h.groups)-1] }
+
+// group returns the group with the id, if it is still here.
+func (h *hub) group(id uint64) *group {
+	if len(h.groups) == 0 || id < h.groups[0].id || id > h.lastGroup().id {
+		return nil
+	}
+	return h.groups[id-h.groups[0].id]
+}
+
+func (h *hub) warn(msg, hint string) {
+	if !h.warned {
+		h.warned = true
+		h.o.Log.Warn(msg, "hint", hint)
+	}
+}
+
+// remove takes a viewer out of the list that it is in.
+func (h *hub) remove(list *[]*viewer, v *viewer) {
+	l := *list
+	last := len(l) - 1
+	l[v.at] = l[last]
+	l[v.at].at = v.at
+	l[last] = nil
+	*list = l[:last]
+	v.in = nil
+}
+
+// enter puts a viewer into a list.
+func (h *hub) enter(list *[]*viewer, v *viewer) {
+	v.in, v.at = list, len(*list)
+	*list = append(*list, v)
+}

@@ -1,0 +1,59 @@
+package viewer
+
+import (
+	"sync"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// inbox holds what has been read and not been given to the viewers yet. Putting something in takes no longer than that:
+// what there is no room for is dropped, up to the next keyframe.
+type inbox struct {
+	limit int64
+	ready chan struct{} // holds a token when there is something
+
+	mu      sync.Mutex
+	pending []pending
+	size    int64
+	full    int64 // bytes that were dropped after the last pending chunk
+}
+
+// pending is a chunk with a reference of its own.
+type pending struct {
+	stream.Chunk
+	full int64 // bytes that were dropped right before it, because there was no room
+}
+
+// put takes a batch.
+func (in *inbox) put(b stream.Batch) {
+	if len(b.Chunks) == 0 {
+		return
+	}
+	in.mu.Lock()
+	for i := range b.Chunks {
+		c := b.Chunks[i]
+		n := int64(len(c.Data))
+		if in.full > 0 && !c.RandomAccess || in.size+n > in.limit && in.size > 0 {
+			in.full += n
+			continue
+		}
+		c.Retain()
+		in.pending = append(in.pending, pending{c, in.full})
+		in.size += n
+		in.full = 0
+	}
+	in.mu.Unlock()
+	select {
+	case in.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns everything that was put in, for which into gives the room. The caller releases the chunks.
+func (in *inbox) take(into []pending) []pending {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	all := in.pending
+	in.pending, in.size = into[:0], 0
+	return all
+}

@@ -1,0 +1,129 @@
+package viewer
+
+import (
+	"time"
+)
+
+const (
+	// maxPiece is how many bytes are handed to the kernel at once for a viewer who is behind, so that it shows when it takes
+	// little.
+	maxPiece = 16 << 10
+	// closeTimeout is how long a viewer may take for the end of its connection.
+	closeTimeout = 2 * time.Second
+)
+
+// startPump sees to it that what is there for the viewer is written.
+func (v *viewer) startPump() {
+	h := v.h
+	if v.in == &h.live {
+		h.leaveLive(v)
+	}
+	if v.pumping {
+		if v.in == &h.parked {
+			h.remove(&h.parked, v)
+		}
+		v.wakeUp()
+		return
+	}
+	v.pumping = true
+	h.running.Go(v.pump)
+}
+
+// wakeUp makes the pump look again.
+func (v *viewer) wakeUp() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pump writes until the viewer has got everything. Then, if the hub can go on writing to the viewer by itself, it ends.
+func (v *viewer) pump() {
+	for {
+		v.h.mu.Lock()
+		b := v.next(time.Now())
+		v.writing = b != nil
+		over := b == nil && v.handOver()
+		v.h.mu.Unlock()
+		switch {
+		case over:
+			return
+		case b == nil:
+			select {
+			case <-v.wake:
+			case <-v.done:
+				return
+			}
+		case !v.write(b):
+			v.cut()
+			return
+		}
+	}
+}
+
+// handOver ends the pump, if the hub can do without it. There is nothing to write now.
+func (v *viewer) handOver() bool {
+	h := v.h
+	switch {
+	case v.left:
+		return true
+	case v.closing != nil: // and next has returned the close frame
+		v.pumping = false
+		v.awaitEnd()
+		return true
+	case v.in == &h.waiting:
+		v.pumping = v.direct == nil
+		return !v.pumping
+	case v.direct == nil || v.resumer.Active():
+		if v.in == nil {
+			h.enter(&h.parked, v)
+		}
+		return false
+	}
+	if v.in == &h.parked {
+		h.remove(&h.parked, v)
+	}
+	h.enterLive(v)
+	v.pumping = false
+	return true
+}
+
+// awaitEnd gives the peer some time to answer the close frame.
+func (v *viewer) awaitEnd() {
+	if c, ok := v.conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+	_ = v.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+}
+
+// write hands b to the connection, and notes when that takes something of it.
+func (v *viewer) write(b []byte) bool {
+	v.moved()
+	for len(b) > 0 {
+		n, err := v.conn.Write(b[:min(len(b), maxPiece)])
+		if err != nil {
+			return false
+		}
+		b = b[n:]
+		v.moved()
+	}
+	return true
+}
+
+func (v *viewer) moved() { v.progress.Store(int64(time.Since(v.h.began))) }
+
+// enterLive lets the hub write to a viewer who has got everything.
+func (h *hub) enterLive(v *viewer) {
+	v.leaveGroup()
+	v.messages -= h.messages
+	h.enter(&h.live, v)
+}
+
+// leaveLive takes a viewer who has got everything out of live, in order that its pump writes.
+func (h *hub) leaveLive(v *viewer) {
+	h.remove(&h.live, v)
+	v.messages += h.messages
+	v.pos = h.pos
+	g := h.lastGroup()
+	v.enterGroup(g, g.count())
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package viewer
+
+import "net"
+
+func limitUnsent(net.Conn) {}
