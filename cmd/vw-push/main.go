@@ -3,11 +3,13 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,16 +27,19 @@ func main() {
 	cli.RestoreGOMAXPROCS(singleproc.Before)
 	cli.Main(&ucli.App{
 		Name:      "vw-push",
-		Usage:     "carry standard input to websocket servers",
-		ArgsUsage: "URL [URL …] | --to-file FILE",
+		Usage:     "carry standard input to websocket servers and to viewers",
+		ArgsUsage: "URL [URL …] | --to-file FILE | --listen ADDRESS",
 		Description: `Every destination gets the whole stream, as binary messages of whole packets. A lost connection is
 made again. Without --live nothing is lost: what was not confirmed is sent again, and the slowest destination sets
 the pace. With --live the input never waits: what is too old or too much is dropped in whole groups of pictures.
 
+With --listen, browsers and other websocket clients can watch, beside the destinations or without any. They hold up neither
+the input nor the destinations: a slow one loses whole groups of pictures, alone.
+
 Proxies come from the environment: HTTP_PROXY for ws, HTTPS_PROXY for wss, ALL_PROXY for what has none of these, and
 NO_PROXY for hosts to reach without one. http:// and https:// proxies are asked to CONNECT, for ws too; socks5:// and
 socks5h:// proxies look up names themselves.`,
-		Flags:  append(flags(), cli.CommonFlags(2*time.Second)...),
+		Flags:  slices.Concat(flags(), listenFlags(), cli.CommonFlags(2*time.Second)),
 		Action: run,
 	})
 }
@@ -65,10 +70,14 @@ func run(c *ucli.Context) error {
 	if err != nil {
 		return err
 	}
-	var reload func()
-	if file.name != "" {
-		reload, options.BeforeDial = file.hangup, file.dialling
+	viewers, err := readViewers(c)
+	if err != nil {
+		return err
 	}
+	if file.name != "" {
+		options.BeforeDial = file.dialling
+	}
+	reload := reloads(file, viewers)
 	return cli.RunPipe(c, reload, func(p *cli.Pipe) error {
 		if err := cli.CloseStdout(); err != nil {
 			return err
@@ -76,6 +85,11 @@ func run(c *ucli.Context) error {
 		options.Linger, options.Format = p.Linger, p.Format
 		options.Live, options.Buffer, options.MaxAge = p.Live, p.Buffer, p.MaxAge
 		options.Ledger, options.Log = p.Ledger, p.Throttled
+		if err := viewers.open(p); err != nil {
+			return err
+		}
+		defer viewers.close()
+		options.Tap = viewers.tap()
 		pusher, err := push.New(options)
 		if err != nil {
 			return err
@@ -88,7 +102,9 @@ func run(c *ucli.Context) error {
 		p.SetStats(statsLine(p, pusher))
 		file.trouble = p.Throttled
 		file.pusher.Store(pusher)
+		viewers.start(p.Shutdown.Immediate())
 		err = pusher.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate(), in)
+		err = errors.Join(err, viewers.wait())
 		if hint := push.Hint(err); hint != "" {
 			err = cli.WithHint(err, hint)
 		}
@@ -123,8 +139,9 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		}
 	}
 	switch {
-	case len(o.URLs) == 0:
-		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1")
+	case len(o.URLs) == 0 && !c.IsSet("listen"):
+		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1;"+
+			" or --listen ADDRESS for viewers")
 	case o.MaxMessage < mpegts.PacketSize:
 		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
 	case o.DeadAfter < minDeadAfter:

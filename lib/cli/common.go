@@ -62,7 +62,17 @@ func setCategory(f ucli.Flag, name string) {
 		f.Category = name
 	case *ucli.GenericFlag:
 		f.Category = name
+	case *ucli.IntFlag:
+		f.Category = name
 	}
+}
+
+// InCategory puts flags below a heading of their own in the help.
+func InCategory(name string, flags ...ucli.Flag) []ucli.Flag {
+	for _, f := range flags {
+		setCategory(f, name)
+	}
+	return flags
 }
 
 // ReadCommon reads and checks the flags of CommonFlags. Its errors have status 2.
