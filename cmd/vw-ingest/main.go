@@ -2,15 +2,12 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
-	"net"
 
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/cli/singleproc"
-	"github.com/timdrysdale/vw/lib/fdio"
 	"github.com/timdrysdale/vw/lib/ingest"
 )
 
@@ -20,9 +17,12 @@ func main() {
 		Name:  "vw-ingest",
 		Usage: "take a stream over HTTP or a websocket and write it to stdout",
 		Description: "A publisher is a POST or PUT on any path, or a websocket client that sends binary messages.\n" +
-			"It shows the token as Authorization: Bearer, as the password of Basic, or as the first element of the path.\n" +
-			"GET /healthz answers 200 while there is a publisher, else 503.\n\n" +
-			"With --pull it is the one that dials, again when the connection is lost. The idle timeout ends a silent one.",
+			"It shows the token as Authorization: Bearer, as the password of Basic, or as the first\n" +
+			"element of the path. GET /healthz answers 200 while there is a publisher, else 503.\n" +
+			"GET /metrics is for Prometheus, and needs the token. Tokens and certificates are read\n" +
+			"again when their files change, and on SIGHUP.\n\n" +
+			"With --pull it is the one that dials, again when the connection is lost. The idle timeout\n" +
+			"ends a silent one.",
 		Flags:  flags(),
 		Action: run,
 	})
@@ -33,14 +33,13 @@ func run(c *ucli.Context) error {
 	if err != nil {
 		return err
 	}
-	return cli.RunPipe(c, nil, func(p *cli.Pipe) error {
-		o, err := cfg.options(p)
+	d := &door{cfg: cfg}
+	return cli.RunPipe(c, d.reload(), func(p *cli.Pipe) error {
+		o, err := d.open(p)
 		if err != nil {
 			return err
 		}
-		if o.Listener != nil {
-			defer o.Listener.Close()
-		}
+		defer d.close()
 		out, err := cli.OpenStdout()
 		if err != nil {
 			return err
@@ -49,11 +48,12 @@ func run(c *ucli.Context) error {
 		o.Output = out
 		server := ingest.New(o)
 		p.SetStats(server.Stats)
-		if o.Pull != nil {
-			p.Log.Info("pulling", "from", o.Pull.Name)
-		} else {
-			p.Log.Info("listening", "addr", o.Listener.Addr(), "url", cfg.url(o.Listener.Addr()))
-		}
+		d.announce(p)
+		memory := cli.StartMemoryReleaser(func() cli.Activity {
+			open, all := server.Connections()
+			return cli.Activity{Open: open, Connections: all, Bytes: p.Ledger.Snapshot(false).In.Bytes}
+		})
+		defer memory.Close()
 		err = server.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate())
 		if errors.Is(err, ingest.ErrOutputGone) {
 			p.Log.Info("the reader of standard output has gone")
@@ -61,27 +61,4 @@ func run(c *ucli.Context) error {
 		}
 		return err
 	})
-}
-
-// options opens what has to be opened, and leaves to the caller what the process has only one of.
-func (cfg *config) options(p *cli.Pipe) (ingest.Options, error) {
-	o := ingest.Options{
-		Token: cfg.token, AllowCrossOrigin: cfg.anyPage, Publishers: cfg.publishers, Once: cfg.once,
-		IdleTimeout: cfg.idleTimeout, MaxBody: cfg.maxBody,
-		Format: p.Format, Live: p.Live, Buffer: p.Buffer, MaxAge: p.MaxAge, Linger: p.Linger,
-		Ledger: p.Ledger, Log: p.Throttled.For("vw-ingest"),
-	}
-	if cfg.pull != "" {
-		o.Pull = cfg.source()
-		return o, nil
-	}
-	ln, err := net.ListenTCP("tcp", cfg.addr)
-	if err != nil {
-		return ingest.Options{}, cli.WithHint(err, "choose another address with --listen, or 127.0.0.1:0 for any free port")
-	}
-	o.Listener = fdio.Listener{Listener: ln}
-	if cfg.certificate != nil {
-		o.Listener = tls.NewListener(o.Listener, &tls.Config{Certificates: []tls.Certificate{*cfg.certificate}})
-	}
-	return o, nil
 }

@@ -281,7 +281,8 @@ func TestSignals(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
-	// More than pipes and sockets hold, and less than the buffer: when it has been sent, much of it waits for the reader.
+	// More than pipes and sockets hold, and less than the buffer: when it has been sent, much of it waits for the
+	// reader.
 	flood := "fffffff\r\n" + strings.Repeat("x", 24<<20)
 	t.Run("two", func(t *testing.T) {
 		r := launch(t, nil, "--linger", "1h", "--buffer", "64MiB")

@@ -46,7 +46,7 @@ type Tokens struct {
 
 // OpenTokens reads a token file. Its errors name the file and the line, and never show a token.
 func OpenTokens(path string, log Log) (*Tokens, error) {
-	t := &Tokens{path: path, log: log, subscribers: map[*func()]struct{}{}}
+	t := &Tokens{path: path, log: log}
 	info, text, err := readTokenFile(path)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func FixedTokens(name, text string, log Log) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read tokens from %s: %w", name, err)
 	}
-	t := &Tokens{log: log, subscribers: map[*func()]struct{}{}}
+	t := &Tokens{log: log}
 	for _, w := range set.Warnings {
 		log.Warn("weak token", "source", name, "warning", w)
 	}
@@ -122,12 +122,15 @@ func (t *Tokens) Match(r *http.Request, places ...Place) (Token, bool) {
 // Has reports whether a token that Match returned is still in force.
 func (t *Tokens) Has(token Token) bool { return t.set.Load().Has(token) }
 
-// Subscribe calls changed, from any goroutine, whenever other tokens have come into force: the subscriber asks Has about
-// its own. Whoever Match let in before Subscribe returned has to ask once by itself. cancel ends the calls; one may
-// still be under way when it returns.
+// Subscribe calls changed, from any goroutine, whenever other tokens have come into force: the subscriber asks Has
+// about its own. Whoever Match let in before Subscribe returned has to ask once by itself. cancel ends the calls; one
+// may still be under way when it returns.
 func (t *Tokens) Subscribe(changed func()) (cancel func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.subscribers == nil {
+		t.subscribers = map[*func()]struct{}{}
+	}
 	t.subscribers[&changed] = struct{}{}
 	return func() {
 		t.mu.Lock()
@@ -165,17 +168,20 @@ func (t *Tokens) Reload() {
 	t.read()
 }
 
-// checkFile reads the file if it looks changed. It waits for nobody: while somebody else reads, the tokens before count.
+// checkFile reads the file if it looks changed. It waits for nobody: while somebody else reads, the tokens before
+// count.
 func (t *Tokens) checkFile() {
 	if t.path == "" || !t.reading.TryLock() {
 		return
 	}
 	defer t.reading.Unlock()
-	info, err := os.Stat(t.path)
-	if err != nil || t.seen != nil && os.SameFile(info, t.seen) && info.Size() == t.seen.Size() && info.ModTime().Equal(t.seen.ModTime()) {
-		return // Follow reports a file that is gone
+	if info, err := os.Stat(t.path); err == nil && !looksSame(info, t.seen) { // Follow reports a file that is gone
+		t.read()
 	}
-	t.read()
+}
+
+func looksSame(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // read reads the file, and puts its tokens into force if they are others. t.reading is held.
@@ -218,4 +224,10 @@ func (t *Tokens) notify() {
 	for _, s := range all {
 		(*s)()
 	}
+}
+
+// Known reports whether a text is one of the tokens: whatever shows it must not be logged.
+func (t *Tokens) Known(text string) bool {
+	_, ok := t.set.Load().Match(text)
+	return ok
 }

@@ -37,7 +37,8 @@ func (h Hosts) listed(host string) bool {
 }
 
 // CrossOrigin reports whether a browser sends the request for a page of another host than the one it asks for, or of a
-// host that is not Known. A request that no browser sends on behalf of a page is never one (RFC 6454, 7; Fetch Metadata).
+// host that is not Known. A request that no browser sends on behalf of a page is never one (RFC 6454, 7; Fetch
+// Metadata).
 func (h Hosts) CrossOrigin(r *http.Request) bool {
 	origin := r.Header.Values("Origin")
 	if len(origin) == 0 {

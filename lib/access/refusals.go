@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Reason says in one word why a client was refused. These are all there are, so that a filter of the log can rely on them.
+// Reason says in one word why a client was refused. These are all there are, so that a filter of the log can rely on
+// them.
 type Reason string
 
 // The reasons.
@@ -31,9 +32,9 @@ const (
 	maxRefused = 1024
 )
 
-// RefusalLog logs who was refused, in one form: the message "refused", addr= and reason=. Nothing that the client sent is
-// in it. It logs ten lines a second. A line stands for others of the same address with refused=N, their number with its
-// own; a line without addr= stands for those of all addresses that there were too many of.
+// RefusalLog logs who was refused, in one form: the message "refused", addr= and reason=. Nothing that the client sent
+// is in it. It logs ten lines a second. A line stands for others of the same address with refused=N, their number with
+// its own; a line without addr= stands for those of all addresses that there were too many of.
 type RefusalLog struct {
 	log Log
 
@@ -96,15 +97,19 @@ func (l *RefusalLog) mayLog(now time.Time) bool {
 
 // line logs one line. l.mu is held.
 func (l *RefusalLog) line(addr netip.Addr, r refusals) {
-	name := "unix"
-	if addr.IsValid() {
-		name = addr.String()
-	}
-	args := []any{"addr", name, "reason", string(r.reason)}
+	args := []any{"addr", AddrName(addr), "reason", string(r.reason)}
 	if r.n > 1 {
 		args = append(args, "refused", r.n)
 	}
 	l.log.Warn("refused", args...)
+}
+
+// AddrName is an address as logs have it: "unix" is the zero one, that of a unix socket.
+func AddrName(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return "unix"
+	}
+	return addr.String()
 }
 
 // logPending logs what is held back, as much as fits into a second.

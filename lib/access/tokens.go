@@ -52,9 +52,9 @@ const (
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
 
-// ParseTokens reads a token file: one token a line, as TOKEN or as sha256: and the 64 hexadecimal digits of its hash, with
-// a name and a colon in front if it has one. It skips blank lines and those that begin with '#'. White space around a
-// line, and around what follows the name, does not count. Its error is a *LineError.
+// ParseTokens reads a token file: one token a line, as TOKEN or as sha256: and the 64 hexadecimal digits of its hash,
+// with a name and a colon in front if it has one. It skips blank lines and those that begin with '#'. White space
+// around a line, and around what follows the name, does not count. Its error is a *LineError.
 func ParseTokens(text []byte) (*Set, error) {
 	set := &Set{}
 	names, sums := map[string]int{}, map[[sha256.Size]byte]int{}

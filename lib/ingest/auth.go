@@ -1,80 +1,51 @@
 package ingest
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/timdrysdale/vw/lib/access"
 )
 
-// authorizer decides who may publish.
-type authorizer struct {
-	token            string // "": everybody
-	sum              [sha256.Size]byte
-	allowCrossOrigin bool // without a token: web pages of other hosts too
-}
+// places are where a publisher may show its token.
+var places = []access.Place{access.BasicPassword, access.Bearer, access.FirstPathElement}
 
-func newAuthorizer(o Options) authorizer {
-	return authorizer{token: o.Token, sum: sha256.Sum256([]byte(o.Token)), allowCrossOrigin: o.AllowCrossOrigin}
-}
-
-// refusal returns why the sender of the request may not publish; nil if it may.
-func (g *authorizer) refusal(r *http.Request) *response {
-	switch {
-	case g.token != "" && !g.hasToken(r):
-		return &noToken
-	case g.token == "" && !g.allowCrossOrigin && crossOrigin(r):
-		return &forbiddenOrigin
+// authorize returns the token that the request shows, or why its sender may not publish. Without tokens everybody may,
+// but for web pages of other hosts.
+func (s *Server) authorize(r *http.Request) (access.Token, *response) {
+	if s.o.Tokens == nil {
+		if !s.o.AllowCrossOrigin && (access.Hosts{}).CrossOrigin(r) {
+			return access.Token{}, &forbiddenOrigin
+		}
+		return access.Token{}, nil
 	}
-	return nil
-}
-
-// hasToken reports whether the request brings the token: as a Bearer token, as the password of Basic, or as the first
-// element of the path.
-func (g *authorizer) hasToken(r *http.Request) bool {
-	if _, password, ok := r.BasicAuth(); ok && g.matches(password) {
-		return true
+	token, ok := s.o.Tokens.Match(r, places...)
+	if !ok {
+		return access.Token{}, &noToken
 	}
-	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if ok && strings.EqualFold(scheme, "Bearer") && g.matches(strings.TrimSpace(value)) {
-		return true
-	}
-	// The path is taken apart before it is decoded, so that a token may hold a slash.
-	first, _, _ := strings.Cut(strings.TrimLeft(r.URL.EscapedPath(), "/"), "/")
-	first, err := url.PathUnescape(first)
-	return err == nil && g.matches(first)
-}
-
-// crossOrigin reports whether a browser sends the request for a page that another host has served. A browser lets any page
-// reach the machine it runs on, and names the page's host in Origin, or says "null" (RFC 6454, 7). Whose name a host has
-// may have it lead here for a moment (DNS rebinding), so only an address and localhost are known to be the same.
-func crossOrigin(r *http.Request) bool {
-	origin := r.Header.Values("Origin")
-	if len(origin) == 0 {
-		return false
-	}
-	u, err := url.Parse(origin[0])
-	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-		return true
-	}
-	return net.ParseIP(u.Hostname()) == nil && !strings.EqualFold(u.Hostname(), "localhost")
-}
-
-// matches compares hashes, so that the time it takes says nothing of the token, nor of its length.
-func (g *authorizer) matches(candidate string) bool {
-	sum := sha256.Sum256([]byte(candidate))
-	return subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1
+	return token, nil
 }
 
 // maxLoggedPath is how much of a path is logged, in bytes.
 const maxLoggedPath = 200
 
-// loggable is a path without the token in it. The query is never logged.
-func (g *authorizer) loggable(path string) string {
-	if g.token != "" {
-		path = strings.ReplaceAll(path, g.token, "***")
+// loggablePath returns a publisher's path as it may be logged. With tokens, only its last element is shown, if there
+// are two or more and it is no token. The query is never shown.
+func (s *Server) loggablePath(r *http.Request) string {
+	path := r.URL.Path
+	if s.o.Tokens != nil {
+		// Elements are told apart before they are decoded, since a token may hold a slash.
+		first, rest, _ := strings.Cut(strings.TrimLeft(r.URL.EscapedPath(), "/"), "/")
+		last, err := url.PathUnescape(rest[strings.LastIndex(rest, "/")+1:])
+		switch {
+		case first == "":
+			path = "/"
+		case err != nil || rest == "" || s.o.Tokens.Known(last):
+			path = "/…"
+		default:
+			path = "/…/" + last
+		}
 	}
 	if len(path) > maxLoggedPath {
 		path = path[:maxLoggedPath] + "…"

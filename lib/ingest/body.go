@@ -19,7 +19,7 @@ var (
 // net/http's reader of chunks keeps the error of an expired deadline, so that one pause would end the body.
 //
 // A deadline that was set ends a Read that waits, and a later Read continues. Without one, the idle timeout counts from
-// the beginning of each wait.
+// the beginning of each Read.
 type body struct {
 	conn    net.Conn
 	src     io.Reader     // the bytes read with the header, then conn
@@ -38,8 +38,8 @@ type body struct {
 	idleDeadline time.Time // the connection's, for the idle timeout; zero: none
 }
 
-// newBody reads a body from conn, after the bytes that were read with the header. length is -1 for a chunked body; limit
-// is the most bytes it may have, 0 for no limit.
+// newBody reads a body from conn, after the bytes that were read with the header. length is -1 for a chunked body;
+// limit is the most bytes it may have, 0 for no limit.
 func newBody(conn net.Conn, buffered []byte, length, limit int64, idle time.Duration) *body {
 	var src io.Reader = conn
 	if len(buffered) > 0 {
@@ -65,11 +65,13 @@ func (b *body) SetReadDeadline(t time.Time) error {
 	return b.conn.SetReadDeadline(t)
 }
 
-// Read waits for the next bytes, and returns them with all that has arrived after them and fits. It returns io.EOF only
-// at the end of a complete body.
+// Read waits for the next bytes of data, and returns them with all that has arrived after them and fits. It returns
+// io.EOF only at the end of a complete body. Only data ends the wait: the headers of chunks do not say that the stream
+// goes on.
 func (b *body) Read(p []byte) (int, error) {
+	since := time.Now()
 	for b.ended == nil && len(p) > 0 {
-		n, err := b.wait(p)
+		n, err := b.wait(p, since)
 		n = b.dechunk(p[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
@@ -84,8 +86,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return 0, b.ended
 }
 
-// dechunk moves the data in p to its front, and returns its length. It ends the body where that is complete, malformed or
-// too long, and ignores what follows.
+// dechunk moves the data in p to its front, and returns its length. It ends the body where that is complete, malformed
+// or too long, and ignores what follows.
 func (b *body) dechunk(p []byte) (n int) {
 	for at := 0; at < len(p) && b.ended == nil; {
 		if b.left == 0 {
@@ -139,10 +141,9 @@ func (b *body) nextChunk(p []byte) int {
 	return used - before
 }
 
-// wait reads once. It keeps the deadline of an earlier wait, and corrects it when it has ended this one too early, so
-// that most waits need no system call for it.
-func (b *body) wait(p []byte) (int, error) {
-	since := time.Now()
+// wait reads once, in a wait that began at since. It keeps the deadline of an earlier wait, and corrects it when it has
+// ended this one too early, so that most waits need no system call for it.
+func (b *body) wait(p []byte, since time.Time) (int, error) {
 	for {
 		b.setIdleDeadline(since)
 		n, err := b.src.Read(p)

@@ -10,9 +10,9 @@ var errMalformed = errors.New("malformed chunked body")
 // maxChunkLine is the longest line with the size of a chunk, in bytes. Extensions have to fit; they are ignored.
 const maxChunkLine = 4096
 
-// chunkHeader reads what precedes the data of a chunk (RFC 9112, 7.1): the end of the line after the data of the previous
-// chunk, if there was one, and the line with the size. It returns how many bytes that took, or 0 if b does not hold all
-// of it yet.
+// chunkHeader reads what precedes the data of a chunk (RFC 9112, 7.1): the end of the line after the data of the
+// previous chunk, if there was one, and the line with the size. It returns how many bytes that took, or 0 if b does not
+// hold all of it yet.
 func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
 	if afterData {
 		if !bytes.HasPrefix([]byte("\r\n"), b[:min(len(b), 2)]) {
@@ -40,7 +40,8 @@ func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
 
 // chunkSize parses a line with the size of a chunk.
 func chunkSize(line []byte) (int64, error) {
-	line, _, _ = bytes.Cut(bytes.TrimRight(line, " \t"), []byte(";"))
+	line, _, _ = bytes.Cut(line, []byte(";"))
+	line = bytes.TrimRight(line, " \t") // also before an extension
 	if len(line) == 0 || len(line) > 16 {
 		return 0, errMalformed
 	}

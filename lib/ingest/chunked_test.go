@@ -28,6 +28,7 @@ func TestChunkHeader(t *testing.T) {
 		{text: "0\r\n\r\n", used: 3},
 		{text: "5;a=b\r\n", used: 7, size: 5},
 		{text: "5 \t\r\n", used: 5, size: 5},
+		{text: "5 \t; a\r\n", used: 8, size: 5}, // RFC 9112, 7.1.1
 		{text: "7fffffffffffffff\r\n", used: 18, size: 1<<63 - 1},
 		{text: ""},
 		{text: "", afterData: true},
@@ -36,7 +37,6 @@ func TestChunkHeader(t *testing.T) {
 		{text: "5"},
 		{text: "5\n", malformed: true},
 		{text: "\n", malformed: true},
-		{text: "5 ;a\r\n", malformed: true},
 		{text: "\r\n", malformed: true},
 		{text: ";a\r\n", malformed: true},
 		{text: " 5\r\n", malformed: true},

@@ -31,7 +31,7 @@ func TestCurl(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := start(t, Options{Token: "s", MaxBody: 1 << 20})
+	r := start(t, Options{Tokens: tokens(t, "s"), MaxBody: 1 << 20})
 	busy := start(t, Options{})
 	busy.begin(chunkedPost)
 	busy.awaitPublisher()
@@ -84,7 +84,7 @@ func TestFfmpegIsCutAtOnce(t *testing.T) {
 		return append([]string{"-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc=duration=60:rate=25",
 			"-c:v", "mpeg1video", "-b:v", "1300k", "-f", "mpegts"}, more...)
 	}
-	r := start(t, Options{Token: "s"})
+	r := start(t, Options{Tokens: tokens(t, "s")})
 	busy := start(t, Options{})
 	busy.begin(chunkedPost)
 	busy.awaitPublisher()
@@ -131,7 +131,7 @@ func TestFfmpegPublishes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, Options{Token: "s", Once: true})
+			r := start(t, Options{Tokens: tokens(t, "s"), Once: true})
 			copied := filepath.Join(t.TempDir(), "copy.ts")
 			cmd := exec.Command(ffmpeg, append(append([]string{"-nostdin", "-loglevel", "error", "-i", "../../test/testdata/mpeg1.ts",
 				"-c", "copy", "-f", "mpegts"}, c.args...), c.token(r.url("/")))...)

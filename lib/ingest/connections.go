@@ -2,70 +2,181 @@ package ingest
 
 import (
 	"net"
-	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/timdrysdale/vw/lib/access"
 )
 
-// maxConnections is how many connections may be open at a time. One publishes; the others are being refused, or have not
-// sent their header yet.
-const maxConnections = 256
+const (
+	// maxWaiting is how many connections may be open that have not sent their header. Each holds a header's memory at
+	// most.
+	maxWaiting = 256
+	// maxAuthorized is how many connections may be open that may publish, and do or wait for their turn.
+	maxAuthorized = 256
+)
 
-// connections counts the connections of an http.Server, and can wait until all have gone.
+// connState is how far a connection has come.
+type connState int
+
+const (
+	waiting    connState = iota // for the TLS handshake or the header
+	answering                   // a request that does not publish, or is refused
+	authorized                  // to publish
+	closing                     // its stream has ended
+
+	connStates
+)
+
+var stateNames = [connStates]string{"waiting", "answering", "publishing", "closing"}
+
+// connection is one client.
+type connection struct {
+	net.Conn          // TLS over raw, or raw
+	raw      net.Conn // TCP or a unix socket
+	remote   string   // as it may be logged
+	// addr is whom the limit for each address counts it for, if limited. A trusted proxy's requests say it themselves.
+	addr    netip.Addr
+	limited bool
+
+	state      connState // protected by connections.mu
+	handedOver bool      // to the lingering ones, which close it
+}
+
+// connections are those that are open.
 type connections struct {
-	warn func(msg string, args ...any)
+	perAddress *access.PerAddress
 
-	running sync.WaitGroup
+	running sync.WaitGroup // one for each connection
 	mu      sync.Mutex
-	open    int
-	idle    []net.Conn // those that have not sent their header, the oldest first
+	all     map[*connection]struct{}
+	counts  [connStates]int
+	total   int           // so far
+	waiting []*connection // the oldest first
+	stopped bool          // no connection may wait any more
 }
 
-// changed is the server's ConnState. The handler of a hijacked connection calls remove itself.
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if tooMany := c.add(conn); tooMany != nil {
-			c.warn("connection closed: too many are open", "limit", maxConnections)
-			_ = tooMany.Close() // the server notices, and the state becomes closed
-		}
-	case http.StateHijacked:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.removeIdle(conn)
-	case http.StateClosed:
-		c.mu.Lock()
-		c.removeIdle(conn)
-		c.mu.Unlock()
-		c.remove()
+// add adds a connection that waits, and reports whether there is room for it: not for one of an address that has too
+// many. evicted is one that must be closed instead, or nil, and most is whose. That is the oldest that waits of the
+// network that has the most waiting: a publisher sends its header at once, and gets in although somebody else opens as
+// many connections as he can.
+func (c *connections) add(conn *connection) (evicted *connection, most int, ok bool) {
+	if conn.limited && !c.perAddress.Enter(conn.addr) {
+		return nil, 0, false
 	}
-}
-
-// add returns the connection to close because there are too many, or nil. That is the one that has been idle longest: a
-// publisher sends its header at once, and must get in although somebody holds as many connections as he can get.
-func (c *connections) add(conn net.Conn) (tooMany net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stopped {
+		c.leaveAddress(conn)
+		return nil, 0, false
+	}
+	if len(c.waiting) >= maxWaiting {
+		evicted, most = c.crowd()
+		c.removeWaiting(evicted)
+	}
 	c.running.Add(1)
-	c.open++
-	c.idle = append(c.idle, conn)
-	if c.open > maxConnections {
-		tooMany = c.idle[0]
-		c.removeIdle(tooMany)
-	}
-	return tooMany
+	c.all[conn] = struct{}{}
+	c.waiting = append(c.waiting, conn)
+	c.counts[waiting]++
+	c.total++
+	return evicted, most, true
 }
 
-// removeIdle removes a connection from the idle ones, if it is one. c.mu is held.
-func (c *connections) removeIdle(conn net.Conn) {
-	if i := slices.Index(c.idle, conn); i >= 0 {
-		c.idle = slices.Delete(c.idle, i, i+1)
+// crowd returns the oldest connection of the network that has the most waiting, and how many those are. c.mu is held.
+func (c *connections) crowd() (oldest *connection, most int) {
+	count := make(map[netip.Prefix]int, len(c.waiting))
+	for _, conn := range c.waiting {
+		count[access.Network(conn.addr)]++
 	}
+	for _, conn := range c.waiting {
+		if n := count[access.Network(conn.addr)]; n > most {
+			oldest, most = conn, n
+		}
+	}
+	return oldest, most
 }
 
-func (c *connections) remove() {
+// set changes the state of a connection. It reports whether there is room in that state.
+func (c *connections) set(conn *connection, state connState) bool {
 	c.mu.Lock()
-	c.open--
+	defer c.mu.Unlock()
+	if state == authorized && c.counts[authorized] >= maxAuthorized {
+		return false
+	}
+	c.counts[conn.state]--
+	c.counts[state]++
+	conn.state = state
+	if state != waiting {
+		c.removeWaiting(conn)
+	}
+	return true
+}
+
+// charge counts a connection for the address that its request names, and reports whether that may have another one.
+func (c *connections) charge(conn *connection, addr netip.Addr, limited bool) bool {
+	if conn.limited || !limited {
+		conn.addr = addr
+		return true
+	}
+	conn.addr = addr
+	conn.limited = c.perAddress.Enter(addr)
+	return conn.limited
+}
+
+func (c *connections) leaveAddress(conn *connection) {
+	if conn.limited {
+		c.perAddress.Leave(conn.addr)
+		conn.limited = false
+	}
+}
+
+// removeWaiting removes a connection from those that wait, if it is one. c.mu is held.
+func (c *connections) removeWaiting(conn *connection) {
+	if i := slices.Index(c.waiting, conn); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+	}
+}
+
+func (c *connections) remove(conn *connection) {
+	c.leaveAddress(conn)
+	c.mu.Lock()
+	c.counts[conn.state]--
+	c.removeWaiting(conn)
+	delete(c.all, conn)
 	c.mu.Unlock()
 	c.running.Done()
+}
+
+// stop closes the connections that wait, and those to come.
+func (c *connections) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	for _, conn := range c.waiting {
+		_ = conn.raw.Close()
+	}
+}
+
+// closeAll closes all connections. Their goroutines end by that.
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.all {
+		_ = conn.raw.Close()
+	}
+}
+
+// Connections returns how many connections are open, and how many there have been.
+func (s *Server) Connections() (open, all int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	return len(s.conns.all), s.conns.total
+}
+
+// open returns how many connections are open in each state.
+func (c *connections) open() [connStates]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts
 }

@@ -25,7 +25,7 @@ func (r *rig) publishes() {
 
 func TestSlowHeaders(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{}, func(r *rig) { r.server.http.ReadHeaderTimeout = 200 * time.Millisecond })
+	r := start(t, Options{}, func(r *rig) { r.server.headerTimeout = 200 * time.Millisecond })
 	c := r.begin("POST / HTTP/1.1\r\n")
 	stop := make(chan struct{})
 	var drip sync.WaitGroup
@@ -132,7 +132,7 @@ func TestTooManyConnections(t *testing.T) {
 	publisher := r.begin(chunkedPost)
 	r.awaitPublisher()
 	var open []*client
-	for range maxConnections - 1 {
+	for range maxWaiting {
 		open = append(open, r.dial())
 	}
 	late := r.begin(chunkedPost)

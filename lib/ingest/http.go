@@ -3,94 +3,123 @@ package ingest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/timdrysdale/vw/lib/metrics"
 )
 
-// ServeHTTP answers one request and closes the connection.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// route answers one request. Its connection is closed after that. rest is what was read after the header.
+func (s *Server) route(c *connection, r *http.Request, rest []byte) {
+	addr, limited := s.o.Proxies.Client(c.raw.RemoteAddr(), r.Header)
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
+	case r.ProtoMajor != 1:
+		s.refuse(c, wrongProtocol)
+	case !s.conns.charge(c, addr, limited):
+		s.refuse(c, tooMany)
 	case isWebsocket(r):
-		s.serveWebsocket(w, r)
-	case r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		s.serveHealth(w)
+		s.serveWebsocket(c, r, rest)
+	case get && r.URL.Path == "/healthz":
+		s.serveHealth(c, r)
+	case get && r.URL.Path == "/metrics":
+		s.serveMetrics(c, r)
 	default:
-		s.servePublisher(w, r)
+		s.servePublisher(c, r, rest)
 	}
 }
 
 // serveHealth answers whether somebody publishes.
-func (s *Server) serveHealth(w http.ResponseWriter) {
+func (s *Server) serveHealth(c *connection, r *http.Request) {
 	status, text := http.StatusServiceUnavailable, "no publisher\n"
 	if s.publishing() {
 		status, text = http.StatusOK, "publishing\n"
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text) // a client that has gone needs no answer
+	sendText(c, r, status, "text/plain; charset=utf-8", []byte(text))
 }
 
-// servePublisher answers everything but websockets and /healthz.
-func (s *Server) servePublisher(w http.ResponseWriter, r *http.Request) {
-	refusal := s.check(r)
-	conn, buffered, err := hijack(w)
-	if err != nil {
-		s.o.Log.Warn("connection not taken over", "remote", r.RemoteAddr, "err", err)
-		http.Error(w, unsupportedProto.text, unsupportedProto.status)
+// serveMetrics answers with the figures of the ledger and of the door. They need the token, as publishing does.
+func (s *Server) serveMetrics(c *connection, r *http.Request) {
+	if _, refusal := s.authorize(r); refusal != nil {
+		s.refuse(c, *refusal)
 		return
 	}
-	defer s.conns.remove()
-	defer conn.Close()
-	p := s.newPublisher(r)
-	if refusal == nil {
-		refusal = s.claim(p)
+	var b bytes.Buffer
+	_, _ = s.Metrics().WriteTo(&b)
+	sendText(c, r, http.StatusOK, metrics.ContentType, b.Bytes())
+}
+
+// sendText answers a GET or a HEAD.
+func sendText(c *connection, r *http.Request, status int, kind string, body []byte) {
+	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"+
+		"Content-Length: %d\r\n\r\n", status, http.StatusText(status), kind, len(body))
+	if r.Method != http.MethodHead {
+		b = append(b, body...)
 	}
+	closeDrained(c, b)
+}
+
+// servePublisher answers everything else but websockets.
+func (s *Server) servePublisher(c *connection, r *http.Request, rest []byte) {
+	p, refusal := s.admit(c, r)
 	if refusal != nil {
-		s.refuse(conn, r, *refusal)
+		s.refuse(c, *refusal)
 		return
 	}
 	defer s.release(p, true) // also if something panics
 	if expectsContinue(r) && p.stopReason() == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(responseTimeout))
-		_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") // if the client has gone, the next read fails
+		_ = c.SetWriteDeadline(time.Now().Add(responseTimeout))
+		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n") // if the client has gone, the next read fails
 	}
-	end := s.publish(p, newBody(conn, buffered, r.ContentLength, s.o.MaxBody, s.o.IdleTimeout))
+	end := s.publish(p, newBody(c.Conn, rest, r.ContentLength, s.o.MaxBody, s.o.IdleTimeout))
+	s.conns.set(c, closing)
 	if end == io.EOF {
-		closeDrained(conn, delivered)
+		closeDrained(c, delivered.append(nil))
 		return
 	}
-	closeReset(conn, responseTo(end), s.abortCtx.Done())
+	s.closeReset(c, responseTo(end))
 }
 
-// check returns why a request is refused before its body is read; nil if it is not.
-func (s *Server) check(r *http.Request) *response {
+// admit makes the sender of a request the publisher, and waits until those before it are done; or returns why it is
+// refused. It looks at nothing of the body.
+func (s *Server) admit(c *connection, r *http.Request) (*publisher, *response) {
+	if r.Method != http.MethodPost && r.Method != http.MethodPut && !isWebsocket(r) {
+		return nil, &wrongMethod
+	}
+	token, refusal := s.authorize(r)
+	if refusal == nil && !isWebsocket(r) {
+		refusal = s.checkBody(r)
+	}
+	if refusal == nil && !s.conns.set(c, authorized) {
+		refusal = &tooMany
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	p := &publisher{
+		remote: c.remote, path: s.loggablePath(r), token: token, began: time.Now(), done: make(chan struct{}),
+	}
+	return p, s.claim(p)
+}
+
+// checkBody returns why a body is refused before it is read; nil if it is not.
+func (s *Server) checkBody(r *http.Request) *response {
 	chunked := len(r.TransferEncoding) > 0
-	unwelcome := s.authorizer.refusal(r)
+	expect := r.Header.Get("Expect")
 	switch {
-	case r.Method != http.MethodPost && r.Method != http.MethodPut:
-		return &wrongMethod
-	case unwelcome != nil:
-		return unwelcome
+	case expect != "" && !strings.EqualFold(expect, "100-continue"):
+		return &wrongExpect
 	case !chunked && r.Header.Get("Content-Length") == "":
 		return &noLength
+	case !acceptedEncoding(r.Header):
+		return &encoded
 	case s.o.MaxBody > 0 && r.ContentLength > s.o.MaxBody:
 		return &tooLarge
 	}
 	return nil
-}
-
-// refuse answers a request whose body has not been read.
-func (s *Server) refuse(conn net.Conn, r *http.Request, a response) {
-	path := s.authorizer.loggable(r.URL.Path)
-	if a.status == http.StatusUnauthorized {
-		path = "…" // it may be a token with a typing error
-	}
-	s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", path, "status", a.status, "reason", a.text)
-	closeReset(conn, a, s.abortCtx.Done())
 }
 
 // responseTo returns the response to a publisher whose stream ended before it was complete.
@@ -102,6 +131,8 @@ func responseTo(end error) response {
 		return tooSlow
 	case errors.Is(end, errReplaced):
 		return replaced
+	case errors.Is(end, errRevoked):
+		return revoked
 	case errors.Is(end, errMalformed), errors.Is(end, io.ErrUnexpectedEOF):
 		return malformed
 	default:
@@ -111,18 +142,4 @@ func responseTo(end error) response {
 
 func expectsContinue(r *http.Request) bool {
 	return r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ContentLength != 0
-}
-
-// hijack takes the connection over, with the bytes that were read after the header.
-func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
-	h, ok := w.(http.Hijacker)
-	if !ok {
-		return nil, nil, errors.ErrUnsupported
-	}
-	conn, rw, err := h.Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	buffered, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	return conn, bytes.Clone(buffered), nil
 }

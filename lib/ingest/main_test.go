@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/timdrysdale/vw/internal/testwait"
+	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
 )
@@ -146,6 +147,16 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
+// tokens are what a server lets publishers in by.
+func tokens(t *testing.T, text string) *access.Tokens {
+	t.Helper()
+	all, err := access.FixedTokens("the test", text, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // start runs a server with the options; what they leave out is filled in. change is made before it runs.
 func start(t *testing.T, o Options, change ...func(*rig)) *rig {
 	t.Helper()
@@ -158,12 +169,13 @@ func start(t *testing.T, o Options, change ...func(*rig)) *rig {
 		addr: ln.Addr().String(), done: make(chan struct{}),
 	}
 	if o.Pull == nil {
-		o.Listener = ln
+		o.Listeners = []net.Listener{ln}
 	} else {
 		ln.Close()
 	}
 	o.Output, o.Ledger = r.out, r.ledger
-	o.Log = slog.New(slog.NewTextHandler(r.log, nil))
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	o.Log, o.Refusals = log, access.NewRefusalLog(log)
 	if o.Buffer == 0 {
 		o.Buffer = 1 << 20
 	}

@@ -1,12 +1,14 @@
 package ingest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -46,21 +48,30 @@ type Output interface {
 // ErrOutputGone: the reader of the output has gone.
 var ErrOutputGone = errors.New("the reader of the output has gone")
 
-// Options configure a Server. Output, Ledger and Log are required, and one of Listener and Pull.
+// Options configure a Server. Output, Ledger and Log are required, and one of Listeners and Pull; with
+// Listeners, Refusals too.
 type Options struct {
-	// Listener is TCP, or TLS over it. Run closes it.
-	Listener net.Listener
+	// Listeners accept the publishers. Run closes them.
+	Listeners []net.Listener
+	// TLS, if not nil, is what they speak.
+	TLS *tls.Config
 	// Pull is the server to dial instead.
 	Pull   *Source
 	Output Output
 	// Ledger counts what publishers sent, and in its entry "stdout" what became of it.
 	Ledger *stream.Ledger
 
-	// Token is what a publisher must show; "" lets everybody publish except web pages of other hosts.
-	Token string
+	// Tokens are what publishers must show; nil lets everybody publish except web pages of other hosts.
+	Tokens *access.Tokens
 	// AllowCrossOrigin lets these publish too, without a token: any page in a browser nearby then can.
 	AllowCrossOrigin bool
 	Publishers       Policy
+	// MaxPerAddress is the most connections that one address may have open; 0 is no limit.
+	MaxPerAddress int
+	// Proxies are trusted to say whom a request comes from.
+	Proxies access.Proxies
+	// Refusals logs who is refused.
+	Refusals *access.RefusalLog
 	// Once: Run returns when the first publisher has ended.
 	Once bool
 	// IdleTimeout is how long a publisher may send nothing while the server reads from it; 0 is for ever.
@@ -82,8 +93,8 @@ type Options struct {
 	Log Log
 }
 
-// Log takes log lines. Clients can cause them at any rate, so it may drop all but the last of those with one message. Its
-// methods are those of slog.Logger.
+// Log takes log lines. Clients can cause them at any rate, so it may drop all but the last of those with one message.
+// Its methods are those of slog.Logger.
 type Log interface {
 	Info(msg string, args ...any)
 	Warn(msg string, args ...any)

@@ -12,8 +12,8 @@ import (
 // outputPause is the time between two tries of a write that fails, with Live.
 const outputPause = time.Second
 
-// retryWriter retries a write that fails, with Live. It continues where the write failed, so that no packet is torn. The
-// queue drops what becomes too old or exceeds the buffer meanwhile.
+// retryWriter retries a write that fails, with Live. It continues where the write failed, so that no packet is torn.
+// The queue drops what becomes too old or exceeds the buffer meanwhile.
 type retryWriter struct {
 	io.Writer
 	pause time.Duration

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
 var (
 	errReplaced = errors.New("another publisher has taken over")
+	errRevoked  = errors.New("its token is not valid any more")
 	errStopping = errors.New("the tool was told to stop")
 )
 
@@ -29,6 +30,7 @@ type publisher struct {
 	id     int
 	remote string
 	path   string // as it may be logged
+	token  access.Token
 	began  time.Time
 	// done is closed when the publisher, and all before it, have put their last byte into the queue.
 	done chan struct{}
@@ -40,13 +42,13 @@ type publisher struct {
 	released bool // protected by Server.mu
 }
 
-func (s *Server) newPublisher(r *http.Request) *publisher {
-	return &publisher{
-		remote: r.RemoteAddr,
-		path:   s.authorizer.loggable(r.URL.Path),
-		began:  time.Now(),
-		done:   make(chan struct{}),
+// attrs returns the attributes of a log line about the publisher.
+func (p *publisher) attrs(more ...any) []any {
+	args := []any{"publisher", p.id}
+	if name := p.token.Name(); name != "" {
+		args = append(args, "name", name)
 	}
+	return append(args, more...)
 }
 
 // stop ends the publisher's stream where it is. The first reason counts.
@@ -93,11 +95,23 @@ func (s *Server) claim(p *publisher) *response {
 	s.publishers++
 	p.id = s.publishers
 	s.mu.Unlock()
+	s.account.SetPublisher(p.token.Name())
+	s.checkToken() // it may have gone since it was shown
 	if before != nil {
 		before.stop(errReplaced)
 		<-before.done
 	}
 	return nil
+}
+
+// checkToken stops the publisher if its token is not in force any more.
+func (s *Server) checkToken() {
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	if current != nil && s.o.Tokens != nil && !s.o.Tokens.Has(current.token) {
+		current.stop(errRevoked)
+	}
 }
 
 // release lets the next publisher in. accepted says that p could publish. A second call does nothing.
@@ -118,16 +132,18 @@ func (s *Server) release(p *publisher, accepted bool) {
 	}
 }
 
-// publish puts p's stream into the queue, lets the next publisher in, and returns how the stream ended: io.EOF if it was
-// complete and all of it has been delivered, or dropped for a counted reason.
+// publish puts p's stream into the queue, lets the next publisher in, and returns how the stream ended: io.EOF if it
+// was complete and all of it has been delivered, but for a part of a packet that is held, or dropped for a counted
+// reason.
 func (s *Server) publish(p *publisher, src source) error {
 	defer s.release(p, true) // also if something panics
-	s.o.Log.Info("publisher began", "publisher", p.id, "remote", p.remote, "path", p.path)
-	r := stream.NewReader(src, stream.ReaderOptions{Format: s.o.Format})
+	s.o.Log.Info("publisher began", p.attrs("remote", p.remote, "path", p.path)...)
+	g := &grid{source: src, off: s.o.Format == stream.Raw}
+	r := stream.NewReader(g, stream.ReaderOptions{Format: s.o.Format})
 	p.attach(r)
-	n, torn, end := s.copyStream(p, r, src)
+	n, held, end := s.copyStream(p, r, g)
 	s.release(p, true)
-	s.logEnd(p, n, torn, end)
+	s.logEnd(p, n, held, end)
 	if end != io.EOF {
 		return end
 	}
@@ -137,54 +153,43 @@ func (s *Server) publish(p *publisher, src source) error {
 	return io.EOF
 }
 
-// copyStream reads to the end. It returns how many bytes that was, how many of them were dropped as part of a packet, and
+// copyStream reads to the end. It returns how many bytes that was, how many of them are held as a part of a packet, and
 // how the stream ended.
-func (s *Server) copyStream(p *publisher, r *stream.Reader, src source) (n, torn int64, end error) {
+func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held int64, end error) {
 	defer r.Close()
 	pacer := stream.NewPacer(s.queue)
+	var tails []tail
 	for {
 		b, err := r.Next()
-		end = src.end()
+		end = g.end()
 		if end == nil {
 			end = p.stopReason()
 		}
 		if err != nil {
-			return n, torn, end
+			tails = append(tails, s.gridTail(g)...)
+			n += int64(g.n)
+			return n, s.holdTails(tails), end
 		}
-		if b.N == 0 && dropsPartial(end) {
-			torn += discardPartial(b)
+		if b.N == 0 {
+			tails = takePartial(&b)
+		}
+		if len(s.tails) > 0 && len(b.Chunks) > 0 {
+			s.settleTails(packetsFollow(b, g))
 		}
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
 		if err := s.output.Put(s.abortCtx, b); err != nil {
-			return n, torn, context.Cause(s.abortCtx)
+			return n, 0, context.Cause(s.abortCtx)
 		}
 		pacer.Pace(s.abortCtx, b.N)
 	}
 }
 
-// dropsPartial reports whether the part of a packet at the end of a stream that ended so must be dropped, because the next
-// stream would follow it. A complete stream is delivered to its last byte; so is what was allowed of one that is too
-// large, and the last stream of all.
-func dropsPartial(end error) bool {
-	return end != io.EOF && end != errTooLarge && end != errStopping
-}
-
-// discardPartial marks the part of a packet at the end of a stream as dropped. It comes in a batch for which nothing was
-// read.
-func discardPartial(b stream.Batch) (n int64) {
-	for i := range b.Chunks {
-		c := &b.Chunks[i]
-		if c.Kind == stream.Partial || c.Kind == stream.Unsynced {
-			c.Discard = true
-			n += int64(len(c.Data))
-		}
+func (s *Server) logEnd(p *publisher, n, held int64, end error) {
+	args := p.attrs("bytes", n, "duration", time.Since(p.began).Round(time.Millisecond))
+	if held > 0 {
+		args = append(args, "held", held)
 	}
-	return n
-}
-
-func (s *Server) logEnd(p *publisher, n, torn int64, end error) {
-	args := []any{"publisher", p.id, "bytes", n, "duration", time.Since(p.began).Round(time.Millisecond)}
 	switch {
 	case end == io.EOF:
 		s.o.Log.Info("publisher ended", args...)
@@ -192,11 +197,11 @@ func (s *Server) logEnd(p *publisher, n, torn int64, end error) {
 		s.o.Log.Info("publisher cut", append(args, "reason", end.Error())...)
 	case s.abortCtx.Err() != nil:
 		// The tool ends; the reason is logged once, elsewhere.
-	case end == errReplaced:
-		s.o.Log.Info("publisher cut", append(args, "reason", end.Error(), "torn", torn)...)
+	case end == errReplaced || end == errRevoked:
+		s.o.Log.Info("publisher cut", append(args, "reason", end.Error())...)
 	case end == errTooLarge || end == errIdle:
-		s.o.Log.Warn("publisher cut", append(args, "reason", end.Error(), "torn", torn)...)
+		s.o.Log.Warn("publisher cut", append(args, "reason", end.Error())...)
 	default:
-		s.o.Log.Warn("publisher died", append(args, "torn", torn, "err", end)...)
+		s.o.Log.Warn("publisher died", append(args, "err", end)...)
 	}
 }

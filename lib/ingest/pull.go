@@ -26,7 +26,7 @@ func (s *Server) pull() {
 		if err == nil {
 			p := &publisher{remote: src.Name, began: began, done: make(chan struct{})}
 			if s.claim(p) == nil {
-				s.takeWebsocket(p, conn)
+				s.takeWebsocket(p, conn, func() {})
 			}
 			conn.CloseNow()
 		}

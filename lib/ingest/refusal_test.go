@@ -11,8 +11,8 @@ import (
 
 func TestToken(t *testing.T) {
 	t.Parallel()
-	const token = "päss/wörd:x"
-	const inPath = "p%C3%A4ss%2Fw%C3%B6rd:x"
+	const token = "päss/wörd,x"
+	const inPath = "p%C3%A4ss%2Fw%C3%B6rd,x"
 	for _, c := range []struct {
 		name, path, header string
 		user, password     string
@@ -40,7 +40,7 @@ func TestToken(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, Options{Token: token})
+			r := start(t, Options{Tokens: tokens(t, token)})
 			path := c.path
 			if path == "" {
 				path = "/"
@@ -102,7 +102,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, Options{Token: "s", MaxBody: 1 << 20})
+			r := start(t, Options{Tokens: tokens(t, "s"), MaxBody: 1 << 20})
 			if c.busy {
 				r.begin("POST /s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
 				r.awaitPublisher()
@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{Token: "s", MaxBody: 100})
+	r := start(t, Options{Tokens: tokens(t, "s"), MaxBody: 100})
 	ask := func(path, length string) *client {
 		return r.begin("POST " + path + " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + length + "\r\n\r\n")
 	}
@@ -167,8 +167,8 @@ func TestExpectContinue(t *testing.T) {
 	r.expectOut([]byte("hellohello"))
 }
 
-// Without a token, what a browser sends for a page is taken only if the page comes from the same host, and that is one to
-// which nobody else's name can lead.
+// Without a token, what a browser sends for a page is taken only if the page comes from the same host, and that is one
+// to which nobody else's name can lead.
 func TestPagesOfOtherHosts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -186,7 +186,7 @@ func TestPagesOfOtherHosts(t *testing.T) {
 		{name: "unnamed", origin: "null", foreign: true},
 		{name: "empty", origin: " ", foreign: true},
 		{name: "nonsense", origin: "http://localhost:81:%", foreign: true},
-		{name: "another with a token", origin: "https://evil.example", o: Options{Token: "s"}},
+		{name: "another with a token", origin: "https://evil.example", o: Options{Tokens: tokens(t, "s")}},
 		{name: "another when all may", origin: "https://evil.example", o: Options{AllowCrossOrigin: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

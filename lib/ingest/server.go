@@ -2,39 +2,32 @@ package ingest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
-	"log"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-const (
-	// headerTimeout limits a client's TLS handshake, and again its header.
-	headerTimeout = 10 * time.Second
-	// maxHeader is the longest header, in bytes.
-	maxHeader = 64 << 10
-)
+// abortGrace is how long connections may take to leave when the server must return at once.
+const abortGrace = 300 * time.Millisecond
 
 // errLinger: the rest was not delivered within Linger.
 var errLinger = errors.New("delivering took longer than --linger")
 
 // Server accepts publishers and writes their streams to one output. It is used once.
 type Server struct {
-	o          Options
-	authorizer authorizer
-	account    *stream.Account
-	queue      *stream.Queue
-	output     *stream.Output // of queue; made by Run
-	http       http.Server
-	conns      connections
-	rate       rate
-	pause      time.Duration // outputPause
+	o             Options
+	account       *stream.Account
+	queue         *stream.Queue
+	output        *stream.Output // of queue; made by Run
+	conns         connections
+	lingering     *lingering
+	rate          rate
+	pause         time.Duration // outputPause
+	headerTimeout time.Duration
 
 	// abortCtx ends when the server must return at once; abort gives the cause.
 	abortCtx  context.Context
@@ -45,15 +38,23 @@ type Server struct {
 	stopAccepting context.CancelFunc
 
 	mu         sync.Mutex
-	current    *publisher // nil: nobody publishes
-	publishers int        // how many there have been
-	firstEnded bool       // firstDone is closed
-	stopped    bool       // no more publishers are accepted
+	current    *publisher    // nil: nobody publishes
+	publishers int           // how many there have been
+	firstEnded bool          // firstDone is closed
+	stopped    bool          // no more publishers are accepted
+	refusals   map[int]int64 // by status
+
+	// tails is what publishers have left at their end. The publisher that has claimed its turn, and after the last one
+	// Run, may use it.
+	tails []tail
 }
 
 // New returns a server that is not running.
 func New(o Options) *Server {
-	s := &Server{o: o, authorizer: newAuthorizer(o), firstDone: make(chan struct{}), pause: outputPause}
+	s := &Server{
+		o: o, lingering: newLingering(resetDelay), firstDone: make(chan struct{}), pause: outputPause,
+		headerTimeout: headerTimeout, refusals: map[int]int64{},
+	}
 	s.abortCtx, s.abort = context.WithCancelCause(context.Background())
 	s.acceptCtx, s.stopAccepting = context.WithCancel(context.Background())
 	s.account = o.Ledger.Open("stdout")
@@ -61,48 +62,43 @@ func New(o Options) *Server {
 		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Account: s.account,
 		Warn: func(message, hint string) { o.Log.Warn(message, "hint", hint) },
 	})
-	s.conns.warn = o.Log.Warn
-	http1 := new(http.Protocols)
-	http1.SetHTTP1(true) // a connection of HTTP/2 cannot be taken over
-	s.http = http.Server{
-		Handler:                      s,
-		ReadHeaderTimeout:            headerTimeout,
-		MaxHeaderBytes:               maxHeader,
-		DisableGeneralOptionsHandler: true,
-		Protocols:                    http1,
-		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ConnState:                    s.conns.changed,
-		ErrorLog:                     log.New(httpLog{s}, "", 0),
-	}
-	s.http.SetKeepAlivesEnabled(false)
+	s.conns = connections{perAddress: access.NewPerAddress(o.MaxPerAddress), all: map[*connection]struct{}{}}
 	s.rate.since = time.Now()
 	return s
 }
 
-// Run accepts publishers until soft ends, or with Once until the first has ended. Then it accepts no more, stops the one
-// that publishes, and returns when everything that was read has been delivered, Linger has passed, or hard ends. With
-// Once and without Live, delivering may take any time.
+// Run accepts publishers until soft ends, or with Once until the first has ended. Then it accepts no more, stops the
+// one that publishes, and returns when everything that was read has been delivered, Linger has passed, or hard ends.
+// With Once and without Live, delivering may take any time.
 //
-// It returns nil at such an end, also if something was dropped, which the ledger counts; ErrOutputGone; the cause of hard;
-// or the error of the listener or the output. When it returns, none of its goroutines or connections is left.
+// It returns nil at such an end, also if something was dropped, which the ledger counts; ErrOutputGone; the cause of
+// hard; or the error of the listener or the output. When it returns, none of its goroutines or connections is left.
 func (s *Server) Run(soft, hard context.Context) error {
 	ended := make(chan struct{})
-	var watching, writing sync.WaitGroup
+	var monitoring, writing, accepting sync.WaitGroup
 	s.output = s.newOutput()
-	watching.Go(func() { s.monitor(soft, hard, ended) })
+	monitoring.Go(func() { s.monitor(soft, hard, ended) })
 	writing.Go(s.write)
+	if s.o.Tokens != nil {
+		defer s.o.Tokens.Subscribe(s.checkToken)()
+	}
 
 	if s.o.Pull != nil {
 		s.pull()
-	} else if err := s.http.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
-		s.abort(err)
 	}
+	for _, ln := range s.o.Listeners {
+		accepting.Go(func() { s.accept(ln) })
+	}
+	accepting.Wait()
 	s.conns.running.Wait()
+	s.lingering.wait()
+	s.settleTails(false)
 	s.queue.End()
 	writing.Wait()
 	s.queue.Abort(stream.Shutdown) // drops the rest, if it ended early
 	close(ended)
-	watching.Wait()
+	monitoring.Wait()
+	s.lingering.end()
 
 	switch err := context.Cause(s.abortCtx); {
 	case errors.Is(err, errLinger):
@@ -157,6 +153,12 @@ func (s *Server) monitor(soft, hard context.Context, ended <-chan struct{}) {
 		case <-s.abortCtx.Done():
 			s.stop(context.Cause(s.abortCtx))
 			_ = s.o.Output.SetWriteDeadline(time.Unix(1, 0)) // writes to a regular file end by themselves
+			s.lingering.end()
+			select {
+			case <-time.After(abortGrace): // for the responses
+			case <-ended:
+			}
+			s.conns.closeAll()
 			return
 		case <-ended:
 			return
@@ -171,7 +173,10 @@ func (s *Server) stop(reason error) {
 	current := s.current
 	s.mu.Unlock()
 	s.stopAccepting()
-	_ = s.http.Close() // hijacked connections are not the http.Server's
+	for _, ln := range s.o.Listeners {
+		_ = ln.Close()
+	}
+	s.conns.stop()
 	if current != nil {
 		current.stop(reason)
 	}
@@ -181,17 +186,4 @@ func (s *Server) publishing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current != nil
-}
-
-// httpLog logs the errors of net/http. A panic is a bug in this package; clients cause the rest.
-type httpLog struct{ s *Server }
-
-func (l httpLog) Write(p []byte) (int, error) {
-	text := strings.TrimSpace(string(p))
-	if strings.HasPrefix(text, "http: panic") {
-		l.s.o.Log.Error("a request was ended by a fault in this program", "err", text)
-	} else {
-		l.s.o.Log.Warn("connection failed", "err", text)
-	}
-	return len(p), nil
 }

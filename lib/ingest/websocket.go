@@ -8,14 +8,14 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// closeTimeout limits a close handshake.
-const closeTimeout = 2 * time.Second
+// closeTimeout is how long a publisher may take to answer a close frame, whatever it sends meanwhile.
+const closeTimeout = time.Second
 
 var (
 	errText = errors.New("the publisher sent a text message")
@@ -23,68 +23,45 @@ var (
 	errBroken = errors.New("the websocket broke")
 )
 
-// isWebsocket reports whether the request asks for a websocket (RFC 6455, 4.1).
-func isWebsocket(r *http.Request) bool {
-	if r.Method != http.MethodGet {
-		return false
-	}
-	for _, value := range r.Header.Values("Upgrade") {
-		for token := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "websocket") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // serveWebsocket answers a publisher whose binary messages, joined, are the stream.
-func (s *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
-	p := s.newPublisher(r)
-	refusal := s.authorizer.refusal(r)
-	claimed := refusal == nil && wsconn.IsHandshake(r) // if not, Accept answers why, and the present publisher stays
-	if claimed {
-		refusal = s.claim(p)
+func (s *Server) serveWebsocket(c *connection, r *http.Request, rest []byte) {
+	if _, refusal := s.authorize(r); refusal == nil && !wsconn.IsHandshake(r) {
+		s.refuse(c, badHandshake) // the present publisher stays
+		return
 	}
+	p, refusal := s.admit(c, r)
 	if refusal != nil {
-		conn, _, err := hijack(w)
-		if err != nil {
-			http.Error(w, unsupportedProto.text, unsupportedProto.status)
-			return
-		}
-		defer s.conns.remove()
-		s.refuse(conn, r, *refusal)
+		s.refuse(c, *refusal)
 		return
 	}
-	conn, err := wsconn.Accept(w, r, wsconn.AcceptOptions{})
-	if err == nil && !claimed {
-		conn.CloseNow()
-		s.conns.remove()
-		err = errors.New("not a valid handshake")
-	}
+	conn, err := upgrade(c, r, rest)
 	if err != nil {
-		if claimed {
-			s.release(p, false)
-		}
-		s.o.Log.Warn("refused", "remote", r.RemoteAddr, "path", p.path, "reason", err)
+		s.release(p, false)
+		s.o.Log.Warn("websocket not accepted", "publisher", p.id, "remote", p.remote, "err", err)
 		return
 	}
-	defer s.conns.remove()
 	defer conn.CloseNow()
-	s.takeWebsocket(p, conn)
+	s.takeWebsocket(p, conn, func() { s.conns.set(c, closing) })
 }
 
-// takeWebsocket publishes the messages of a websocket, and closes it.
-func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn) {
+// takeWebsocket publishes the messages of a websocket, calls ended, and closes it. It waits for closeTimeout at most
+// for the publisher to answer the close frame, and throws away what comes meanwhile.
+func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn, ended func()) {
 	defer s.release(p, true) // also if something panics
 
 	m := receive(conn, s.o.MaxBody, s.o.IdleTimeout)
 	end := s.publish(p, m)
-	code, reason := closeCode(end)
-	m.discard()
-	ctx, cancel := context.WithTimeout(s.abortCtx, closeTimeout)
-	defer cancel()
-	_ = conn.Close(ctx, code, reason) // whether the publisher answers or not
+	ended()
+	_ = m.Conn.Close()
+	conn.SendClose(closeCode(end))
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-conn.Done():
+	case <-t.C:
+	case <-s.abortCtx.Done():
+	}
+	conn.CloseNow()
 	m.close()
 }
 
@@ -92,19 +69,21 @@ func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn) {
 func closeCode(end error) (code int, reason string) {
 	switch {
 	case end == io.EOF:
-		return 1000, ""
+		return wsconn.StatusNormalClosure, ""
 	case errors.Is(end, errBroken):
-		return 1002, malformed.text
+		return wsconn.StatusProtocolError, malformed.text
 	case errors.Is(end, errText):
-		return 1003, "send binary messages"
+		return wsconn.StatusUnsupportedData, "send binary messages"
 	case errors.Is(end, errTooLarge):
-		return 1009, tooLarge.text
+		return wsconn.StatusMessageTooBig, tooLarge.text
 	case errors.Is(end, errIdle):
-		return 1008, tooSlow.text
+		return wsconn.StatusPolicyViolation, tooSlow.text
 	case errors.Is(end, errReplaced):
-		return 1008, replaced.text
+		return wsconn.StatusPolicyViolation, replaced.text
+	case errors.Is(end, errRevoked):
+		return wsconn.StatusPolicyViolation, revoked.text
 	default:
-		return 1001, stopping.text
+		return wsconn.StatusGoingAway, stopping.text
 	}
 }
 
@@ -112,32 +91,44 @@ func closeCode(end error) (code int, reason string) {
 const receiveBuffer = 128 << 10
 
 // messageReader is the stream of a websocket publisher. A goroutine of its own receives, because a read of a websocket
-// that is cancelled ends the connection.
+// that is cancelled ends the connection. It reads on after the end of the stream until the connection ends: the answer
+// to a close frame comes after whatever the publisher sends before that.
 type messageReader struct {
 	net.Conn // the reader's end of what was received
 	in       net.Conn
 	conn     *wsconn.Conn
+	message  io.Reader // nil between two messages
 	limited  bool
 	allowed  int64 // how many bytes may still come, if limited
 	idle     time.Duration
 
-	cancel context.CancelCauseFunc
-	done   chan struct{}
-	ended  error // set before done is closed
+	finish   sync.Once
+	done     chan struct{} // closed when the stream has ended
+	ended    error         // set before done is closed
+	returned chan struct{} // closed when the goroutine has ended
 }
 
 func receive(conn *wsconn.Conn, limit int64, idle time.Duration) *messageReader {
-	m := &messageReader{conn: conn, limited: limit > 0, allowed: limit, idle: idle, done: make(chan struct{})}
+	m := &messageReader{
+		conn: conn, limited: limit > 0, allowed: limit, idle: idle,
+		done: make(chan struct{}), returned: make(chan struct{}),
+	}
 	m.Conn, m.in = net.Pipe()
-	var ctx context.Context
-	ctx, m.cancel = context.WithCancelCause(context.Background())
 	go func() {
-		err := m.receive(ctx)
-		m.ended = err
-		close(m.done)
-		_ = m.in.Close() // the reader gets to the end of it
+		defer close(m.returned)
+		m.endWith(m.receive())
+		m.drain()
 	}()
 	return m
+}
+
+// endWith ends the stream. The first error counts.
+func (m *messageReader) endWith(err error) {
+	m.finish.Do(func() {
+		m.ended = err
+		close(m.done)
+		_ = m.in.Close() // the reader gets to the end of what was received
+	})
 }
 
 // end returns how the stream ended; see source.
@@ -150,74 +141,100 @@ func (m *messageReader) end() error {
 	}
 }
 
-// discard drops what is still being received.
-func (m *messageReader) discard() { _ = m.Conn.Close() }
-
-// close ends the receiving goroutine and waits for it.
+// close waits for the receiving goroutine. The connection must have ended.
 func (m *messageReader) close() {
-	m.discard()
-	m.cancel(nil)
-	<-m.done
+	_ = m.Conn.Close()
+	<-m.returned
 }
 
 // receive copies messages until the stream ends, and returns how it ended.
-func (m *messageReader) receive(ctx context.Context) error {
-	waiting := time.AfterFunc(math.MaxInt64, func() { m.cancel(errIdle) })
-	defer waiting.Stop()
-	wait := func() {
-		if m.idle > 0 {
-			waiting.Reset(m.idle)
-		}
-	}
+func (m *messageReader) receive() error {
+	idle := time.AfterFunc(math.MaxInt64, func() { m.endWith(errIdle) })
+	defer idle.Stop()
 	buf := make([]byte, receiveBuffer)
 	for {
-		wait()
-		isText, r, err := m.conn.NextMessage(ctx)
-		if isText {
-			return errText
+		// Only payload ends the wait: neither pings nor headers nor empty messages say that the stream goes on.
+		if m.idle > 0 {
+			idle.Reset(m.idle)
 		}
-		for err == nil {
-			wait()
-			var n int
-			n, err = r.Read(buf)
-			waiting.Stop() // a slow output is not the publisher's fault
+		n, err := m.next(buf)
+		idle.Stop() // a slow output is not the publisher's fault
+		if n > 0 {
 			if err := m.forward(buf[:n]); err != nil {
 				return err
 			}
 		}
-		if err != io.EOF {
-			return endOfStream(ctx, err)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for payload. With an error, the stream has ended after the bytes that it returns.
+func (m *messageReader) next(buf []byte) (int, error) {
+	for {
+		if m.message == nil {
+			isText, r, err := m.conn.NextMessage(context.Background())
+			if err != nil {
+				return 0, endOfStream(err)
+			}
+			if isText {
+				return 0, errText
+			}
+			m.message = r
+		}
+		n, err := m.message.Read(buf)
+		if err == io.EOF {
+			m.message, err = nil, nil
+		}
+		if err != nil {
+			err = endOfStream(err)
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// drain reads until the connection ends.
+func (m *messageReader) drain() {
+	for {
+		_, r, err := m.conn.NextMessage(context.Background())
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if err != nil {
+			return
 		}
 	}
 }
 
 // forward passes on what was received, up to the limit.
 func (m *messageReader) forward(p []byte) error {
-	over := m.limited && int64(len(p)) > m.allowed
-	if over {
+	tooLong := m.limited && int64(len(p)) > m.allowed
+	if tooLong {
 		p = p[:m.allowed]
 	}
 	m.allowed -= int64(len(p))
 	if len(p) > 0 {
 		if _, err := m.in.Write(p); err != nil {
-			return err
+			return err // the stream has ended already
 		}
 	}
-	if over {
+	if tooLong {
 		return errTooLarge
 	}
 	return nil
 }
 
 // endOfStream returns how a stream ended whose connection ended with err. A normal close frame completes it.
-func endOfStream(ctx context.Context, err error) error {
+func endOfStream(err error) error {
 	var closed *wsconn.CloseError
-	switch {
-	case errors.Is(context.Cause(ctx), errIdle):
-		return errIdle
-	case !errors.As(err, &closed):
+	if !errors.As(err, &closed) {
 		return fmt.Errorf("%w: %w", errBroken, err)
-	case closed.Code == 1000 || closed.Code == 1001 || closed.Code == 1005:
+	}
+	switch closed.Code {
+	case wsconn.StatusNormalClosure, wsconn.StatusGoingAway, wsconn.StatusNoStatusRcvd:
 		return io.EOF
 	}
 	return fmt.Errorf("closed by the publisher: %w", err)

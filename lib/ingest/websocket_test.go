@@ -62,9 +62,9 @@ func (r *rig) expectClose(conn *wsconn.Conn, code int) {
 
 func TestWebsocketPublisher(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{Token: "s"})
+	r := start(t, Options{Tokens: tokens(t, "s")})
 	var want []byte
-	for _, sizes := range [][]int{{1, 2, 3}, {0, 100000}, {188 * 7, 300, 188 * 100}, {4 << 20}} {
+	for _, sizes := range [][]int{{1, 2, 185}, {0, 188 * 500}, {188 * 7, 300, 76, 188 * 100}, {4 << 20}} {
 		conn := r.websocket("/s/cam")
 		body := ts(1000, uint64(len(sizes)))
 		for _, n := range sizes {
@@ -86,7 +86,7 @@ func TestWebsocketPublisher(t *testing.T) {
 
 func TestWebsocketRefused(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{Token: "s"})
+	r := start(t, Options{Tokens: tokens(t, "s")})
 	refused := func(path string, want int) {
 		t.Helper()
 		_, err := wsconn.Dial(context.Background(), "ws://"+r.addr+path, wsconn.DialOptions{})
@@ -182,8 +182,8 @@ func TestWebsocketDied(t *testing.T) {
 	conn.CloseNow()
 	r.awaitNoPublisher()
 	r.expectLog("publisher died")
-	if d := r.counts().Dropped; d != (stream.Dropped{Torn: 1000 - 5*mpegts.PacketSize}) {
-		t.Errorf("dropped %+v", d)
+	if c := r.counts(); c.Held != 1000-5*mpegts.PacketSize {
+		t.Errorf("counted as %+v", c)
 	}
 }
 

@@ -40,8 +40,8 @@ func openFD(fd int) (*Listener, error) {
 	return l, nil
 }
 
-// Inherited returns the addresses of the sockets that systemd has handed to this process (LISTEN_FDS). Variables that are
-// for another process (LISTEN_PID) count for none: then fd:N names a socket by its number.
+// Inherited returns the addresses of the sockets that systemd has handed to this process (LISTEN_FDS). Variables that
+// are for another process (LISTEN_PID) count for none: then fd:N names a socket by its number.
 func Inherited(lookup func(string) string) []Address {
 	n, err := strconv.Atoi(lookup("LISTEN_FDS"))
 	if err != nil || n < 1 || lookup("LISTEN_PID") != strconv.Itoa(os.Getpid()) {

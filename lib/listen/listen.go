@@ -33,8 +33,8 @@ func (e *SyntaxError) Error() string { return e.Text }
 
 const addressHint = "an address is HOST:PORT (127.0.0.1:8081, :8081, [::1]:8081), unix:PATH, or fd:N for an open socket"
 
-// Parse reads a value of --listen. It resolves a host name now, so that what was found to be loopback is what is listened
-// on. Its error is a *SyntaxError if the value itself is wrong.
+// Parse reads a value of --listen. It resolves a host name now, so that what was found to be loopback is what is
+// listened on. Its error is a *SyntaxError if the value itself is wrong.
 func Parse(value string) (Address, error) {
 	a := Address{value: value, fd: -1}
 	if path, ok := strings.CutPrefix(value, "unix:"); ok {
@@ -110,7 +110,8 @@ func (a Address) Open(mode fs.FileMode) (*Listener, error) {
 	return &Listener{Listener: fdio.Listener{Listener: ln}, Loopback: a.tcp.IP.IsLoopback()}, nil
 }
 
-// Close stops listening, and removes a unix socket that Open has made, unless somebody else has put another in its place.
+// Close stops listening, and removes a unix socket that Open has made, unless somebody else has put another in its
+// place.
 func (l *Listener) Close() error {
 	err := l.Listener.Close()
 	if l.socket != nil {

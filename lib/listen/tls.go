@@ -116,7 +116,8 @@ func (t *TLS) stat() ([]fs.FileInfo, error) {
 // followInterval is how often Follow looks at the files.
 const followInterval = 5 * time.Second
 
-// Follow looks at the files every five seconds until ctx ends, so that a bad certificate is reported before it is needed.
+// Follow looks at the files every five seconds until ctx ends, so that a bad certificate is reported before it is
+// needed.
 func (t *TLS) Follow(ctx context.Context) {
 	tick := time.NewTicker(followInterval)
 	defer tick.Stop()

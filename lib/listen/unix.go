@@ -34,8 +34,8 @@ func openUnix(path string, mode fs.FileMode) (*Listener, error) {
 	return &Listener{Listener: fdio.Listener{Listener: ln}, Loopback: private(mode), socket: info, path: path}, nil
 }
 
-// bind makes the socket. The umask gives it its mode from the first moment on: a chmod after bind would leave one in which
-// others can connect.
+// bind makes the socket. The umask gives it its mode from the first moment on: a chmod after bind would leave one in
+// which others can connect.
 func bind(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	before := syscall.Umask(int(^mode.Perm() & 0o777))
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

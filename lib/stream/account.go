@@ -133,6 +133,13 @@ func (a *Account) AddConnects() {
 	a.mu.Unlock()
 }
 
+// SetPublisher sets the name of the publisher.
+func (a *Account) SetPublisher(name string) {
+	a.mu.Lock()
+	a.counts.Publisher = name
+	a.mu.Unlock()
+}
+
 // SetRecorded sets the counts of a recorder.
 func (a *Account) SetRecorded(r Recorded) {
 	a.mu.Lock()

@@ -144,6 +144,8 @@ type Counts struct {
 	Injected    int64   `json:"injected"`
 	Messages    int64   `json:"messages"`
 	Connects    int64   `json:"connects"`
+	// Publisher is the name of the token that the publisher showed last: of vw-ingest, with tokens that have names.
+	Publisher string `json:"publisher,omitempty"`
 	*Recorded
 	*Viewers
 }
