@@ -41,8 +41,10 @@ func flags() []ucli.Flag {
 	return append([]ucli.Flag{
 		&ucli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "listen on `HOST:PORT`; port 0 picks a free one"},
 		&ucli.BoolFlag{Name: "tls", Usage: "speak wss://, with a certificate made for this run"},
-		&ucli.StringFlag{Name: "tls-ca", Usage: "with --tls: write the CA's certificate to `FILE` before the line with the URL"},
-		&ucli.StringFlag{Name: "token-file", Usage: "require the token in `FILE` (or in $VW_TESTSERVER_TOKEN), as Bearer or Basic password"},
+		&ucli.StringFlag{Name: "tls-ca",
+			Usage: "with --tls: write the CA's certificate to `FILE` before the line with the URL"},
+		&ucli.StringFlag{Name: "token-file",
+			Usage: "require the token in `FILE` (or in $VW_TESTSERVER_TOKEN), as Bearer or Basic password"},
 		&ucli.StringFlag{Name: "save", Usage: "save what each connection sends in `DIR`, as 001-path.ts"},
 		&ucli.StringFlag{Name: "arrivals", Usage: "write each message's arrival to `FILE`: CSV, ns since the start"},
 		cli.SizeFlag("max-message", testserver.DefaultMaxMessage, "refuse messages longer than `SIZE` (close code 1009)"),
@@ -58,12 +60,16 @@ func flags() []ucli.Flag {
 		cli.RepeatedFlag("expect-path", "expect paths that match `GLOB` (* does not match a slash)"),
 		cli.RepeatedFlag("expect-header", "expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"),
 		cli.RepeatedFlag("expect-max-gap", "expect at most `D` between two messages (or PATH=D)"),
-		cli.RepeatedFlag("expect-subset", "expect the MPEG-TS of `FILE`, where whole groups of pictures may be missing and reconnects may repeat (or PATH=FILE)"),
-		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity except at announced gaps, PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
-		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval, "the longest time between two PCRs that --expect-clean allows, `D`"),
+		cli.RepeatedFlag("expect-subset",
+			"expect the MPEG-TS of `FILE` less whole groups of pictures, plus what reconnects repeat (or PATH=FILE)"),
+		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity except at announced gaps, " +
+			"PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
+		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval,
+			"the longest time between two PCRs that --expect-clean allows, `D`"),
 		cli.DurationFlag("max-timestamp-interval", mpegts.DefaultTimestampInterval,
 			"the longest time between two timestamps of audio or video that --expect-clean allows, `D`"),
-		cli.RepeatedFlag("fault", "make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"),
+		cli.RepeatedFlag("fault",
+			"make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"),
 		&ucli.Uint64Flag{Name: "seed", Value: 1, Usage: "decides about faults with a probability, `N`"},
 		&ucli.StringFlag{Name: "report", Usage: "also write the report to `FILE`"},
 		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
@@ -108,7 +114,8 @@ func readConfig(c *ucli.Context) (config, error) {
 	for _, spec := range cli.Repeated(c, "fault") {
 		f, err := parseFault(spec)
 		if err != nil {
-			return config{}, cli.WithHint(cli.Usagef("invalid value %q for --fault: %w", spec, err), "vw-testserver faults lists all faults")
+			err = cli.Usagef("invalid value %q for --fault: %w", spec, err)
+			return config{}, cli.WithHint(err, "vw-testserver faults lists all faults")
 		}
 		faults = append(faults, f)
 	}

@@ -60,7 +60,9 @@ func fileExpectation(expect makeFunc) makeFunc {
 	}
 }
 
-func countExpectation(parse func(string) (int64, error), expect func(string, testserver.Count) testserver.Expectation) makeFunc {
+type countFunc func(path string, n testserver.Count) testserver.Expectation
+
+func countExpectation(parse func(string) (int64, error), expect countFunc) makeFunc {
 	return func(path, value string) (testserver.Expectation, error) {
 		number, atLeast := strings.CutPrefix(value, ">=")
 		n, err := parse(number)

@@ -32,7 +32,8 @@ var faultKinds = []faultKind{
 	}, true, "never answer the handshake", "conn=1,do=hang-handshake"},
 	{func(s *settings) testserver.FaultKind {
 		return testserver.Redirect{Status: take(s, "code", strconv.Atoi), To: take(s, "to", parseText)}
-	}, true, "answer the handshake with a redirect (302), to this server unless to= says where", "do=redirect,to=ws://127.0.0.1:9/"},
+	}, true, "answer the handshake with a redirect (302), to this server unless to= says where",
+		"do=redirect,to=ws://127.0.0.1:9/"},
 	{func(*settings) testserver.FaultKind { return testserver.BadAccept{} },
 		true, "answer 101 with a wrong Sec-WebSocket-Accept", "conn=1,do=bad-accept"},
 	{func(*settings) testserver.FaultKind { return testserver.AcceptThenClose{} },
@@ -45,7 +46,8 @@ var faultKinds = []faultKind{
 	{func(s *settings) testserver.FaultKind {
 		return testserver.CloseThenSilent{Code: take(s, "code", strconv.Atoi), Reason: take(s, "reason", parseText),
 			For: take(s, "for", parseTime)}
-	}, false, "send a close frame, then nothing more, and keep the TCP connection (for 10s)", "after=5s,do=close-then-silent,for=1m"},
+	}, false, "send a close frame, then nothing more, and keep the TCP connection (for 10s)",
+		"after=5s,do=close-then-silent,for=1m"},
 	{func(s *settings) testserver.FaultKind { return testserver.Stall{For: take(s, "for", parseTime)} },
 		false, "read nothing for a while, then go on", "after=64KiB,do=stall,for=3s"},
 	{func(s *settings) testserver.FaultKind { return testserver.Slow{Rate: take(s, "rate", cli.ParseSize)} },
@@ -66,7 +68,8 @@ var faultKinds = []faultKind{
 		false, "send a ping with more than the 125 bytes allowed (126)", "do=big-ping,size=1000"},
 	{func(s *settings) testserver.FaultKind {
 		return testserver.BadFrame{Kind: testserver.BadFrameKind(take(s, "kind", parseText))}
-	}, false, "send a forbidden frame: kind=rsv (a reserved bit), opcode, masked or continuation", "after=1messages,do=bad-frame,kind=opcode"},
+	}, false, "send a forbidden frame: kind=rsv (a reserved bit), opcode, masked or continuation",
+		"after=1messages,do=bad-frame,kind=opcode"},
 	{func(*settings) testserver.FaultKind { return testserver.Truncate{} },
 		false, "send half a frame, then close the TCP connection", "after=1messages,do=truncate"},
 }

@@ -1,5 +1,5 @@
-// Vw-testserver receives what websocket publishers send, checks and measures it, and gives a verdict: a JSON report, and
-// an exit status for CI. Its first line of output says where it listens, so that no script has to sleep.
+// Vw-testserver receives what websocket publishers send, checks and measures it, and gives a verdict: a JSON report,
+// and an exit status for CI. Its first line of output says where it listens, so that no script has to sleep.
 //
 // The server is in lib/testserver. This command adds the flags, the JSON lines and the exit status.
 package main
@@ -51,7 +51,8 @@ func run(config config) error {
 	stop := cli.NotifyShutdown(nil)
 	defer stop.Close()
 	out := newJSONLines(os.Stdout)
-	for what, path := range map[string]string{"report": config.report, "junit": config.junit, "announce": config.announce} {
+	outputs := map[string]string{"report": config.report, "junit": config.junit, "announce": config.announce}
+	for what, path := range outputs {
 		if path == "" {
 			continue
 		}
@@ -101,13 +102,10 @@ func wait(config config, server *testserver.Server, stop *cli.Shutdown, out *jso
 		defer ticker.Stop()
 		stats = ticker.C
 	}
-	quiet := time.NewTicker(restAfter)
-	defer quiet.Stop()
-	rest := newRest()
+	releaser := cli.StartMemoryReleaser(func() cli.Activity { return cli.Activity(server.Stats()) })
+	defer releaser.Close()
 	for {
 		select {
-		case <-quiet.C:
-			rest.tick(server.Stats())
 		case <-stats:
 			now := server.Stats()
 			config.statsLog.Info("stats", "open", now.Open, "connections", now.Connections, "bytes", now.Bytes)

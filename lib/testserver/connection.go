@@ -11,20 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/wsconn"
-)
-
-// Close codes (RFC 6455, 7.4.1).
-const (
-	codeGoingAway   = 1001
-	codeProtocol    = 1002
-	codeUnsupported = 1003
-	codeNoStatus    = 1005 // never sent: the peer's close frame had no code
-	codeAbnormal    = 1006 // never sent: there was no close frame
-	codeTooBig      = 1009
 )
 
 const (
@@ -80,8 +69,8 @@ func (c *connection) run() {
 	c.result.TS, c.result.problems = c.check.Report(), c.check.Problems()
 }
 
-// receive reads messages until the connection ends, and returns how it ended. It waits only for the peer and for room in
-// the queue, so that the stamps are right.
+// receive reads messages until the connection ends, and returns how it ended. It waits only for the peer and for room
+// in the queue, so that the stamps are right.
 func (c *connection) receive() Close {
 	for {
 		isText, message, err := c.ws.NextMessage(context.Background())
@@ -92,8 +81,8 @@ func (c *connection) receive() Close {
 			c.result.Text++
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
-			_ = c.ws.Close(ctx, codeUnsupported, reasonText)
-			return Close{codeUnsupported, reasonText}
+			_ = c.ws.Close(ctx, wsconn.StatusUnsupportedData, reasonText)
+			return Close{wsconn.StatusUnsupportedData, reasonText}
 		}
 		if err := c.receiveMessage(message); err != nil {
 			return c.closeOf(err)
@@ -109,9 +98,6 @@ func (c *connection) receiveMessage(r io.Reader) error {
 		n, err := r.Read(room)
 		if n > 0 || at.IsZero() {
 			at = time.Now()
-		}
-		if err != nil && err != io.EOF && !errors.Is(err, wsconn.ErrTooBig) {
-			n = 0 // a broken connection leaves the part of a frame still masked
 		}
 		if c.queue.commit(n, at) {
 			c.processing.Add(1)
@@ -148,24 +134,25 @@ func (c *connection) closeOf(err error) Close {
 	switch goingAway := c.sentGoingAway.Load(); {
 	case errors.As(err, &own):
 		return Close{own.code, own.reason}
-	case goingAway && (!answered || frame.Code == codeNoStatus): // an answer need not repeat the code
-		return Close{codeGoingAway, reasonGoingAway}
-	case answered && !utf8.ValidString(frame.Reason): // RFC 6455, 5.5.1; the websocket library does not check it
-		return Close{codeProtocol, "the reason in the close frame is not UTF-8"}
+	case goingAway && (!answered || frame.Code == wsconn.StatusNoStatusRcvd): // an answer need not repeat the code
+		return Close{wsconn.StatusGoingAway, reasonGoingAway}
 	case answered:
 		return Close{frame.Code, frame.Reason}
+	case errors.Is(err, wsconn.ErrInvalidReason):
+		return Close{wsconn.StatusInvalidFramePayloadData, err.Error()}
 	case errors.Is(err, wsconn.ErrTooBig):
-		return Close{codeTooBig, err.Error()}
+		return Close{wsconn.StatusMessageTooBig, err.Error()}
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return Close{codeAbnormal, ""}
+		return Close{wsconn.StatusAbnormalClosure, ""}
 	}
-	return Close{codeProtocol, err.Error()}
+	return Close{wsconn.StatusProtocolError, err.Error()}
 }
 
-// goAway sends close code 1001 and does not wait for the answer. What the peer sends before it answers is still received.
+// goAway sends close code 1001 and does not wait for the answer. What the peer sends before it answers is still
+// received.
 func (c *connection) goAway() {
 	c.sentGoingAway.Store(true)
-	c.ws.SendClose(codeGoingAway, reasonGoingAway)
+	c.ws.SendClose(wsconn.StatusGoingAway, reasonGoingAway)
 }
 
 // processQueue hashes, checks and saves what has been received, until the queue is empty.

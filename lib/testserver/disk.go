@@ -10,8 +10,8 @@ import (
 const (
 	// maxUnsaved is how many bytes may wait to be saved, of all connections.
 	maxUnsaved = 64 << 20
-	// maxArrivals is how many arrivals may wait to be written, of all connections. They need 20 MiB, as does the batch that
-	// is being written.
+	// maxArrivals is how many arrivals may wait to be written, of all connections. They need 20 MiB, as does the batch
+	// that is being written.
 	maxArrivals = 512 << 10
 	// diskTimeout is how long the disk may make no progress when everything has come and the server is to end.
 	diskTimeout = 10 * time.Second

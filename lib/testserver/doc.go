@@ -1,5 +1,6 @@
-// Package testserver is a websocket server for tests: it receives what publishers send, checks it, measures it, misbehaves
-// where it is told to, and gives a verdict. The command vw-testserver runs it; Go tests can run it themselves:
+// Package testserver is a websocket server for tests: it receives what publishers send, checks it, measures it,
+// misbehaves where it is told to, and gives a verdict. The command vw-testserver runs it; Go tests can run it
+// themselves:
 //
 //	func TestPipeline(t *testing.T) {
 //		server := testserver.Start(t, testserver.Options{
@@ -13,6 +14,6 @@
 // # How a message passes through
 //
 // Each connection is read by one goroutine (connection.receive), which stamps each message as soon as its last byte has
-// been read, and puts the bytes into memory. A second goroutine takes them out in order and hashes, checks and saves them
-// and gives them to the expectations. When 4 MiB are in memory, the connection is not read until there is room.
+// been read, and puts the bytes into memory. A second goroutine takes them out in order and hashes, checks and saves
+// them and gives them to the expectations. When 4 MiB are in memory, the connection is not read until there is room.
 package testserver

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// settleTime is how long connections may go on when the server has reached its limit: the publisher of the last byte still
-// waits for a pong, and wants to close the connection itself.
+// settleTime is how long connections may go on when the server has reached its limit: the publisher of the last byte
+// still waits for a pong, and wants to close the connection itself.
 const settleTime = time.Second
 
 // Wait waits until Options.Conns or Options.Bytes is reached, Options.Timeout has passed, or ctx ends. Then the server
 // accepts nothing new. Open connections may go on for a second, or for Options.Linger if ctx ended, and are closed with
 // code 1001. Wait returns the verdict when everything has ended.
 //
-// The error is nil if a limit was reached, or if the timeout passed and there is no limit. With [ErrTimeout], [ErrClosed]
-// or the cause of ctx's end, the report is right as far as it goes. With any other error the server itself failed, as with
-// a full disk, and the report is worthless.
+// The error is nil if a limit was reached, or if the timeout passed and there is no limit. With [ErrTimeout],
+// [ErrClosed] or the cause of ctx's end, the report is right as far as it goes. With any other error the server itself
+// failed, as with a full disk, and the report is worthless.
 //
 // Later calls return the same.
 func (s *Server) Wait(ctx context.Context) (Report, error) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Expectation is something that must hold for what came. Name, Path and Watch may be called concurrently; Judge is called
-// once, at the end.
+// Expectation is something that must hold for what came. Name, Path and Watch may be called concurrently; Judge is
+// called once, at the end.
 //
 // The functions of this package whose names begin with Expect make expectations. Others may implement the interface.
 type Expectation interface {
@@ -18,13 +18,14 @@ type Expectation interface {
 	// Watch is called for each connection with its path, and returns what observes its bytes, or nil if the expectation is
 	// not about this connection.
 	Watch(path string) Observer
-	// Judge gets the observed connections in the order in which they came, and reports whether the expectation holds. If not,
-	// detail says what was expected and what came, in one line; more lines, indented, may show the bytes around the
+	// Judge gets the observed connections in the order in which they came, and reports whether the expectation holds. If
+	// not, detail says what was expected and what came, in one line; more lines, indented, may show the bytes around the
 	// difference.
 	Judge(results []Result) (ok bool, detail string)
 }
 
-// Observer gets the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot fail.
+// Observer gets the bytes of one connection, in pieces of any size. Write must not keep or change them, and cannot
+// fail.
 type Observer interface {
 	Write(p []byte)
 	End() // nothing more will come
@@ -92,7 +93,8 @@ func (noObserver) End()         {}
 
 func observeNothing() Observer { return noObserver{} }
 
-// ExpectSHA256 expects the bytes of each connection with the path ("": any) to have this SHA-256, in hexadecimal digits.
+// ExpectSHA256 expects the bytes of each connection with the path ("": any) to have this SHA-256, in hexadecimal
+// digits.
 func ExpectSHA256(path, sum string) (Expectation, error) {
 	if b, err := hex.DecodeString(sum); err != nil || len(b) != 32 {
 		return nil, fmt.Errorf("%q is not a SHA-256 (64 hexadecimal digits)", sum)
@@ -106,8 +108,8 @@ func ExpectSHA256(path, sum string) (Expectation, error) {
 	}}, nil
 }
 
-// ExpectClean expects each connection with the path ("": any) to carry an MPEG transport stream without errors: in sync to
-// the end, continuous except at announced gaps, with PAT and PMT whose CRC is right, beginning at a keyframe, with
+// ExpectClean expects each connection with the path ("": any) to carry an MPEG transport stream without errors: in sync
+// to the end, continuous except at announced gaps, with PAT and PMT whose CRC is right, beginning at a keyframe, with
 // timestamps that do not jump and a PCR often enough (Options.MaxPCRInterval).
 func ExpectClean(path string) Expectation {
 	return &each{"clean", path, observeNothing, func(r Result) string { return strings.Join(r.problems, "; ") }}

@@ -11,8 +11,8 @@ import (
 	"github.com/timdrysdale/vw/lib/testserver/internal/bytediff"
 )
 
-// ExpectFile expects each connection with the path ("": any) to carry the bytes of the file. They are compared while they
-// come, so that the verdict can say where they differ.
+// ExpectFile expects each connection with the path ("": any) to carry the bytes of the file. They are compared while
+// they come, so that the verdict can say where they differ.
 func ExpectFile(path, name string) (Expectation, error) {
 	err := checkRegular(name)
 	if err == nil {

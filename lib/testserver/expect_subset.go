@@ -15,9 +15,10 @@ type subsetExpectation struct {
 	reference *subset.Reference
 }
 
-// ExpectSubset expects the connections with the path ("": each path by itself) to carry the MPEG transport stream of the
-// file with nothing missing but whole groups of pictures, and nothing twice except at the beginning of a connection.
-// Package subset says what is allowed. [ExpectClean] checks that gaps are announced. The file is held in memory.
+// ExpectSubset expects the connections with the path ("": each path by itself) to carry the MPEG transport stream of
+// the file with nothing missing but whole groups of pictures, and nothing twice except at the beginning of a
+// connection. Package subset says what is allowed. [ExpectClean] checks that gaps are announced. The file is held in
+// memory.
 //
 // The verdict's detail names the groups, from 1, that are missing, repeated or cut short, also when the expectation
 // holds.

@@ -12,8 +12,8 @@ import (
 // Fault is something that goes wrong on purpose, and when.
 //
 // Of the faults that apply to a handshake ([Refuse], [HangHandshake], [Redirect], [BadAccept]) only the first happens:
-// there is no connection then. The others happen on a connection as soon as their After is reached. Each happens at most
-// once on a connection.
+// there is no connection then. The others happen on a connection as soon as their After is reached. Each happens at
+// most once on a connection.
 type Fault struct {
 	// Do is what goes wrong: a value of one of this package's types, from Refuse to Truncate.
 	Do FaultKind
@@ -25,8 +25,8 @@ type Fault struct {
 	// Probability is decided by Options.Seed and the number of the handshake alone. 0 means that the fault happens.
 	Probability float64
 
-	// AfterBytes, AfterMessages or AfterTime is what the connection has received, or how long it has existed, when the fault
-	// happens. At most one may be set. AfterBytes counts the payload of messages, and is exact.
+	// AfterBytes, AfterMessages or AfterTime is what the connection has received, or how long it has existed, when the
+	// fault happens. At most one may be set. AfterBytes counts the payload of messages, and is exact.
 	AfterBytes, AfterMessages int64
 	AfterTime                 time.Duration
 }

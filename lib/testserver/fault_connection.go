@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // connectionFault happens on a connection, in the goroutine that reads it. An error ends the connection.
@@ -65,8 +65,8 @@ func (f CloseFrame) check() error {
 }
 
 func (f CloseFrame) inject(c *faultyConn) error {
-	code := cmp.Or(f.Code, codeGoingAway)
-	if err := c.send(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), f.Reason))); err != nil {
+	code := cmp.Or(f.Code, wsconn.StatusGoingAway)
+	if err := c.send(wsconn.OpClose, closePayload(code, f.Reason)); err != nil {
 		return err
 	}
 	return c.awaitClose(&closedByServer{code, f.Reason})
@@ -90,8 +90,8 @@ func (f CloseThenSilent) check() error {
 }
 
 func (f CloseThenSilent) inject(c *faultyConn) error {
-	code := cmp.Or(f.Code, codeGoingAway)
-	if err := c.send(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), f.Reason))); err != nil {
+	code := cmp.Or(f.Code, wsconn.StatusGoingAway)
+	if err := c.send(wsconn.OpClose, closePayload(code, f.Reason)); err != nil {
 		return err
 	}
 	d := cmp.Or(f.For, 10*time.Second)
@@ -188,7 +188,7 @@ type SendText struct{}
 func (SendText) Name() string { return "send-text" }
 
 func (SendText) inject(c *faultyConn) error {
-	return c.send(ws.NewTextFrame([]byte("a text message, on purpose")))
+	return c.send(wsconn.OpText, []byte("a text message, on purpose"))
 }
 
 // SendFlood sends binary messages as fast as they go.
@@ -202,7 +202,7 @@ func (SendFlood) Name() string { return "send-flood" }
 func (f SendFlood) check() error { return notNegative(f.For) }
 
 func (f SendFlood) inject(c *faultyConn) error {
-	c.startFlood(cmp.Or(f.For, time.Second), ws.NewBinaryFrame(make([]byte, floodMessage)))
+	c.startFlood(cmp.Or(f.For, time.Second), frameOf(wsconn.OpBinary, make([]byte, floodMessage)))
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (PingFlood) Name() string { return "ping-flood" }
 func (f PingFlood) check() error { return notNegative(f.For) }
 
 func (f PingFlood) inject(c *faultyConn) error {
-	c.startFlood(cmp.Or(f.For, time.Second), ws.NewPingFrame(make([]byte, floodPing)))
+	c.startFlood(cmp.Or(f.For, time.Second), frameOf(wsconn.OpPing, make([]byte, floodPing)))
 	return nil
 }
 
@@ -232,7 +232,7 @@ func (BigPing) Name() string { return "big-ping" }
 func (f BigPing) check() error { return within("size", f.Size, 126, 1<<20) }
 
 func (f BigPing) inject(c *faultyConn) error {
-	return c.send(ws.NewPingFrame(make([]byte, cmp.Or(f.Size, 126))))
+	return c.send(wsconn.OpPing, make([]byte, cmp.Or(f.Size, 126)))
 }
 
 // BadFrame sends a binary frame that RFC 6455 forbids.
@@ -263,18 +263,19 @@ func (f BadFrame) check() error {
 }
 
 func (f BadFrame) inject(c *faultyConn) error {
-	frame := ws.NewBinaryFrame([]byte("a bad frame, on purpose"))
+	payload := []byte("a bad frame, on purpose")
+	h := wsconn.Header{Final: true, Opcode: wsconn.OpBinary, Length: int64(len(payload))}
 	switch f.Kind {
 	case UnknownOpcode:
-		frame.Header.OpCode = 0x3
+		h.Opcode = 0x3
 	case MaskedByServer:
-		frame = ws.MaskFrame(frame)
+		h.Masked = true // a key of zeros changes nothing in the payload
 	case StrayContinuation:
-		frame.Header.OpCode = ws.OpContinuation
+		h.Opcode = wsconn.OpContinuation
 	default:
-		frame.Header.Rsv = ws.Rsv(true, false, false)
+		h.Reserved = 0x40
 	}
-	return c.send(frame)
+	return c.write(append(wsconn.AppendHeader(nil, h), payload...))
 }
 
 // Truncate sends the first half of a frame, then closes the TCP connection.
@@ -284,11 +285,8 @@ type Truncate struct{}
 func (Truncate) Name() string { return "truncate" }
 
 func (Truncate) inject(c *faultyConn) error {
-	frame := ws.MustCompileFrame(ws.NewBinaryFrame(make([]byte, 1000)))
-	c.writeMu.Lock()
-	_, err := c.conn.Write(frame[:len(frame)/2])
-	c.writeMu.Unlock()
-	if err != nil {
+	frame := frameOf(wsconn.OpBinary, make([]byte, 1000))
+	if err := c.write(frame[:len(frame)/2]); err != nil {
 		return err
 	}
 	return c.closeTCP()

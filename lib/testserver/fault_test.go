@@ -138,8 +138,8 @@ func TestResetAfterBytes(t *testing.T) {
 	}
 }
 
-// TestCloseWithinFrame: the peer answers the server's close frame after the frame during which it was sent, also after a
-// control frame in a message.
+// TestCloseWithinFrame: the peer answers the server's close frame after the frame during which it was sent, also after
+// a control frame in a message.
 func TestCloseWithinFrame(t *testing.T) {
 	rest := bytes.Repeat([]byte{0xFF}, 900) // no frame header
 	for name, send := range map[string][][]byte{
@@ -174,8 +174,8 @@ func TestFaultyStream(t *testing.T) {
 	}
 }
 
-// TestStallOfFinishedPeer: what a peer sends that finishes during a stall is read after the stall. A reset ends the stall,
-// and what came before it counts too.
+// TestStallOfFinishedPeer: what a peer sends that finishes during a stall is read after the stall. A reset ends the
+// stall, and what came before it counts too.
 func TestStallOfFinishedPeer(t *testing.T) {
 	const stall = 300 * time.Millisecond
 	sent := join(frameHeader(1), []byte("x"), frameHeader(10_000), make([]byte, 10_000))
@@ -241,7 +241,7 @@ func TestSlowEarnsNoCredit(t *testing.T) {
 
 // TestNoFloodAfterCloseNow: CloseNow waits for a flood that starts at the same time, or it does not start.
 func TestNoFloodAfterCloseNow(t *testing.T) {
-	ping := ws.NewPingFrame(nil)
+	ping := frameOf(wsconn.OpPing, nil)
 	for range 100 {
 		conn, peer := net.Pipe()
 		c := newFaultyConn(conn, nil, 0, nil)

@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -47,9 +45,8 @@ type faultyConn struct {
 	pending     []*pendingFault
 	bytes       int64 // of messages
 	messages    int64 // whole ones
-	frame       ws.Header
+	frame       wsconn.Header
 	left        int64 // bytes of the frame that have not been read
-	unmasked    int   // bytes of the frame that have
 	inMessage   bool  // a message has begun and not ended
 	size        int64 // of the message so far
 	ignorePings bool
@@ -89,7 +86,7 @@ func (c *faultyConn) NextMessage(context.Context) (isText bool, r io.Reader, err
 		return false, nil, err
 	}
 	c.size = 0
-	return c.frame.OpCode == ws.OpText, faultyMessage{c}, nil
+	return c.frame.Opcode == wsconn.OpText, faultyMessage{c}, nil
 }
 
 // peek waits for n bytes and injects the faults that are due in the meantime.
@@ -116,7 +113,7 @@ func (c *faultyConn) peek(n int) ([]byte, error) {
 func (c *faultyConn) injectDue() error {
 	now := time.Now()
 	for len(c.latePongs) > 0 && !c.latePongs[0].due.After(now) {
-		if err := c.send(ws.NewPongFrame(c.latePongs[0].payload)); err != nil {
+		if err := c.send(wsconn.OpPong, c.latePongs[0].payload); err != nil {
 			return err
 		}
 		c.latePongs = c.latePongs[1:]
@@ -155,7 +152,7 @@ type faultyMessage struct{ c *faultyConn }
 func (m faultyMessage) Read(p []byte) (int, error) {
 	c := m.c
 	for c.left == 0 {
-		if c.inMessage && c.frame.Fin {
+		if c.inMessage && c.frame.Final {
 			c.inMessage = false
 			c.messages++
 		}
@@ -183,7 +180,7 @@ func (c *faultyConn) readPayload(p []byte) (int, error) {
 	if c.maxMessage > 0 && c.size+most > c.maxMessage {
 		most = c.maxMessage - c.size
 		if most == 0 {
-			_ = c.failConnection(codeTooBig, fmt.Sprintf("message of more than %d bytes", c.maxMessage))
+			_ = c.failConnection(wsconn.StatusMessageTooBig, fmt.Sprintf("message of more than %d bytes", c.maxMessage))
 			return 0, fmt.Errorf("%w: more than %d bytes", wsconn.ErrTooBig, c.maxMessage)
 		}
 	}
@@ -191,8 +188,7 @@ func (c *faultyConn) readPayload(p []byte) (int, error) {
 		most = min(most, max(1, c.rate/int64(time.Second/slowTick)))
 	}
 	n, err := c.r.Read(p[:most])
-	ws.Cipher(p[:n], c.frame.Mask, c.unmasked)
-	c.unmasked += n
+	unmask(p[:n], c.frame.Key, c.frame.Length-c.left)
 	c.left -= int64(n)
 	c.size += int64(n)
 	c.bytes += int64(n)

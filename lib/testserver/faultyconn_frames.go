@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/gobwas/ws"
-
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -19,16 +17,12 @@ func (c *faultyConn) nextDataFrame() error {
 		if err := c.readHeader(); err != nil {
 			return err
 		}
-		switch op := c.frame.OpCode; {
-		case op == ws.OpContinuation:
-			return nil
-		case op.IsData():
+		if !c.frame.Control() {
 			c.inMessage = true
 			return nil
-		default:
-			if err := c.handleControl(op); err != nil {
-				return err
-			}
+		}
+		if err := c.handleControl(); err != nil {
+			return err
 		}
 	}
 }
@@ -38,61 +32,51 @@ func (c *faultyConn) readHeader() error {
 	if err != nil {
 		return err
 	}
-	n := 2
-	switch head[1] & 0x7F {
-	case 126:
-		n += 2
-	case 127:
-		n += 8
-	}
-	if head[1]&0x80 != 0 {
-		n += 4
-	}
-	if _, err := c.peek(n); err != nil {
+	if head, err = c.peek(wsconn.HeaderSize(head)); err != nil {
 		return err
 	}
-	h, err := ws.ReadHeader(c.r)
+	h, err := wsconn.ParseHeader(head)
 	if err == nil {
-		state := ws.StateServerSide
-		if c.inMessage {
-			state = state.Set(ws.StateFragmented)
-		}
-		err = ws.CheckHeader(h, state)
+		err = h.Check(true, c.inMessage)
 	}
 	if err != nil {
-		return c.failConnection(codeProtocol, err.Error())
+		return c.failConnection(wsconn.StatusProtocolError, err.Error())
 	}
-	c.frame, c.left, c.unmasked = h, h.Length, 0
+	_, _ = c.r.Discard(len(head)) // peek has buffered them
+	c.frame, c.left = h, h.Length
 	return nil
 }
 
 // handleControl handles a control frame whose header has been read.
-func (c *faultyConn) handleControl(op ws.OpCode) error {
+func (c *faultyConn) handleControl() error {
 	payload := make([]byte, c.left)
 	if _, err := c.peek(len(payload)); err != nil {
 		return err
 	}
 	_, _ = io.ReadFull(c.r, payload) // peek has buffered them
 	c.left = 0
-	ws.Cipher(payload, c.frame.Mask, 0)
-	switch op {
-	case ws.OpPing:
+	unmask(payload, c.frame.Key, 0)
+	switch c.frame.Opcode {
+	case wsconn.OpPing:
 		if c.pongDelay > 0 {
 			c.latePongs = append(c.latePongs, latePong{time.Now().Add(c.pongDelay), payload})
 		} else if !c.ignorePings {
-			return c.send(ws.NewPongFrame(payload))
+			return c.send(wsconn.OpPong, payload)
 		}
-	case ws.OpClose:
+	case wsconn.OpClose:
 		if len(payload) == 0 {
 			c.sendCloseOnce(nil)
-			return &wsconn.CloseError{Code: codeNoStatus}
+			return &wsconn.CloseError{Code: wsconn.StatusNoStatusRcvd}
 		}
-		if len(payload) < 2 || !utf8.Valid(payload[2:]) {
-			return c.failConnection(codeProtocol, "malformed close frame")
+		if len(payload) == 1 {
+			return c.failConnection(wsconn.StatusProtocolError, "a close frame of one byte")
 		}
 		code := int(binary.BigEndian.Uint16(payload))
-		if !wsconn.ValidCloseCode(code) {
-			return c.failConnection(codeProtocol, fmt.Sprintf("close code %d, which may not be sent", code))
+		switch {
+		case !wsconn.ValidCloseCode(code):
+			return c.failConnection(wsconn.StatusProtocolError, fmt.Sprintf("a close frame with the code %d", code))
+		case !utf8.Valid(payload[2:]):
+			return c.failConnection(wsconn.StatusInvalidFramePayloadData, wsconn.ErrInvalidReason.Error())
 		}
 		c.sendCloseOnce(payload)
 		return &wsconn.CloseError{Code: code, Reason: string(payload[2:])}
@@ -100,26 +84,49 @@ func (c *faultyConn) handleControl(op ws.OpCode) error {
 	return nil
 }
 
-func (c *faultyConn) send(f ws.Frame) error {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	if f.Header.OpCode == ws.OpClose {
+// unmask removes the mask from the bytes at an offset of the payload (RFC 6455, 5.3).
+func unmask(p []byte, key [4]byte, offset int64) {
+	for i := range p {
+		p[i] ^= key[(offset+int64(i))%4]
+	}
+}
+
+// frameOf returns a whole unmasked frame.
+func frameOf(opcode byte, payload []byte) []byte {
+	h := wsconn.Header{Final: true, Opcode: opcode, Length: int64(len(payload))}
+	return append(wsconn.AppendHeader(nil, h), payload...)
+}
+
+// closePayload returns the payload of a close frame (RFC 6455, 5.5.1).
+func closePayload(code int, reason string) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
+}
+
+func (c *faultyConn) send(opcode byte, payload []byte) error {
+	if opcode == wsconn.OpClose {
 		c.sentClose.Store(true)
 	}
-	return ws.WriteFrame(c.conn, f)
+	return c.write(frameOf(opcode, payload))
+}
+
+func (c *faultyConn) write(frame []byte) error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	_, err := c.conn.Write(frame)
+	return err
 }
 
 // sendCloseOnce sends a close frame with the payload unless one was sent: no frame may follow a close frame.
 func (c *faultyConn) sendCloseOnce(payload []byte) {
 	if !c.sentClose.Load() {
-		_ = c.send(ws.NewCloseFrame(payload)) // the peer may have gone
+		_ = c.send(wsconn.OpClose, payload) // the peer may have gone
 	}
 }
 
 // failConnection ends the connection because of what the peer did (RFC 6455, 7.1.7).
 func (c *faultyConn) failConnection(code int, reason string) error {
 	reason = reason[:min(len(reason), 123)]
-	c.sendCloseOnce(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
+	c.sendCloseOnce(closePayload(code, reason))
 	_ = c.closeTCP() // in order: a reset would overtake the close frame
 	return &closedByServer{code, reason}
 }
@@ -138,7 +145,7 @@ func (c *faultyConn) SendClose(code int, reason string) {
 
 func (c *faultyConn) sendClose(code int, reason string) {
 	c.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // a flood may be blocked by a peer that does not read
-	c.sendCloseOnce(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
+	c.sendCloseOnce(closePayload(code, reason))
 }
 
 // stopWaiting ends the faults that wait.

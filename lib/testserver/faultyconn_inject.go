@@ -6,7 +6,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 const (
@@ -51,17 +51,17 @@ func (c *faultyConn) awaitClose(sent *closedByServer) error {
 
 // skipFrame handles the rest of a control frame, and discards that of a data frame.
 func (c *faultyConn) skipFrame() error {
-	if c.frame.OpCode.IsControl() {
-		return c.handleControl(c.frame.OpCode)
+	if c.frame.Control() {
+		return c.handleControl()
 	}
 	_, err := io.CopyN(io.Discard, c.r, c.left)
 	c.left = 0
-	c.inMessage = !c.frame.Fin
+	c.inMessage = !c.frame.Final
 	return err
 }
 
-// stall reads nothing until the time is over, or without one (0) until the peer has gone. Faults that are due by time are
-// injected meanwhile.
+// stall reads nothing until the time is over, or without one (0) until the peer has gone. Faults that are due by time
+// are injected meanwhile.
 func (c *faultyConn) stall(d time.Duration) error {
 	end := time.Now().Add(d)
 	for {
@@ -71,7 +71,7 @@ func (c *faultyConn) stall(d time.Duration) error {
 		}
 		if c.hold(next, d == 0) {
 			if d == 0 || isClosed(c.stop) {
-				return &closedByServer{code: codeAbnormal}
+				return &closedByServer{code: wsconn.StatusAbnormalClosure}
 			}
 			return nil // the peer has reset the connection: what came before can still be read
 		}
@@ -116,7 +116,7 @@ func (c *faultyConn) reset() error {
 		t.Close() // before TLS could send an alert
 	}
 	c.conn.Close()
-	return &closedByServer{code: codeAbnormal}
+	return &closedByServer{code: wsconn.StatusAbnormalClosure}
 }
 
 // closeTCP closes the TCP connection in order. It reads for a moment what is still on its way from the peer, because
@@ -127,12 +127,11 @@ func (c *faultyConn) closeTCP() error {
 		drain(c.conn, c.r, closeTimeout, c.stop)
 	}
 	c.conn.Close()
-	return &closedByServer{code: codeAbnormal}
+	return &closedByServer{code: wsconn.StatusAbnormalClosure}
 }
 
 // startFlood sends a frame again and again in a goroutine of its own, unless the connection has been stopped.
-func (c *faultyConn) startFlood(d time.Duration, f ws.Frame) {
-	frame := ws.MustCompileFrame(f)
+func (c *faultyConn) startFlood(d time.Duration, frame []byte) {
 	end := time.Now().Add(d)
 	c.stopMu.Lock()
 	defer c.stopMu.Unlock()
@@ -141,10 +140,7 @@ func (c *faultyConn) startFlood(d time.Duration, f ws.Frame) {
 	}
 	c.flood.Go(func() {
 		for time.Now().Before(end) {
-			c.writeMu.Lock()
-			_, err := c.conn.Write(frame) // Close and CloseNow end it
-			c.writeMu.Unlock()
-			if err != nil {
+			if c.write(frame) != nil { // Close and CloseNow end it
 				c.conn.Close() // part of a frame was written
 				return
 			}

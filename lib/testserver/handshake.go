@@ -1,22 +1,23 @@
 package testserver
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// handle answers one request. A connection that comes of it gets a goroutine of its own, so that what net/http needed for
-// the request is freed.
+// handle answers one request. A connection that comes of it gets a goroutine of its own, so that what net/http needed
+// for the request is freed.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if !s.startRequest() {
 		http.Error(w, reasonGoingAway, http.StatusServiceUnavailable)
@@ -26,10 +27,12 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	path := requestPath(r)
 	switch {
 	case !s.isAuthorized(r):
-		s.refuse(w, r, path, http.StatusUnauthorized, "a token is required: as Authorization: Bearer, or as the Basic password")
+		s.refuse(w, r, path, http.StatusUnauthorized,
+			"a token is required: as Authorization: Bearer, or as the Basic password")
 		return
 	case !headerHasToken(r, "Upgrade", "websocket"):
-		s.refuse(w, r, path, http.StatusUpgradeRequired, "this is a websocket server: connect to "+s.url+" with a websocket client")
+		s.refuse(w, r, path, http.StatusUpgradeRequired,
+			"this is a websocket server: connect to "+s.url+" with a websocket client")
 		return
 	}
 	next := s.schedule(path)
@@ -52,8 +55,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// accept accepts one websocket at a time: connections are numbered in the order in which their peers learn that they are
-// connected, and the report contains each of which a peer has learned that.
+// accept accepts one websocket at a time: connections are numbered in the order in which their peers learn that they
+// are connected, and the report contains each of which a peer has learned that.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request, path string, next schedule) (*connection, error) {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
@@ -126,14 +129,7 @@ func (s *Server) isAuthorized(r *http.Request) bool {
 	if s.options.Token == "" {
 		return true
 	}
-	_, given, ok := r.BasicAuth()
-	if !ok {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return false
-		}
-		given = strings.TrimSpace(token)
-	}
+	given := cmp.Or(access.Bearer(r), access.BasicPassword(r))
 	// Hashes have one length; with different lengths ConstantTimeCompare returns at once.
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.options.Token))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1

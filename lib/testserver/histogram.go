@@ -14,8 +14,8 @@ const (
 )
 
 // histogram counts values as an HDR histogram does. It needs half a KiB for each octave that has values, because each
-// connection has several histograms and an idle one must be small; hdrhistogram computes the percentiles. The zero value is
-// ready.
+// connection has several histograms and an idle one must be small; hdrhistogram computes the percentiles. The zero
+// value is ready.
 type histogram struct {
 	counts [octaves]*[1 << cellBits]uint32 // the first octave has the values below 1<<cellBits
 }
@@ -32,8 +32,8 @@ func (h *histogram) add(value int64) {
 	}
 }
 
-// percentiles returns a function that returns the value which so many percent of all do not exceed, 0 if there are none.
-// largest is the largest of all.
+// percentiles returns a function that returns the value which so many percent of all do not exceed, 0 if there are
+// none. largest is the largest of all.
 func (h *histogram) percentiles(largest int64) func(percent float64) int64 {
 	const digits = 2
 	all := hdrhistogram.New(1, maxValue, digits)

@@ -68,9 +68,6 @@ func TestHostile(t *testing.T) {
 }
 
 func testHostile(t *testing.T, name string, c hostile, faults []Fault) {
-	if len(faults) > 0 {
-		c.reason = "" // in other words
-	}
 	t.Run(name, func(t *testing.T) {
 		s := start(t, Options{Conns: 1, MaxMessage: 65536, Faults: faults})
 		conn := raw(t, s.URL())

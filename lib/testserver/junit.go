@@ -29,8 +29,8 @@ type (
 	}
 )
 
-// JUnit returns the report in the XML that CI systems show: a test case named "ended", which fails at a timeout, and one
-// for each expectation in their order.
+// JUnit returns the report in the XML that CI systems show: a test case named "ended", which fails at a timeout, and
+// one for each expectation in their order.
 func (r Report) JUnit() ([]byte, error) {
 	suite := junitSuite{Name: "vw-testserver"}
 	add := func(name, detail string, ok bool) {

@@ -19,13 +19,13 @@ var ErrTimeout = errors.New("timed out")
 // ErrClosed says that Close ended the server.
 var ErrClosed = errors.New("test server closed")
 
-// Options configure a server. With the zero value it listens on a free port of 127.0.0.1 and receives until Wait's context
-// ends.
+// Options configure a server. With the zero value it listens on a free port of 127.0.0.1 and receives until Wait's
+// context ends.
 type Options struct {
 	// Listen is host:port; "" means 127.0.0.1:0.
 	Listen string
-	// TLS makes the server speak wss, with a certificate for localhost, 127.0.0.1, ::1 and the host of Listen. Its authority
-	// is made for this server alone: see Server.CertPEM.
+	// TLS makes the server speak wss, with a certificate for localhost, 127.0.0.1, ::1 and the host of Listen. Its
+	// authority is made for this server alone: see Server.CertPEM.
 	TLS bool
 	// Token, unless "", must come with each handshake: as a Bearer token or as the password of Basic authentication.
 	Token string

@@ -2,8 +2,8 @@ package testserver
 
 import "time"
 
-// pcrJitter measures how much the time between the arrivals of two PCRs of a PID differs from the time between the PCRs.
-// That needs no clock in common with the sender, and does not grow when its clock drifts.
+// pcrJitter measures how much the time between the arrivals of two PCRs of a PID differs from the time between the
+// PCRs. That needs no clock in common with the sender, and does not grow when its clock drifts.
 type pcrJitter struct {
 	now  time.Time            // when the bytes arrived that are being checked
 	last map[uint16]time.Time // the arrival of each PID's last PCR

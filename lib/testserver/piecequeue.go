@@ -101,8 +101,8 @@ func (q *pieceQueue) put(p []byte) (startReader bool) {
 	return startReader
 }
 
-// next returns bytes that came together, and when; done must follow. If the queue is empty it returns nil, and the caller
-// is no longer its reader.
+// next returns bytes that came together, and when; done must follow. If the queue is empty it returns nil, and the
+// caller is no longer its reader.
 func (q *pieceQueue) next() ([]byte, time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

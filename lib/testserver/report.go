@@ -75,14 +75,15 @@ type Connection struct {
 }
 
 // Close says how a connection ended: the code and reason of the peer's close frame. If there was none, those of the
-// server's own (1001: the server ended, 1002: the peer violated the protocol, 1003: text, 1009: a message was too long).
-// If there was none either, 1006.
+// server's own (1001: the server ended, 1002: the peer violated the protocol, 1003: text, 1007: a reason that is not
+// UTF-8, 1009: a message was too long). If there was none either, 1006.
 type Close struct {
 	Code   int    `json:"code"` // RFC 6455, 7.4
 	Reason string `json:"reason"`
 }
 
-// Intervals are in µs; all are 0 if there were fewer than two messages (or PCRs). Max is exact, the others are within 1 %.
+// Intervals are in µs; all are 0 if there were fewer than two messages (or PCRs). Max is exact, the others are
+// within 1 %.
 type Intervals struct {
 	P50  int64 `json:"p50"`
 	P90  int64 `json:"p90"`

@@ -53,7 +53,8 @@ func (s *saveFolder) create(id int, path string) *savedFile {
 // maxPathInName is how many bytes of a path are in a file's name.
 const maxPathInName = 100
 
-// fileName is the number and what a file's name may contain of the path: letters, digits, dots, hyphens and underscores.
+// fileName is the number and what a file's name may contain of the path: letters, digits, dots, hyphens and
+// underscores.
 func fileName(id int, path string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {

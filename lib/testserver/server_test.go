@@ -284,15 +284,15 @@ func TestAnswerBehindMuch(t *testing.T) {
 			t.Parallel()
 			conn, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}}, blockSize,
 				append(frameHeader(len(stream)-half), stream[:blockSize+1000]...))
-			if got := closeCode(t, conn); got != codeGoingAway {
+			if got := closeCode(t, conn); got != wsconn.StatusGoingAway {
 				t.Errorf("the peer was told %d", got)
 			}
 			conn.Write(stream[blockSize+1000 : len(stream)-half])
 			conn.Write(append(frameHeader(half), stream[len(stream)-half:]...))
-			conn.Write(closeWith(codeGoingAway, ""))
+			conn.Write(closeWith(wsconn.StatusGoingAway, ""))
 			r := <-ended
 			if c := r.Connections[0]; !r.Passed || c.SHA256 != sum(stream) || c.Messages != 2 || c.Torn != 0 ||
-				c.Close.Code != codeGoingAway {
+				c.Close.Code != wsconn.StatusGoingAway {
 				t.Errorf("%+v, %+v", c, r.Expectations)
 			}
 		})
@@ -316,7 +316,7 @@ func TestCutByServer(t *testing.T) {
 					append(frameHeader(1<<20), c.stream[:blockSize+1000]...))
 				r := <-ended
 				got := r.Connections[0]
-				if r.Passed != c.ok || got.Torn != got.Bytes || got.Bytes%188 == 0 || got.Close.Code != codeGoingAway ||
+				if r.Passed != c.ok || got.Torn != got.Bytes || got.Bytes%188 == 0 || got.Close.Code != wsconn.StatusGoingAway ||
 					got.TS.SyncErrors != 0 || got.TS.Packets != got.Bytes/188 {
 					t.Errorf("%+v, %+v", got, r.Expectations)
 				}
@@ -338,7 +338,7 @@ func TestEndlessPeer(t *testing.T) {
 			break // it has ended
 		}
 	}
-	if c := (<-ended).Connections[0]; c.Close.Code != codeGoingAway || c.Messages < 2 {
+	if c := (<-ended).Connections[0]; c.Close.Code != wsconn.StatusGoingAway || c.Messages < 2 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -555,7 +555,8 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// TestIdleMemory: a connection that has sent something and is silent now needs less than 40 KiB: the rest up to 64 KiB is for the process, see the test of the same name in test.
+// TestIdleMemory: a connection that has sent something and is silent now needs less than 40 KiB: the rest up to 64 KiB
+// is for the process, see the test of the same name in test.
 func TestIdleMemory(t *testing.T) {
 	const n = 200
 	const messages, length = 30, 7 * 188

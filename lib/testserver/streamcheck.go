@@ -2,8 +2,8 @@ package testserver
 
 import "github.com/timdrysdale/vw/lib/mpegts"
 
-// streamCheck feeds a Checker with whole packets. If the server cuts the stream, the partial packet at the end is not an
-// error of the stream, and is left out.
+// streamCheck feeds a Checker with whole packets. If the server cuts the stream, the partial packet at the end is not
+// an error of the stream, and is left out.
 type streamCheck struct {
 	*mpegts.Checker
 	partial    []byte // the start of a packet

@@ -52,7 +52,7 @@ func (f *frameReader) next() error {
 	h, err := ParseHeader(head)
 	_, _ = f.r.Discard(size) // it is in the buffer
 	if err == nil {
-		err = f.check(&h)
+		err = h.Check(f.masked, f.fragmented)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errProtocol, err)
@@ -63,29 +63,6 @@ func (f *frameReader) next() error {
 	}
 	if !h.Control() {
 		f.fragmented = !h.Final
-	}
-	return nil
-}
-
-// check returns why a frame with this header may not come now.
-func (f *frameReader) check(h *Header) error {
-	switch {
-	case h.Reserved != 0:
-		return errors.New("a frame with a reserved bit")
-	case h.Masked && !f.masked:
-		return errors.New("a masked frame from a server")
-	case !h.Masked && f.masked:
-		return errors.New("an unmasked frame from a client")
-	case h.Opcode > OpBinary && h.Opcode < OpClose || h.Opcode > OpPong:
-		return fmt.Errorf("a frame with the reserved opcode %#x", h.Opcode)
-	case h.Control() && !h.Final:
-		return errors.New("a fragmented control frame")
-	case h.Control() && h.Length > MaxControlPayload:
-		return fmt.Errorf("a control frame of %d bytes", h.Length)
-	case h.Opcode == OpContinuation && !f.fragmented:
-		return errors.New("a continuation frame outside a message")
-	case !h.Control() && h.Opcode != OpContinuation && f.fragmented:
-		return errors.New("a new message inside another")
 	}
 	return nil
 }

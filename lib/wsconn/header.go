@@ -3,6 +3,7 @@ package wsconn
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 )
 
@@ -55,7 +56,7 @@ func HeaderSize(p []byte) int {
 }
 
 // ParseHeader parses the frame header at the beginning of p, which must hold all of it (see HeaderSize). The only error
-// is ErrFrameLength. Whether the frame is allowed where it stands is for the caller to decide.
+// is ErrFrameLength; Check says whether the frame is allowed.
 func ParseHeader(p []byte) (Header, error) {
 	h := Header{Final: p[0]&0x80 != 0, Reserved: p[0] & 0x70, Opcode: p[0] & 0x0f, Masked: p[1]&0x80 != 0}
 	size := HeaderSize(p)
@@ -74,6 +75,30 @@ func ParseHeader(p []byte) (Header, error) {
 		copy(h.Key[:], p[size-4:size])
 	}
 	return h, nil
+}
+
+// Check returns why RFC 6455 forbids a frame with this header. fromClient says who sent it; inMessage says that the
+// message before has not ended, so that a continuation frame must follow.
+func (h *Header) Check(fromClient, inMessage bool) error {
+	switch {
+	case h.Reserved != 0:
+		return errors.New("a frame with a reserved bit")
+	case h.Masked && !fromClient:
+		return errors.New("a masked frame from a server")
+	case !h.Masked && fromClient:
+		return errors.New("an unmasked frame from a client")
+	case h.Opcode > OpBinary && h.Opcode < OpClose || h.Opcode > OpPong:
+		return fmt.Errorf("a frame with the reserved opcode %#x", h.Opcode)
+	case h.Control() && !h.Final:
+		return errors.New("a fragmented control frame")
+	case h.Control() && h.Length > MaxControlPayload:
+		return fmt.Errorf("a control frame of %d bytes", h.Length)
+	case h.Opcode == OpContinuation && !inMessage:
+		return errors.New("a continuation frame outside a message")
+	case !h.Control() && h.Opcode != OpContinuation && inMessage:
+		return errors.New("a new message inside another")
+	}
+	return nil
 }
 
 // AppendHeader appends h, with the shortest form of its length.

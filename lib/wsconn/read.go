@@ -126,8 +126,9 @@ func (c *Conn) control() error {
 	return nil
 }
 
-// errInvalidReason says that a close frame has a reason that is not UTF-8 (RFC 6455, 8.1).
-var errInvalidReason = errors.New("a close frame whose reason is not UTF-8")
+// ErrInvalidReason says that the peer's close frame has a reason that is not UTF-8 (RFC 6455, 8.1). The peer gets close
+// code StatusInvalidFramePayloadData.
+var ErrInvalidReason = errors.New("a close frame whose reason is not UTF-8")
 
 // peerClosed answers the peer's close frame (RFC 6455, 5.5.1) and returns a *CloseError.
 func (c *Conn) peerClosed(payload []byte) error {
@@ -143,7 +144,7 @@ func (c *Conn) peerClosed(payload []byte) error {
 	case !ValidCloseCode(code):
 		return fmt.Errorf("%w: a close frame with the code %d", errProtocol, code)
 	case !utf8.ValidString(reason):
-		return errInvalidReason
+		return ErrInvalidReason
 	}
 	c.out.sendClose(payload)
 	if c.client { // a server's words are for the log, and may repeat what the client sent
@@ -162,7 +163,7 @@ func (c *Conn) readFailed(ctx context.Context, err error) error {
 		return c.fail(fmt.Errorf("read message: %w", context.Cause(ctx)))
 	case errors.Is(err, errProtocol):
 		c.out.sendClose(closePayload(StatusProtocolError, err.Error()))
-	case errors.Is(err, errInvalidReason):
+	case errors.Is(err, ErrInvalidReason):
 		c.out.sendClose(closePayload(StatusInvalidFramePayloadData, err.Error()))
 	}
 	return c.fail(readError(err))

@@ -17,7 +17,8 @@ type MismatchError struct {
 func (e *MismatchError) Error() string { return e.Detail }
 
 // Compare judges the connections of one sender together, in the order in which they came. A connection after which
-// another one follows may end anywhere. One that follows another may begin anywhere in what has come, or right after it.
+// another one follows may end anywhere. One that follows another may begin anywhere in what has come, or right after
+// it.
 //
 // The summary names the groups that are missing, cut short or repeated, and is "" if each packet came exactly once. The
 // error is a *MismatchError, or says that nothing of the reference came.

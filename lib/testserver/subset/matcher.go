@@ -8,9 +8,9 @@ import (
 	"github.com/timdrysdale/vw/lib/testserver/internal/bytediff"
 )
 
-// Matcher finds the packets of one connection in the reference. PSI may come anywhere, as a sender inserts it where it is
-// missing; so may packets that announce a discontinuity. Where a group follows that is not the next one, PAT and PMT must
-// stand in front of it if they do in the reference, and the other streams may resume at their next PES packet.
+// Matcher finds the packets of one connection in the reference. PSI may come anywhere, as a sender inserts it where it
+// is missing; so may packets that announce a discontinuity. Where a group follows that is not the next one, PAT and PMT
+// must stand in front of it if they do in the reference, and the other streams may resume at their next PES packet.
 type Matcher struct {
 	reference *Reference
 	partial   []byte // the start of a packet

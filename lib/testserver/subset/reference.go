@@ -36,7 +36,8 @@ type group struct {
 // NewReference divides a stream, which it keeps, into groups of pictures. The stream must consist of whole packets and
 // have a random access point.
 func NewReference(stream []byte) (*Reference, error) {
-	r := &Reference{data: stream, psi: make(map[string]bool), psiPIDs: make(map[uint16]bool), payload: make(map[uint16]bool)}
+	r := &Reference{data: stream,
+		psi: make(map[string]bool), psiPIDs: make(map[uint16]bool), payload: make(map[uint16]bool)}
 	if len(stream) == 0 || len(stream)%mpegts.PacketSize != 0 {
 		return nil, errors.New("not a whole number of packets of 188 bytes")
 	}
@@ -100,7 +101,8 @@ func (r *Reference) groupOf(i int) int {
 	return len(r.groups) - 1
 }
 
-// isPSI reports whether p is one of the reference's packets with PSI, whatever its continuity counter, or a null packet.
+// isPSI reports whether p is one of the reference's packets with PSI, whatever its continuity counter, or a null
+// packet.
 func (r *Reference) isPSI(p mpegts.Packet) bool {
 	pid := p.PID()
 	return pid == mpegts.PIDNull || (pid < 0x20 || r.psiPIDs[pid]) && r.psi[psiKey(p)]
