@@ -8,8 +8,8 @@ const (
 	ClockJump Change = 1 << iota
 	// SetsChanged: the parameter sets differ from those before.
 	SetsChanged
-	// CodecChanged: stream types or PIDs of the program's video or audio differ, so that no decoder survives it in one
-	// stream.
+	// CodecChanged: stream types or PIDs of the program's video or audio differ, so that no decoder survives it in
+	// one stream.
 	CodecChanged
 	// TablesChanged: the PMT differs in something else. Nothing begins anew.
 	TablesChanged

@@ -9,18 +9,20 @@ import (
 // Checker checks a stream against ISO/IEC 13818-1 and counts what is wrong with it. It is an io.Writer that never
 // fails, and takes the stream in pieces of any size. NewChecker makes one.
 //
-// Unlike Scanner, which believes the stream that it cuts, a Checker believes nothing. It holds about 4 KiB, and 32 bytes
-// for each PID of the stream.
+// Unlike Scanner, which believes the stream that it cuts, a Checker believes nothing. It holds about 4 KiB, and 32
+// bytes for each PID of the stream.
 type Checker struct {
-	// MaxPCRInterval is the longest time allowed between two PCRs. NewChecker sets it to DefaultPCRInterval; change it
-	// before the first Write. (ffmpeg with a variable bit rate writes one PCR a frame: too few below 10 frames a second.)
+	// MaxPCRInterval is the longest time allowed between two PCRs. NewChecker sets it to DefaultPCRInterval; change
+	// it before the first Write. (ffmpeg with a variable bit rate writes one PCR a frame: too few below 10 frames a
+	// second.)
 	MaxPCRInterval time.Duration
-	// MaxTimestampInterval is the longest time allowed from one DTS of an audio or video stream to the next. NewChecker sets
-	// it to DefaultTimestampInterval; change it before the first Write, for a stream of one frame a second for example.
+	// MaxTimestampInterval is the longest time allowed from one DTS of an audio or video stream to the next.
+	// NewChecker sets it to DefaultTimestampInterval; change it before the first Write, for a stream of one frame a
+	// second for example.
 	MaxTimestampInterval time.Duration
-	// OnPCR, unless nil, is called for each PCR during the Write that completes its packet. Advance is how far the PCR is
-	// ahead of the one before on the same PID. Follows is false, and advance means nothing, for the first PCR of a PID and
-	// for the first after an announced gap.
+	// OnPCR, unless nil, is called for each PCR during the Write that completes its packet. Advance is how far the
+	// PCR is ahead of the one before on the same PID. Follows is false, and advance means nothing, for the first PCR
+	// of a PID and for the first after an announced gap.
 	OnPCR func(pid uint16, advance time.Duration, follows bool)
 
 	report       Report

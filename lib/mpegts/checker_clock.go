@@ -6,13 +6,14 @@ import (
 )
 
 const (
-	// maxDelay is the longest time from decoding to presentation (ISO/IEC 13818-1, 2.4.2.6), maxDelayMPEG2 that of MPEG-1
-	// and MPEG-2 video.
+	// maxDelay is the longest time from decoding to presentation (ISO/IEC 13818-1, 2.4.2.6), maxDelayMPEG2 that of
+	// MPEG-1 and MPEG-2 video.
 	maxDelay      = 10 * ClockRate
 	maxDelayMPEG2 = ClockRate
 	// DefaultPCRInterval is the longest time between two PCRs (ISO/IEC 13818-1, 2.7.2).
 	DefaultPCRInterval = 100 * time.Millisecond
-	// DefaultTimestampInterval is the longest time between the timestamps of one elementary stream (ISO/IEC 13818-1, 2.7.4).
+	// DefaultTimestampInterval is the longest time between the timestamps of one elementary stream (ISO/IEC 13818-1,
+	// 2.7.4).
 	DefaultTimestampInterval = 700 * time.Millisecond
 )
 
@@ -105,8 +106,8 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 	pts, _ := p.PTS()
 	if d := ClockDiff(pts, dts); d < 0 || d > limit {
 		c.report.TimestampErrors++
-		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s",
-			c.offset, number, pid, float64(d)/ClockRate, limit/ClockRate)
+		c.record(timestampProblem, p,
+			"at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s", c.offset, number, pid, float64(d)/ClockRate, limit/ClockRate)
 	}
 }
 

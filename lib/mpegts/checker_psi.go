@@ -36,7 +36,8 @@ func (c *Checker) checkSection(pid uint16, section []byte, here location) {
 	switch {
 	case CRC32(section) != 0:
 		c.report.TableErrors++
-		c.record(tableProblem, here.sample[:], "at byte %d (packet %d, PID 0x%04x): wrong CRC", here.offset, here.number, pid)
+		c.record(tableProblem, here.sample[:], "at byte %d (packet %d, PID 0x%04x): wrong CRC",
+			here.offset, here.number, pid)
 	case pid == PIDPAT && section[0] == tablePAT:
 		c.report.PATs++
 		for _, program := range parsePAT(section) {

@@ -2,9 +2,9 @@ package mpegts
 
 import "time"
 
-// stalledClocks finds a clock that has stopped by the one that goes on. PCR and timestamps advance together, and differ
-// by no more than the time for which a decoder may hold its input. After a jump of either, and after an announced gap,
-// the comparison begins anew.
+// stalledClocks finds a clock that has stopped by the one that goes on. PCR and timestamps advance together, and
+// differ by no more than the time for which a decoder may hold its input. After a jump of either, and after an
+// announced gap, the comparison begins anew.
 type stalledClocks struct {
 	// firstDTS is the first DTS after the last PCR, if dtsSincePCR.
 	firstDTS    uint64
@@ -29,8 +29,8 @@ func (c *Checker) pcrPID() uint16 {
 	return PIDNull
 }
 
-// checkPCRStalled takes a DTS, and finds a PCR that has stopped. A PCR on an elementary PID is compared with that PID's
-// own DTS only, because that stream may end before the others.
+// checkPCRStalled takes a DTS, and finds a PCR that has stopped. A PCR on an elementary PID is compared with that
+// PID's own DTS only, because that stream may end before the others.
 func (c *Checker) checkPCRStalled(pid uint16, kind StreamType, dts uint64, p Packet, number int64) {
 	s := &c.clocks.stalled
 	from := c.pcrPID()
@@ -47,12 +47,13 @@ func (c *Checker) checkPCRStalled(pid uint16, kind StreamType, dts uint64, p Pac
 	if d := ClockDiff(dts, s.firstDTS); d > limit {
 		s.firstDTS = dts
 		c.report.PCRErrors++
-		c.record(pcrProblem, p, "at byte %d (packet %d, PID 0x%04x): none on PID 0x%04x for %.1f s of timestamps", c.offset, number,
-			pid, from, float64(d)/ClockRate)
+		c.record(pcrProblem, p, "at byte %d (packet %d, PID 0x%04x): none on PID 0x%04x for %.1f s of timestamps",
+			c.offset, number, pid, from, float64(d)/ClockRate)
 	}
 }
 
-// checkTimestampsStalled takes a packet of audio or video without a timestamp, and finds timestamps that have stopped.
+// checkTimestampsStalled takes a packet of audio or video without a timestamp, and finds timestamps that have
+// stopped.
 func (c *Checker) checkTimestampsStalled(pid uint16, kind StreamType, p Packet, number int64) {
 	if h := p.pesHeader(); h == nil || h[7]&0x80 != 0 {
 		return // no PES packet begins, it cannot be read, or the timestamp is in the next packet

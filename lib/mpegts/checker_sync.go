@@ -73,8 +73,8 @@ func (c *Checker) findSync(p []byte) []byte {
 	return p
 }
 
-// countPackets returns how many packets follow each other from the start of b, and how many bytes follow them. The last
-// packet does not count if the byte after it is no sync byte.
+// countPackets returns how many packets follow each other from the start of b, and how many bytes follow them. The
+// last packet does not count if the byte after it is no sync byte.
 func countPackets(b []byte) (packets, rest int) {
 	for len(b) >= PacketSize && b[0] == SyncByte {
 		packets++

@@ -79,8 +79,8 @@ func TestCheckerMutations(t *testing.T) {
 	on := func(pid uint16) func(mpegts.Packet) bool {
 		return func(p mpegts.Packet) bool { return p.PID() == pid }
 	}
-	// Each mutation gets the stream and the offset of a packet; @, @1 and @2 in what is said are the bytes where this one
-	// and the next ones stand.
+	// Each mutation gets the stream and the offset of a packet; @, @1 and @2 in what is said are the bytes where this
+	// one and the next ones stand.
 	cases := map[string]struct {
 		which  func(mpegts.Packet) bool
 		n      int
@@ -177,8 +177,8 @@ func TestCheckerMutations(t *testing.T) {
 				want := clean
 				c.want(&want)
 				got, trouble := check(b)
-				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one stands; without
-				// any tables, nothing says whose the timestamps are.
+				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one
+				// stands; without any tables, nothing says whose the timestamps are.
 				if !want.StartsAtKeyframe {
 					want.Frames, want.Keyframes, want.PMTs = got.Frames, got.Keyframes, got.PMTs
 				}

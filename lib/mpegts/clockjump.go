@@ -3,8 +3,8 @@ package mpegts
 import "time"
 
 const (
-	// maxClockBack and maxClockAhead are how far a DTS may be before the one before it, and after it beyond the time that
-	// passed.
+	// maxClockBack and maxClockAhead are how far a DTS may be before the one before it, and after it beyond the time
+	// that passed.
 	maxClockBack  = 1 * ClockRate
 	maxClockAhead = 10 * ClockRate
 )

@@ -85,8 +85,8 @@ func (s *Scanner) needMore(b []byte, complete bool) int {
 	return firstWant
 }
 
-// neededSets returns what identifies the parameter sets that a keyframe with a PPS of the given id needs, nil if they have
-// not come, and whether the access unit does not carry all of them.
+// neededSets returns what identifies the parameter sets that a keyframe with a PPS of the given id needs, nil if they
+// have not come, and whether the access unit does not carry all of them.
 func (s *Scanner) neededSets(id uint32, vps bool) (identity []byte, misses bool) {
 	pps := s.sets.get(pictureSet, id)
 	if pps == nil {

@@ -27,7 +27,8 @@ func (s *Scanner) readHEVC(b []byte, complete bool) (want int) {
 		case layer > 0:
 			s.continuePicture()
 			return 0
-		case kind >= hevcVPS && kind <= hevcAUD, kind == hevcPrefixSEI, kind >= 41 && kind <= 44, kind >= 48 && kind <= 55:
+		case kind >= hevcVPS && kind <= hevcAUD, kind == hevcPrefixSEI,
+			kind >= 41 && kind <= 44, kind >= 48 && kind <= 55: // 7.4.2.4.4
 			s.boundary()
 		case !slice:
 			s.continuePicture()

@@ -13,16 +13,16 @@ const (
 	RandomAccess
 	// AccessUnit: at least one access unit of the video begins in this packet. AccessUnits says how many.
 	AccessUnit
-	// Undecided: an access unit may begin in this packet, or decoding may be able to start at it. A later packet tells; its
-	// mark has Decided set. At most one packet is undecided at a time.
+	// Undecided: an access unit may begin in this packet, or decoding may be able to start at it. A later packet
+	// tells; its mark has Decided set. At most one packet is undecided at a time.
 	Undecided
 	// Decided: it is known now what the packet is that was marked Undecided last. Scanner.Decision returns its mark.
 	Decided
 	// Changed: the stream is a new one from this packet on. Scanner.Change says in what.
 	Changed
-	// MissesSets: a keyframe begins in this packet whose access unit does not carry all the parameter sets that it needs.
-	// With RandomAccess they have come before, and Scanner.MissingSets returns them. Without, they have not, and the keyframe
-	// cannot be decoded.
+	// MissesSets: a keyframe begins in this packet whose access unit does not carry all the parameter sets that it
+	// needs. With RandomAccess they have come before, and Scanner.MissingSets returns them. Without, they have not,
+	// and the keyframe cannot be decoded.
 	MissesSets
 
 	unitsShift     = 16
@@ -33,8 +33,8 @@ const (
 // AccessUnits returns the number of access units that begin in the packet.
 func (m Mark) AccessUnits() int { return int(m >> unitsShift & maxMarkCount) }
 
-// Keyframes returns the number of those access units that are keyframes. It may be greater than 0 without RandomAccess:
-// a keyframe that begins in the middle of a PES packet counts, but a cut cannot be made there.
+// Keyframes returns the number of those access units that are keyframes. It may be greater than 0 without
+// RandomAccess: a keyframe that begins in the middle of a PES packet counts, but a cut cannot be made there.
 func (m Mark) Keyframes() int { return int(m >> keyframesShift & maxMarkCount) }
 
 // plusUnit adds an access unit.

@@ -82,7 +82,8 @@ func (s *Scanner) mpegPicture() {
 	var identity []byte
 	misses := s.unit.mpeg.keyframe
 	if set := s.sets.get(sequenceSet, 0); set != nil && s.unit.mpeg.keyframe {
-		// Bit rate and matrices may change at any sequence header: size, aspect ratio and frame rate make another stream.
+		// Bit rate and matrices may change at any sequence header: size, aspect ratio and frame rate make another
+		// stream.
 		identity = set.data[4:min(8, len(set.data))]
 		misses = set.unit != s.au.number || !s.au.open
 	}

@@ -1,8 +1,9 @@
 package mpegts
 
-// Opening tells whether a stream, a file or a connection plays from its beginning: PAT and PMT come before anything else,
-// and the first picture of the video is a keyframe with the parameter sets that it needs. Audio may come before it. Of a
-// program without video, the first packet of the stream that is followed must begin a PES packet. The zero value is ready.
+// Opening tells whether a stream, a file or a connection plays from its beginning: PAT and PMT come before anything
+// else, and the first picture of the video is a keyframe with the parameter sets that it needs. Audio may come before
+// it. Of a program without video, the first packet of the stream that is followed must begin a PES packet. The zero
+// value is ready.
 type Opening struct {
 	tables  Mark // PAT and PMT, those that have come
 	waiting bool // an undecided packet came first

@@ -1,6 +1,6 @@
-// Package mpegts reads MPEG transport streams (ISO/IEC 13818-1) packet by packet. A Scanner finds access units and the
-// places where decoding can start, a Checker finds what is wrong with a stream. The package does no I/O: the caller
-// reads the bytes.
+// Package mpegts reads MPEG transport streams (ISO/IEC 13818-1) packet by packet. A Scanner finds access units and
+// the places where decoding can start, a Checker finds what is wrong with a stream. The package does no I/O: the
+// caller reads the bytes.
 package mpegts
 
 // PacketSize is the length of a transport packet in bytes (ISO/IEC 13818-1, 2.4.3.2).
@@ -79,8 +79,8 @@ func (p Packet) Payload() []byte {
 	return p[start:PacketSize]
 }
 
-// AppendDiscontinuity appends the packet that announces a gap on the PID of next, the first packet after the gap. It has
-// an adaptation field only, with discontinuity_indicator set, and the continuity counter that next continues
+// AppendDiscontinuity appends the packet that announces a gap on the PID of next, the first packet after the gap. It
+// has an adaptation field only, with discontinuity_indicator set, and the continuity counter that next continues
 // (ISO/IEC 13818-1, 2.4.3.4 and 2.4.3.5).
 func AppendDiscontinuity(dst []byte, next Packet) []byte {
 	counter := next.Continuity()

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// ParameterSets are what a decoder needs before the first picture: SPS and PPS of H.264, with VPS of HEVC, or a sequence
-// header. They do not change once made.
+// ParameterSets are what a decoder needs before the first picture: SPS and PPS of H.264, with VPS of HEVC, or a
+// sequence header. They do not change once made.
 type ParameterSets struct {
 	data []byte // as in the elementary stream, with start codes
 }
 
-// AppendPES appends the packets of a PES packet that carries the sets alone, to be put right before keyframe, the first
-// packet of an access unit. It has the PID, the timestamps and the stream_id of keyframe and random_access_indicator, and
-// its continuity counters lead up to keyframe's. Where keyframe has no PTS nothing is appended: decoders abort on such a
-// PES packet without one.
+// AppendPES appends the packets of a PES packet that carries the sets alone, to be put right before keyframe, the
+// first packet of an access unit. It has the PID, the timestamps and the stream_id of keyframe and
+// random_access_indicator, and its continuity counters lead up to keyframe's. Where keyframe has no PTS nothing is
+// appended: decoders abort on such a PES packet without one.
 func (s *ParameterSets) AppendPES(dst []byte, keyframe Packet) []byte {
 	header := keyframe.pesHeader()
 	if _, ok := keyframe.PTS(); !ok {
@@ -146,6 +146,19 @@ func (s *setStore) get(kind setKind, id uint32) *parameterSet {
 	return nil
 }
 
+// carried returns the SPS that an access unit carries together with a PPS, nil if it does not.
+func (s *setStore) carried(unit uint32) (sps []byte) {
+	for _, p := range s.sets {
+		if p.kind != pictureSet || p.unit != unit {
+			continue
+		}
+		if set := s.get(seqSet, p.refers); set != nil && set.unit == unit {
+			return set.data
+		}
+	}
+	return nil
+}
+
 // all returns all sets, nil when there are none.
 func (s *setStore) all() *ParameterSets {
 	s.scratch = s.scratch[:0]
@@ -164,8 +177,8 @@ func (s *setStore) all() *ParameterSets {
 	return s.snapshot
 }
 
-// activate takes the identity of the sets that a keyframe uses, and reports whether it differs from that of the keyframe
-// before.
+// activate takes the identity of the sets that a keyframe uses, and reports whether it differs from that of the
+// keyframe before.
 func (s *setStore) activate(identity []byte) (changed bool) {
 	if bytes.Equal(s.active, identity) {
 		return false

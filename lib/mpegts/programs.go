@@ -40,7 +40,8 @@ type program struct {
 	pcrPID  uint16
 }
 
-// Tables returns the PAT and PMT in force, nil until both have come, and the counters of the last packets on their PIDs.
+// Tables returns the PAT and PMT in force, nil until both have come, and the counters of the last packets on their
+// PIDs.
 func (s *Scanner) Tables() (*Tables, Counters) {
 	next := s.programs.next
 	return s.programs.tables, Counters{PAT: (next.PAT - 1) & 0x0F, PMT: (next.PMT - 1) & 0x0F}
@@ -118,8 +119,8 @@ func (s *Scanner) readPMT(pid uint16, p Packet) {
 	}
 }
 
-// name takes a PAT's section: the programs that it names come first. Older ones stay after them for a while, because two
-// multiplexes may have been interleaved, each with a PAT of its own. It returns false when there is nothing new.
+// name takes a PAT's section: the programs that it names come first. Older ones stay after them for a while, because
+// two multiplexes may have been interleaved, each with a PAT of its own. It returns false when there is nothing new.
 func (ps *programs) name(section []byte) bool {
 	entries := parsePAT(section)
 	if len(entries) == 0 {

@@ -71,8 +71,8 @@ func parsePMT(section []byte) (programMap, bool) {
 	return t, true
 }
 
-// CRC32 returns the CRC of ISO/IEC 13818-1, annex A: polynomial 0x04C11DB7, most significant bit first, all ones at the
-// start, nothing inverted. Of a section with its CRC it is 0. (hash/crc32 has the other bit order.)
+// CRC32 returns the CRC of ISO/IEC 13818-1, annex A: polynomial 0x04C11DB7, most significant bit first, all ones at
+// the start, nothing inverted. Of a section with its CRC it is 0. (hash/crc32 has the other bit order.)
 func CRC32(b []byte) uint32 {
 	crc := ^uint32(0)
 	for _, x := range b {

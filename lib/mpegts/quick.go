@@ -3,8 +3,9 @@ package mpegts
 import "encoding/binary"
 
 // quickPicture marks the packet in which a PES packet of the video begins if it is like most of them: one access unit
-// that is no keyframe, with nothing special in front of its first slice, and at the time when the next one was to come.
-// It returns false, and has done nothing, for all others. It exists for speed alone: scanVideo would give the same mark.
+// that is no keyframe, with nothing special in front of its first slice, and at the time when the next one was to
+// come. It returns false, and has done nothing, for all others. It exists for speed alone: scanVideo would give the
+// same mark.
 func (s *Scanner) quickPicture(p Packet) bool {
 	const least = 40 // bytes of PES header and elementary stream that may be looked at
 	start := 4
@@ -48,8 +49,8 @@ func (s *Scanner) quickPicture(p Packet) bool {
 	return true
 }
 
-// plainPicture reports whether es, of 20 bytes or more, begins with the first slice of a picture that is no keyframe, with
-// no more than an access unit delimiter in front.
+// plainPicture reports whether es, of 20 bytes or more, begins with the first slice of a picture that is no keyframe,
+// with no more than an access unit delimiter in front.
 func plainPicture(c codec, es []byte) bool {
 	n := startCodeLen(es)
 	if n == 0 {

@@ -9,13 +9,13 @@ import (
 // looks at that program's first video stream; a program without video is marked at its first stream's PES packets.
 // Before any PMT, the video is found by the PES headers.
 //
-// In MPEG-1 and MPEG-2 video, H.264 and HEVC the elementary stream says where access units begin and which of them are
-// keyframes. In other codecs each PES packet is an access unit, and random_access_indicator marks the keyframes.
+// In MPEG-1 and MPEG-2 video, H.264 and HEVC the elementary stream says where access units begin and which of them
+// are keyframes. In other codecs each PES packet is an access unit, and random_access_indicator marks the keyframes.
 //
 // The zero value is ready to use. It holds 2 KiB, and what a stream sends as parameter sets, 16 KiB at most.
 type Scanner struct {
-	// ReceivedAt is when the next packets were received. Where it is set, a pause of the stream is not taken for a jump of its
-	// clock.
+	// ReceivedAt is when the next packets were received. Where it is set, a pause of the stream is not taken for a
+	// jump of its clock.
 	ReceivedAt time.Time
 
 	skip         uint16 // followedPID if packets without unit start say nothing new, else 0
@@ -132,8 +132,9 @@ func (s *Scanner) Decide() (Mark, bool) {
 // change is with the packet that was Undecided.
 func (s *Scanner) Change() Change { return s.change }
 
-// MissingSets returns the parameter sets that must be put in front of the packet that was marked RandomAccess last, or
-// that Decision says is RandomAccess, where decoding starts there. It returns nil when the access unit has them itself.
+// MissingSets returns the parameter sets that must be put in front of the packet that was marked RandomAccess last,
+// or that Decision says is RandomAccess, where decoding starts there. It returns nil when the access unit has them
+// itself.
 func (s *Scanner) MissingSets() *ParameterSets {
 	if !s.au.missesSets {
 		return nil
@@ -141,9 +142,9 @@ func (s *Scanner) MissingSets() *ParameterSets {
 	return s.sets.all()
 }
 
-// Followed returns the elementary stream by which packets are marked, and whether it is known to be video. A stream that
-// is neither video nor audio is marked at each of its PES packets: cuts fall anywhere. Type is 0 when nothing names the
-// stream's type; ok is false while nothing is followed.
+// Followed returns the elementary stream by which packets are marked, and whether it is known to be video. A stream
+// that is neither video nor audio is marked at each of its PES packets: cuts fall anywhere. Type is 0 when nothing
+// names the stream's type; ok is false while nothing is followed.
 func (s *Scanner) Followed() (stream Stream, video, ok bool) {
 	if s.followedPID == 0 {
 		return Stream{}, false, false
@@ -152,8 +153,8 @@ func (s *Scanner) Followed() (stream Stream, video, ok bool) {
 }
 
 // SkipPayload returns the length of the whole packets at the start of b, which must begin with a packet, that carry
-// nothing but the middle of a PES packet of the stream that is followed. Most packets are such. They need not be passed to
-// Packet, which would return no mark for them.
+// nothing but the middle of a PES packet of the stream that is followed. Most packets are such. They need not be
+// passed to Packet, which would return no mark for them.
 func (s *Scanner) SkipPayload(b []byte) (n int) {
 	if s.skip == 0 {
 		return 0
@@ -169,8 +170,8 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 	return n
 }
 
-// AppendMarks appends the mark of each packet of b, which is whole packets. None of them is left undecided: what b does
-// not tell is decided with what is known at its end.
+// AppendMarks appends the mark of each packet of b, which is whole packets. None of them is left undecided: what b
+// does not tell is decided with what is known at its end.
 func (s *Scanner) AppendMarks(dst []Mark, b []byte) []Mark {
 	undecided := -1
 	for len(b) >= PacketSize {

@@ -55,7 +55,8 @@ func TestScannerGenerated(t *testing.T) {
 	}
 }
 
-// TestPlainPacketsNeedNoLook: what Plain passes over, Packet would have had nothing to say of, and that is most of a stream.
+// TestPlainPacketsNeedNoLook: what Plain passes over, Packet would have had nothing to say of, and that is most of a
+// stream.
 func TestPlainPacketsNeedNoLook(t *testing.T) {
 	streams := map[string][]byte{"interleaved audio": tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20, Audio: true, Interleave: true}, 120)}
 	for name := range samples {

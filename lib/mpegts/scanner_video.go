@@ -131,8 +131,8 @@ func (s *Scanner) markUnread(keyframe bool) {
 	}
 }
 
-// markUnreadPES decides a PES packet whose elementary stream cannot be read: it is an access unit unless its timestamps are
-// those of the one before, and a keyframe if random_access_indicator says so.
+// markUnreadPES decides a PES packet whose elementary stream cannot be read: it is an access unit unless its
+// timestamps are those of the one before, and a keyframe if random_access_indicator says so.
 func (s *Scanner) markUnreadPES(last *pesState) {
 	var mark Mark
 	h := &s.pes
@@ -184,15 +184,16 @@ func (s *Scanner) markPicture(identity []byte, missesSets bool) {
 	s.resolve(Mark(0).plusUnit(keyframe) | flags)
 }
 
-// giveUp decides the packet that is undecided without knowing its picture. An access unit begins in it if something has
-// come that begins one.
+// giveUp decides the packet that is undecided without knowing its picture. An access unit begins in it if something
+// has come that begins one. It is taken for a keyframe if it carries parameter sets: long SEI messages follow them.
 func (s *Scanner) giveUp() {
-	var mark Mark
 	if s.au.open && s.au.fromPES && !s.au.counted {
-		mark = mark.plusUnit(false)
-		s.au.counted, s.begun = true, true
+		s.begun = true
+		s.markPicture(s.sets.carried(s.au.number), false)
+		s.au.counted = true
+	} else {
+		s.resolve(0)
 	}
-	s.resolve(mark)
 	if s.trust.established() {
 		s.reading = false
 	}
@@ -261,9 +262,9 @@ func (s *Scanner) boundary() {
 	s.pes.atStart = false
 }
 
-// picture says that a picture begins, which is the first of its access unit. Identity stands for the parameter sets of a
-// keyframe that can be decoded; in others it is nil. MissesSets says that it is a keyframe whose access unit does not carry
-// its sets.
+// picture says that a picture begins, which is the first of its access unit. Identity stands for the parameter sets
+// of a keyframe that can be decoded; in others it is nil. MissesSets says that it is a keyframe whose access unit
+// does not carry its sets.
 func (s *Scanner) picture(identity []byte, missesSets bool) {
 	s.boundary()
 	s.au.open = false

@@ -8,9 +8,9 @@ type sectionReader struct {
 	open bool   // more packets are needed to complete it
 }
 
-// read takes the next packet of the PID and calls each for every section that the packet completes. A section is valid
-// during the call only. cutShort reports that the section which began in an earlier packet does not end as it should,
-// malformed that what begins in this packet is no section.
+// read takes the next packet of the PID and calls each for every section that the packet completes. A section is
+// valid during the call only. cutShort reports that the section which began in an earlier packet does not end as it
+// should, malformed that what begins in this packet is no section.
 func (r *sectionReader) read(p Packet, each func(section []byte)) (cutShort, malformed bool) {
 	b := p.Payload()
 	if !p.PayloadUnitStart() {

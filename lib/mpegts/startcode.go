@@ -7,7 +7,8 @@ type startCodes struct {
 	zeros int // how many zero bytes end the piece before, 2 at most
 }
 
-// next returns the index after the first start code prefix that ends in b, or -1. After -1 the next piece continues b.
+// next returns the index after the first start code prefix that ends in b, or -1. After -1 the next piece continues
+// b.
 func (s *startCodes) next(b []byte) int {
 	at := 0
 	if s.zeros > 0 {

@@ -34,7 +34,8 @@ func (t StreamType) IsAudio() bool {
 	return false
 }
 
-// maybeVideo reports whether a stream of that type may turn out to be video: private PES packets, and user private types.
+// maybeVideo reports whether a stream of that type may turn out to be video: private PES packets, and user private
+// types.
 func (t StreamType) maybeVideo() bool {
 	return t == streamUnknown || t == 0x06 || t >= 0x80 && !t.IsAudio()
 }

@@ -2,8 +2,8 @@ package mpegts
 
 import "bytes"
 
-// Tables are the PAT and the PMT of a program, as packets that can be put in front of any place of the stream. They do
-// not change once made.
+// Tables are the PAT and the PMT of a program, as packets that can be put in front of any place of the stream. They
+// do not change once made.
 type Tables struct {
 	pat, pmt []byte // whole packets; Append sets their counters
 	// Streams are the program's elementary streams, in the order of the PMT.
@@ -24,8 +24,8 @@ func (t *Tables) Carries(pid uint16) bool {
 	return false
 }
 
-// changes compares the tables with those that replace them. Followed is the PID that was followed, stream what is from now
-// on. The program may still be there if another one is followed.
+// changes compares the tables with those that replace them. Followed is the PID that was followed, stream what is
+// from now on. The program may still be there if another one is followed.
 func (t *Tables) changes(next *Tables, followed uint16, stream Stream, stillThere bool) Change {
 	if bytes.Equal(t.pat, next.pat) && bytes.Equal(t.pmt, next.pmt) {
 		return 0
@@ -63,8 +63,8 @@ func (t *Tables) changes(next *Tables, followed uint16, stream Stream, stillTher
 // Counters are the continuity counters of the last packets of the PAT's and the PMT's PIDs at some place of a stream.
 type Counters struct{ PAT, PMT uint8 }
 
-// Append appends the packets of the PAT and of the PMT. Their counters end with c, so that the stream's own next tables
-// continue them.
+// Append appends the packets of the PAT and of the PMT. Their counters end with c, so that the stream's own next
+// tables continue them.
 func (t *Tables) Append(dst []byte, c Counters) []byte {
 	dst = appendCounted(dst, t.pat, c.PAT)
 	return appendCounted(dst, t.pmt, c.PMT)

@@ -8,8 +8,8 @@ const (
 	ClockModulus = 1 << 33
 )
 
-// PTS returns the presentation timestamp of the PES packet that begins in p, in units of 1/ClockRate s, below ClockModulus.
-// It returns false when no PES packet begins in p, or one without a PTS.
+// PTS returns the presentation timestamp of the PES packet that begins in p, in units of 1/ClockRate s, below
+// ClockModulus. It returns false when no PES packet begins in p, or one without a PTS.
 func (p Packet) PTS() (uint64, bool) {
 	h := p.pesHeader()
 	if len(h) < 14 || h[7]&0x80 == 0 {
@@ -51,8 +51,8 @@ func timestamp(b []byte) uint64 {
 	return uint64(b[0]>>1&0x07)<<30 | uint64(b[1])<<22 | uint64(b[2]>>1)<<15 | uint64(b[3])<<7 | uint64(b[4])>>1
 }
 
-// pesHeader returns the payload of p when a PES packet with the optional header begins in it, else nil. Its fields may
-// be cut off by the end of the packet.
+// pesHeader returns the payload of p when a PES packet with the optional header begins in it, else nil. Its fields
+// may be cut off by the end of the packet.
 func (p Packet) pesHeader() []byte {
 	if !p.PayloadUnitStart() || p.Scrambled() {
 		return nil

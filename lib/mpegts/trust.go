@@ -1,8 +1,8 @@
 package mpegts
 
-// trust says whether the PES packets of a stream have one picture each, so that what follows the first picture need not be
-// searched for others: this is what costs most of all. It is established by a few PES packets that were read to their
-// end, and lost where the time from one PES packet to the next says that a picture more may have come.
+// trust says whether the PES packets of a stream have one picture each, so that what follows the first picture need
+// not be searched for others: this is what costs most of all. It is established by a few PES packets that were read
+// to their end, and lost where the time from one PES packet to the next says that a picture more may have come.
 type trust struct {
 	singles int    // how many PES packets in a row had one picture
 	step    int64  // the longest time to the next PES packet that such a one had

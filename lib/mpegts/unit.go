@@ -1,7 +1,7 @@
 package mpegts
 
-// unitState reads the units of an elementary stream that begin with a start code: NAL units, or the headers and slices of
-// MPEG-1 and MPEG-2 video. Of each it keeps as much as must be known.
+// unitState reads the units of an elementary stream that begin with a start code: NAL units, or the headers and
+// slices of MPEG-1 and MPEG-2 video. Of each it keeps as much as must be known.
 type unitState struct {
 	codec  codec
 	codes  startCodes
@@ -20,7 +20,8 @@ func (u *unitState) begin() {
 	u.inUnit, u.buf, u.want, u.named = true, u.buf[:0], firstWant, false
 }
 
-// collect takes the next bytes of the unit. Ended says that they are its last, with the start code prefix that ends it.
+// collect takes the next bytes of the unit. Ended says that they are its last, with the start code prefix that ends
+// it.
 func (s *Scanner) collect(b []byte, ended bool) {
 	u := &s.unit
 	for {
@@ -42,7 +43,8 @@ func (s *Scanner) collect(b []byte, ended bool) {
 	}
 }
 
-// trimStartCode takes the start code prefix off the end of a unit. A NAL unit has no zeros at its end; a header may have.
+// trimStartCode takes the start code prefix off the end of a unit. A NAL unit has no zeros at its end; a header may
+// have.
 func trimStartCode(b []byte, header bool) []byte {
 	if len(b) > 0 && b[len(b)-1] == 1 {
 		b = b[:len(b)-1]
@@ -56,8 +58,8 @@ func trimStartCode(b []byte, header bool) []byte {
 	return b
 }
 
-// readUnit looks at what has come of a unit, and returns how many bytes of it are needed to go on; no more than there are
-// when it is done. Complete says that no more will come.
+// readUnit looks at what has come of a unit, and returns how many bytes of it are needed to go on; no more than there
+// are when it is done. Complete says that no more will come.
 func (s *Scanner) readUnit(b []byte, complete bool) (want int) {
 	switch s.unit.codec {
 	case codecMPEG:

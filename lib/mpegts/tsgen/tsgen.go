@@ -22,11 +22,11 @@ type Options struct {
 	GOP int
 	// KeyPackets and FramePackets are the numbers of packets of a keyframe and of any other frame, at least 1.
 	KeyPackets, FramePackets int
-	// Audio adds an audio PES packet of three packets after every second frame. With Interleave its last two packets follow
-	// the next frame's first packet.
+	// Audio adds an audio PES packet of three packets after every second frame. With Interleave its last two packets
+	// follow the next frame's first packet.
 	Audio, Interleave bool
-	// PAT and PMT come before each keyframe. NoTables leaves them out, except before the first frame; TablesEvery puts them
-	// before every TablesEvery-th frame instead.
+	// PAT and PMT come before each keyframe. NoTables leaves them out, except before the first frame; TablesEvery
+	// puts them before every TablesEvery-th frame instead.
 	NoTables    bool
 	TablesEvery int
 	// NoRandomAccess leaves random_access_indicator out: only the sequence header shows a keyframe.
