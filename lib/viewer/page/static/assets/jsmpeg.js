@@ -3,17 +3,17 @@
 // decoded, and the last picture drawn. All decoders work in a WebAssembly memory of their own: one that broke, or was made
 // for another size, leaves nothing behind.
 
-const SLICE = 188 * 4096 // what goes in between two decodings: less than the decoder's buffer holds
+const SLICE = 188 * 4096 // bytes, after which it is time to decode: less than the decoder's buffer holds
 const VIDEO_BUFFER = 4 << 20
 const MAX_SOUND_AHEAD = 0.25 // seconds
 
 export class JSMpegPlayer {
   drawn = 0 // pictures decoded
-  dropped = 0
   element = document.createElement('canvas')
   #events
   #queue = [] // messages that came before the decoder was ready
   #waiting = 0 // pictures in the decoder's buffer
+  #pending = 0 // bytes since the last decoding
   #planes = null // of the newest picture
   #frame = 0 // the request for a frame of the screen, and when it was made
   #asked = 0
@@ -24,25 +24,21 @@ export class JSMpegPlayer {
     this.#events = events
     this.element.setAttribute('role', 'img')
     this.module = new JSMpeg.WASMModule()
+    this.options = { streaming: true, wasmModule: this.module, videoBufferSize: VIDEO_BUFFER, decodeFirstFrame: false,
+      canvas: this.element, preserveDrawingBuffer: true }
     this.module.loadFromBuffer(JSMpeg.Base64ToArrayBuffer(JSMpeg.WASM_BINARY_INLINED), () => this.#ready())
+    const { WebGL, Canvas2D } = JSMpeg.Renderer
+    this.renderer = WebGL.IsSupported() ? new WebGL(this.options) : new Canvas2D(this.options)
   }
 
   #ready() {
     if (!this.#queue) return
-    const options = { streaming: true, wasmModule: this.module, videoBufferSize: VIDEO_BUFFER, decodeFirstFrame: false,
-      canvas: this.element, preserveDrawingBuffer: true }
-    this.options = options
-    try {
-      this.renderer = JSMpeg.Renderer.WebGL.IsSupported() ? new JSMpeg.Renderer.WebGL(options) : new JSMpeg.Renderer.Canvas2D(options)
-    } catch {
-      this.renderer = new JSMpeg.Renderer.Canvas2D(options)
-    }
-    this.video = new JSMpeg.Decoder.MPEG1VideoWASM(options)
+    this.video = new JSMpeg.Decoder.MPEG1VideoWASM(this.options)
     this.video.connect({
       resize: (width, height) => this.renderer.resize(width, height),
       render: (...planes) => { this.#planes = planes },
     })
-    this.demuxer = new JSMpeg.Demuxer.TS(options)
+    this.demuxer = new JSMpeg.Demuxer.TS(this.options)
     const counted = { write: (time, buffers) => { this.video.write(time, buffers); this.#waiting++ } }
     for (let id = 0xe0; id <= 0xef; id++) this.demuxer.connect(id, counted)
     this.setMuted(this.#muted)
@@ -59,7 +55,8 @@ export class JSMpegPlayer {
     try {
       for (let at = 0; at < message.byteLength; at += SLICE) {
         this.demuxer.write(new Uint8Array(message, at, Math.min(SLICE, message.byteLength - at)))
-        if (message.byteLength > SLICE) this.#decode()
+        this.#pending += Math.min(SLICE, message.byteLength - at)
+        if (this.#pending >= SLICE) this.#decode()
       }
       if (!this.#frame) {
         this.#asked = performance.now()
@@ -74,7 +71,7 @@ export class JSMpegPlayer {
 
   #decode() {
     while (this.video.decode()) this.drawn++
-    this.#waiting = 0
+    this.#waiting = this.#pending = 0
     if (!this.audio) return
     for (;;) {
       if (this.sound.enqueuedTime > MAX_SOUND_AHEAD) {

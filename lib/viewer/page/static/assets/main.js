@@ -30,15 +30,15 @@ const events = {
     s.player.element.setAttribute('aria-label', 'Live picture')
     s.player.setMuted(muted)
     picture.append(s.player.element)
-    s.player.element.hidden = Boolean(previous?.player)
+    s.player.element.classList.add('coming')
   },
   picture(s) {
-    if (!s.player || s !== session) return
+    if (s !== session || s === previous) return // one that has ended
     blocked = false
-    if (previous || s.player.element.hidden) {
+    if (s.player.element.classList.contains('coming')) {
       previous?.discard()
       previous = null
-      s.player.element.hidden = false
+      s.player.element.classList.remove('coming')
     }
     if (!state.live) update()
   },
@@ -54,7 +54,7 @@ async function watch() {
     const begun = Date.now()
     const end = await session.run()
     ended = end
-    lost += lostIn(session)
+    lost += session.transport.lost
     connections++
     if (session.shown || !previous) {
       previous?.discard()
@@ -86,9 +86,6 @@ function pause(ms) {
   })
 }
 
-function lostIn(s) {
-  return s.transport.lost + (s.player?.dropped ?? 0)
-}
 
 // state is what the page shows: live, a word for the state's class, and the texts.
 let state = { live: false, className: 'connecting', title: 'Connecting', detail: '' }
@@ -134,7 +131,7 @@ function update() {
   state = currentState()
   const gone = state.className === 'gone'
   stage.classList.toggle('gone', gone)
-  picture.classList.toggle('empty', picture.childElementCount === 0)
+  picture.classList.toggle('empty', !session.shown && !previous)
   setText($('notice-title'), state.title)
   setText($('notice-detail'), state.detail)
   $('notice').hidden = Boolean(state.live)
@@ -145,7 +142,7 @@ function update() {
   $('state').className = state.className
   $('snapshot').disabled = !state.live
   setText($('fact-buffered'), session.player ? `${session.player.buffered().toFixed(2)} s` : '–')
-  setText($('fact-lost'), String(lost + (session === previous ? 0 : lostIn(session))))
+  setText($('fact-lost'), String(lost + (session === previous ? 0 : session.transport.lost)))
   setText($('fact-connections'), String(connections + (session.open ? 1 : 0)))
 }
 
@@ -156,7 +153,9 @@ function setText(element, text) {
 
 function showFacts(status) {
   if (!$('facts')) return
-  for (const [name, text] of Object.entries(streamFacts(status))) setText($('fact-' + name), text || '–')
+  const element = session.player?.element
+  const size = { width: element?.videoWidth ?? element?.width ?? 0, height: element?.videoHeight ?? element?.height ?? 0 }
+  for (const [name, text] of Object.entries(streamFacts({ ...status, ...(status.width ? {} : size) }))) setText($('fact-' + name), text || '–')
   $('note').hidden = !status.reason
   setText($('note'), status.reason)
   $('sound').hidden = !['mp2', 'aac', 'ac3', 'opus'].includes(status.codecs.audio)

@@ -1,26 +1,32 @@
 // Plays H.264, HEVC, AAC and MP2 with mpegts.js and the browser's own decoder. The page has the socket, so mpegts.js gets
 // the stream from a loader that hands on what the page was sent.
 
-const JUMP = 1 // seconds: later than that, playing faster takes too long
-const LATE = 0.3
-const IN_TIME = 0.15
-const MARGIN = 0.12 // what a jump leaves in the buffer
+const JUMP = 1 // seconds: what is later than that is jumped over
+const SLACK = 0.12 // seconds beyond the target, from which on it plays faster
 const FASTER = 1.25
+const LEAST = 0.1 // seconds: the target at first, which the network or the machine may prove too low
+const MOST = 0.6
 
 export class MSEPlayer {
-  drawn = 0
+  drawn = 0 // pictures shown
   element = document.createElement('video')
   #events
   #loader = null
   #queue = [] // messages that came before mpegts.js asked for any
   #sent = 0
   #started = false
-  #timer
+  #target = LEAST // seconds of stream that wait to be shown
+  #stalled = 0 // when they last ran out
+  #timer = 0
 
   constructor(events) {
     this.#events = events
     const video = this.element
     Object.assign(video, { muted: true, autoplay: true, playsInline: true, disableRemotePlayback: true })
+    video.addEventListener('waiting', () => {
+      if (this.#started) this.#target = Math.min(MOST, this.#target + 0.05)
+      this.#stalled = performance.now()
+    })
     video.setAttribute('muted', '') // some browsers look at the attribute alone before they let a video start
     const self = this
     class Loader extends mpegts.BaseLoader {
@@ -40,8 +46,8 @@ export class MSEPlayer {
     this.player.on(mpegts.Events.ERROR, (type, detail, info) => events.error(`${detail} ${info?.msg ?? ''}`.trim()))
     this.player.attachMediaElement(video)
     this.player.load()
-    this.#watchPictures()
     this.#timer = setInterval(() => this.#catchUp(), 50)
+    this.#watchPictures()
     this.#play()
   }
 
@@ -78,6 +84,7 @@ export class MSEPlayer {
   #watchPictures() {
     const video = this.element
     const seen = () => {
+      if (!this.#timer) return // destroyed
       this.drawn++
       this.#events.picture()
     }
@@ -93,27 +100,30 @@ export class MSEPlayer {
   }
 
   // #catchUp keeps the picture near the newest one. What lies far back, as the pictures from memory at the start or those
-  // after a tab was hidden, is jumped over; a little is caught up by playing a bit faster.
+  // after a tab was hidden, is jumped over; a little is caught up by playing a bit faster. Where pictures come unevenly, more
+  // of them wait.
   #catchUp() {
     const video = this.element
     const ranges = video.buffered
     if (ranges.length === 0 || video.seeking) return
+    if (performance.now() - this.#stalled > 20_000 && this.#target > LEAST) {
+      this.#target = Math.max(LEAST, this.#target - 0.05)
+      this.#stalled = performance.now()
+    }
     const start = ranges.start(ranges.length - 1)
     const end = ranges.end(ranges.length - 1)
     const late = end - video.currentTime
-    if (video.currentTime < start || late > (this.#started ? JUMP : LATE)) {
-      video.currentTime = Math.max(start, end - MARGIN)
+    if (video.currentTime < start || late > (this.#started ? JUMP + this.#target : this.#target + SLACK)) {
+      video.currentTime = Math.max(start, end - this.#target)
       video.playbackRate = 1
-    } else if (late > LATE) {
+    } else if (late > this.#target + SLACK) {
       video.playbackRate = FASTER
-    } else if (late < IN_TIME) {
+    } else if (late < this.#target) {
       video.playbackRate = 1
     }
     this.#started = true
     if (video.paused && !document.hidden) this.#play()
   }
-
-  get dropped() { return this.element.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0 }
 
   setMuted(muted) { this.element.muted = muted }
 
@@ -126,6 +136,7 @@ export class MSEPlayer {
 
   destroy() {
     clearInterval(this.#timer)
+    this.#timer = 0
     this.#loader = null
     this.#queue = []
     this.player.destroy()

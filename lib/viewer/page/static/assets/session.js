@@ -2,6 +2,8 @@
 // ends a connection where an encoder begins anew, which no player survives.
 
 import { openSocket, readStatus } from './address.js'
+import { JSMpegPlayer } from './jsmpeg.js'
+import { MSEPlayer, canPlay } from './mse.js'
 import { Transport } from './transport.js'
 
 const MAX_QUEUE = 32 << 20 // bytes that may wait for a player
@@ -17,6 +19,7 @@ export class Session {
   #finish
   #queue = []
   #queued = 0
+  #asking = false
   #choosing = false
   #over = false
 
@@ -63,6 +66,7 @@ export class Session {
       if (!status || this.#over) return
       this.status = status
       this.#events.status(status)
+      if (status.player && !this.#choosing) this.#choose() // the player loads while the first pictures are on their way
     } catch (refused) {
       this.end({ refused })
     }
@@ -70,24 +74,30 @@ export class Session {
 
   #take(message) {
     this.transport.read(message)
-    if (this.player) {
+    if (this.transport.mpeg2) {
+      this.end({ unplayable: 'The video is MPEG-2. Browsers play MPEG-1, H.264 and some HEVC.' })
+    } else if (this.player) {
       this.player.feed(message)
-      return
+    } else {
+      this.#queue.push(message)
+      this.#queued += message.byteLength
+      if (this.#queued > MAX_QUEUE) this.end({ code: 0, reason: 'the server does not say what the stream is' })
+      if (!this.status?.player) this.#ask()
     }
-    this.#queue.push(message)
-    this.#queued += message.byteLength
-    if (this.#queued > MAX_QUEUE) this.end({ code: 0, reason: 'the server does not say what the stream is' })
-    if (!this.#choosing) this.#choose()
   }
 
-  // #choose makes the player, when the server knows what the stream is.
+  // #ask asks until the server knows what the stream is: it learns that from the first packets.
+  async #ask() {
+    if (this.#asking) return
+    this.#asking = true
+    for (let wait = 20; !this.#over && !this.status?.player; wait = Math.min(2 * wait, 1000)) {
+      await new Promise(resolve => setTimeout(resolve, wait))
+      if (!this.#over && !this.status?.player) await this.refresh()
+    }
+  }
+
   async #choose() {
     this.#choosing = true
-    for (let wait = 20; !this.status?.player; wait = Math.min(2 * wait, 1000)) {
-      await new Promise(resolve => setTimeout(resolve, wait))
-      if (this.#over) return
-      if (!this.status?.player) await this.refresh()
-    }
     try {
       const player = await this.#makePlayer()
       if (this.#over || !player) {
@@ -113,17 +123,19 @@ export class Session {
       error: text => this.end({ code: 0, reason: 'the player failed: ' + text }),
       blocked: () => this.#events.blocked(this),
     }
-    if (player === 'jsmpeg' && !this.transport.mpeg2) {
-      const [{ JSMpegPlayer }] = await Promise.all([import('./jsmpeg.js'), load('jsmpeg')])
+    if (player === 'jsmpeg') {
+      await load('jsmpeg')
       return new JSMpegPlayer(events)
     }
     if (player === 'mpegts') {
-      const [{ MSEPlayer, canPlay }] = await Promise.all([import('./mse.js'), load('mpegts')])
-      if (canPlay(codecs.video)) return new MSEPlayer(events)
+      if (canPlay(codecs.video)) {
+        await load('mpegts')
+        return new MSEPlayer(events)
+      }
       this.end({ unplayable: `This browser does not decode ${codecs.video === 'hevc' ? 'HEVC (H.265)' : 'H.264'}.` })
       return null
     }
-    this.end({ unplayable: this.transport.mpeg2 ? 'The video is MPEG-2. Browsers play MPEG-1, H.264 and some HEVC.' : reason })
+    this.end({ unplayable: reason })
     return null
   }
 }
