@@ -26,8 +26,13 @@ and PMT gets them put in front.
 
 With a --keep flag or --min-free, the oldest files are deleted: those of the
 manifest, or without one those whose names TEMPLATE makes; in the order in which
-they were recorded; never the newest. A disk that is full then takes the oldest
+they were recorded; never the newest. A disk that is full then costs the oldest
 file, too.
+
+With --exec and --manifest, the command runs again for a file until it ends with
+status 0, also after a restart. With --exec, retention needs --manifest and spares a
+file until then. Only a full disk or --min-free, which then is 5 % of the disk unless
+given, costs such a file: the log and the manifest name it, and the exit status is 3.
 
 SIGHUP begins a new file at the next keyframe. The first SIGINT or SIGTERM reads on
 to the end of standard input and finishes, the second stops now.`
@@ -58,6 +63,8 @@ func app() *ucli.App {
 			&ucli.IntFlag{Name: "playlist-size", Usage: "show the newest `N` files in the playlist; 0 is all"},
 			&ucli.StringFlag{Name: "exec",
 				Usage: "run `CMD` for each finished file, which it learns from VW_FILE, VW_BYTES, …"},
+			&ucli.IntFlag{Name: "exec-jobs", Value: 1, Usage: "run `N` commands of --exec at once"},
+			cli.DurationFlag("exec-timeout", 0, "kill a command of --exec that runs for longer than `D`"),
 		}, cli.CommonFlags(0)...),
 		Action: run,
 	}
@@ -79,6 +86,7 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 		Sync: cli.Duration(c, "sync"), Manifest: c.String("manifest"),
 		Playlist: c.String("playlist"), PlaylistSize: c.Int("playlist-size"),
 		Exec: c.String("exec"), ExecOutput: os.Stderr,
+		ExecJobs: c.Int("exec-jobs"), ExecTimeout: cli.Duration(c, "exec-timeout"),
 	}
 	if config.Template, err = template(c); err != nil {
 		return config, err
@@ -90,6 +98,7 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 		"stop-frames": config.Limits.StopFrames > 0,
 		"keep-files":  config.Keep.Files > 0, "keep-size": config.Keep.Size > 0,
 		"keep-age": config.Keep.Age > 0, "min-free": config.Keep.MinFree > 0,
+		"exec-jobs": config.ExecJobs > 0, "exec-timeout": config.ExecTimeout > 0,
 	} {
 		if c.IsSet(name) && !isPositive {
 			return config, cli.Usagef("--%s must be more than 0", name)
@@ -102,6 +111,11 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 		err = cli.Usagef("--playlist-size must not be negative")
 	case c.IsSet("playlist-size") && config.Playlist == "":
 		err = cli.Usagef("--playlist-size without --playlist")
+	case config.Exec == "" && (c.IsSet("exec-jobs") || c.IsSet("exec-timeout")):
+		err = cli.Usagef("--exec-jobs or --exec-timeout without --exec")
+	case config.Exec != "" && config.Keep.Any() && config.Manifest == "":
+		err = cli.WithHint(cli.Usagef("--exec with --keep-* or --min-free needs --manifest"),
+			"the manifest says which files the command has carried away, so that no other is deleted")
 	default:
 		err = checkNames(c, config.Template)
 	}

@@ -50,8 +50,14 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 		// A disk that hangs must not keep the tool from ending.
 		err = errors.Join(err, keeper.Close(max(common.Linger, time.Second)))
 		p.Throttled.Flush()
-		if n := p.Ledger.Snapshot(true).Dropped(); n > 0 {
+		s := p.Ledger.Snapshot(true)
+		if n := s.Dropped(); n > 0 {
 			p.Log.Warn("not everything was delivered", "dropped", n)
+		}
+		if n := s.Uncarried(); n > 0 {
+			p.Log.Warn("files were deleted before the command of --exec had succeeded", "files", n)
+		}
+		if s.Dropped() > 0 || s.Uncarried() > 0 {
 			err = errors.Join(err, WithStatus(nil, ExitDropped))
 		}
 	}()

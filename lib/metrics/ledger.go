@@ -37,6 +37,7 @@ func (t *Text) addOutput(c stream.Counts) {
 	}
 	if c.Recorded != nil {
 		t.Add(OutSegments, float64(c.Segments), "to", c.To)
+		t.Add(OutUncarried, float64(c.Uncarried), "to", c.To)
 		t.Add(Frames, float64(c.Frames), "to", c.To)
 		t.Add(Keyframes, float64(c.Keyframes), "to", c.To)
 	}

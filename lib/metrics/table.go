@@ -20,6 +20,7 @@ var (
 	OutMessages    = metric("vw_output_messages_total", counter, "Messages sent.")
 	OutConnects    = metric("vw_output_connects_total", counter, "Connections made.")
 	OutSegments    = metric("vw_output_segments_total", counter, "Files finished.")
+	OutUncarried   = metric("vw_output_uncarried_total", counter, "Files deleted before the command of --exec had succeeded.")
 
 	Publisher      = metric("vw_publisher", gauge, "1 while there is a publisher.")
 	PublisherSince = metric("vw_publisher_since_seconds", gauge, "Since when there is one, in seconds since 1970; 0: there is none.")

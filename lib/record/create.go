@@ -40,16 +40,17 @@ func (w *writer) openSegment(ctx context.Context, c *segmenter) error {
 	}
 }
 
-// makeRoom deletes the oldest file if retention allows it, and reports whether it is worth trying again.
+// makeRoom deletes a file if retention allows it, and reports whether it is worth trying again.
 func (w *writer) makeRoom() bool {
-	if !w.archive.rules.any() {
+	if !w.archive.hasRules() {
 		return false
 	}
 	if w.archive.makeRoom() {
 		return true
 	}
-	w.finalizer.drain() // files that it is about to finish make older ones deletable
-	return w.archive.makeRoom()
+	before := w.archive.deletions()
+	w.finalizer.drain() // files that it is about to finish make older ones deletable, and it may delete them itself
+	return w.archive.makeRoom() || w.archive.deletions() > before
 }
 
 // createSegment creates a segment, and writes PAT and PMT in front if the stream has none there.

@@ -1,16 +1,12 @@
 package record
 
 import (
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
-
-	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
 // modTimeSlack is how much too early a modification time may be. FAT has a resolution of two seconds.
@@ -20,7 +16,7 @@ const modTimeSlack = 2 * time.Second
 // for a file that a crash kept out of it. Without one it takes files with the template's names, in the order of their
 // modification times.
 func (f *finalizer) loadExisting() {
-	if f.manifest == nil && !f.archive.rules.any() {
+	if f.manifest == nil && !f.archive.hasRules() {
 		return
 	}
 	files, err := f.template.finished()
@@ -29,22 +25,35 @@ func (f *finalizer) loadExisting() {
 	}
 	if f.manifest == nil {
 		for _, file := range files {
-			f.archive.add(file.path, file.info.ModTime())
+			f.archive.add(kept{path: file.path, ended: file.info.ModTime()})
 		}
 		return
 	}
-	entries, err := f.manifest.load()
+	l, err := f.manifest.load()
 	if err != nil {
 		f.throttled.Warn("existing", "manifest not read; retention does not know earlier files", "err", err)
 		return
 	}
-	unlisted := f.matchManifest(entries, files)
-	f.syncPlaylist(entries)
-	since := f.manifest.since
-	if n := len(entries); n > 0 {
-		since = entries[n-1].End
+	f.states = l.states
+	all, missing := f.matchManifest(l.entries, files)
+	isDamaged := f.isDamaged()
+	if isDamaged { // then the age of a file says nothing about whether it had a line
+		all = f.mergeUnlisted(all, missing)
 	}
-	for _, file := range unlisted {
+	for _, k := range all {
+		f.archive.add(k)
+	}
+	f.syncPlaylist(l.entries)
+	f.resumeCommands(l.entries)
+	if isDamaged {
+		f.startRebuild(missing)
+		return
+	}
+	since := f.manifest.since
+	if n := len(l.entries); n > 0 {
+		since = l.entries[n-1].End
+	}
+	for _, file := range missing {
 		if since.IsZero() || file.info.ModTime().Before(since.Add(-modTimeSlack)) {
 			continue // older than the manifest, or than its last line
 		}
@@ -54,20 +63,26 @@ func (f *finalizer) loadExisting() {
 	}
 }
 
-// matchManifest adds the files that have a line to the archive, and returns those that have none.
-func (f *finalizer) matchManifest(entries []Entry, files []found) (unlisted []found) {
+// isDamaged reports whether the manifest has lost lines to damage, and the user has not removed what was put aside.
+func (f *finalizer) isDamaged() bool {
+	f.manifest.repaired = false
+	aside, _ := filepath.Glob(damagedPattern(escapeGlob(f.manifest.path)))
+	return len(aside) > 0
+}
+
+// matchManifest returns the files that have a line in the order of the lines, and those that have none.
+func (f *finalizer) matchManifest(entries []Entry, files []found) (listed []kept, missing []found) {
 	there := make(map[string]found, len(files))
 	for _, file := range files {
 		there[file.relative] = file
 	}
-	last := make(map[string]int) // the last line of each name; a name is used again after retention has deleted its file
+	last := make(map[string]int) // the last line of each name; retention frees names, which are then used again
 	for i, e := range entries {
 		last[e.File] = i
 	}
 	// Retention deletes from the beginning. Missing files after the first that exists were not deleted by it, and if no
 	// file exists, the disk is probably not mounted. Their lines stay.
-	var missing []string
-	started := false
+	var gone []string
 	for i, e := range entries {
 		if !f.template.matches(e.File) {
 			continue
@@ -75,80 +90,94 @@ func (f *finalizer) matchManifest(entries []Entry, files []found) (unlisted []fo
 		file, ok := there[e.File]
 		switch {
 		case ok && last[e.File] == i:
-			started = true
-			f.archive.add(file.path, e.End)
-		case ok || !started:
-			missing = append(missing, e.File)
+			listed = append(listed, kept{path: file.path, ended: e.End, isListed: true, sha256: e.SHA256, exec: e.Exec})
+		case ok || len(listed) == 0:
+			gone = append(gone, e.File)
 		}
 	}
-	if started && f.archive.rules.any() {
-		f.manifest.markDeleted(missing)
+	if len(listed) > 0 && f.archive.hasRules() {
+		f.manifest.markDeleted(gone...)
 	}
-	for _, file := range files {
-		if _, ok := last[file.relative]; !ok {
-			unlisted = append(unlisted, file)
-		}
-	}
-	return unlisted
+	return listed, unlisted(files, func(relative string) bool { _, ok := last[relative]; return ok })
 }
 
-// syncPlaylist adds the files that a crash kept out of the playlist: those after its last one in the manifest.
+// mergeUnlisted puts files without a line among those that have one. Retention can delete them before their lines are
+// rebuilt.
+func (f *finalizer) mergeUnlisted(listed []kept, missing []found) (all []kept) {
+	for _, k := range listed {
+		relative := f.template.relative(k.path)
+		for len(missing) > 0 && missing[0].before == relative {
+			all = append(all, f.unlistedFile(missing[0]))
+			missing = missing[1:]
+		}
+		all = append(all, k)
+	}
+	for _, file := range missing {
+		all = append(all, f.unlistedFile(file))
+	}
+	return all
+}
+
+func (f *finalizer) unlistedFile(file found) kept {
+	k := kept{path: file.path, ended: file.info.ModTime()}
+	if f.hook != nil {
+		k.exec = Todo
+	}
+	return k
+}
+
+// resumeCommands queues the files whose command has not succeeded in earlier runs.
+func (f *finalizer) resumeCommands(entries []Entry) {
+	if f.hook == nil {
+		return
+	}
+	for i := range entries {
+		path := filepath.Join(f.template.folder, entries[i].File)
+		if entries[i].Exec != Todo || !f.template.matches(entries[i].File) {
+			continue
+		}
+		if _, err := os.Lstat(path); err == nil {
+			f.hook.add(path, entries[i], entries[i].length())
+		} else {
+			f.throttled.Warn("existing", "file is gone before its command succeeded", "file", path, "err", err)
+		}
+	}
+}
+
+// syncPlaylist adds the files that a crash, or damage, kept out of the playlist: those after its last one in the
+// manifest. To a damaged playlist without any file it adds all.
 func (f *finalizer) syncPlaylist(entries []Entry) {
-	if f.playlist == nil || f.playlist.last() == "" {
+	if f.playlist == nil {
 		return
 	}
-	last := f.playlist.last()
 	path := func(e *Entry) string { return filepath.Join(f.template.folder, e.File) }
-	i := len(entries) - 1
-	for i >= 0 && f.playlist.uri(path(&entries[i])) != last {
-		i--
+	first := len(entries)
+	if last := f.playlist.last(); last != "" {
+		i := len(entries) - 1
+		for i >= 0 && f.playlist.uri(path(&entries[i])) != last {
+			i--
+		}
+		if i >= 0 {
+			first = i + 1
+		}
+	} else if f.playlist.damaged {
+		first = 0
 	}
-	if i < 0 {
-		return
-	}
-	for _, e := range entries[i+1:] {
+	for _, e := range entries[first:] {
 		if _, err := os.Lstat(path(&e)); err == nil && f.template.matches(e.File) {
 			f.playlist.add(path(&e), e.Start, e.length(), true)
 		}
 	}
 }
 
-// indexMissing adds a line for a finished file that got its name right before a crash. It cannot know why the file
-// ended, and how much was injected or dropped.
-func (f *finalizer) indexMissing(file found) error {
-	opened, err := os.Open(file.path)
-	if err != nil {
-		return err
-	}
-	defer opened.Close()
-	if err := lock(opened, file.path); err != nil {
-		return err // another recorder has just finished it and will add the line
-	}
-	if entries, err := f.manifest.load(); err != nil || contains(entries, file.relative) {
-		return err
-	}
-	s := &segment{temp: file.path, end: file.info.ModTime(), reason: Partial, length: -1, afterGap: true,
-		hash: sha256.New()}
-	gaps, err := s.count(opened)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", file.path, err)
-	}
-	s.injected, s.gaps = gaps.bytes, gaps.gaps
-	s.size = file.info.Size() // with bytes that are not packets
-	if _, err := io.Copy(s.hash, io.NewSectionReader(opened, 0, s.size)); err != nil {
-		return err
-	}
-	e := s.entry()
-	s.start = s.end.Add(-time.Duration(e.length()) * time.Second / mpegts.ClockRate)
-	f.throttled.Warn("existing", "file added to the manifest; a crash had kept it out", "file", file.path)
-	return f.index(file.path, s)
-}
-
-func contains(entries []Entry, file string) bool {
-	for _, e := range entries {
-		if e.File == file {
-			return true
+// escapeGlob returns a pattern that matches a path only.
+func escapeGlob(path string) string {
+	var b []byte
+	for _, c := range []byte(path) {
+		if slices.Contains([]byte(`*?[\`), c) {
+			b = append(b, '\\')
 		}
+		b = append(b, c)
 	}
-	return false
+	return string(b)
 }

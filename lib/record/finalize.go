@@ -36,8 +36,9 @@ func (f *finalizer) finalize(s *segment) error {
 	f.account.SetRecorded(f.recorded)
 	f.log.Info("recorded", "file", name, "bytes", s.size, "frames", s.frames, "reason", s.reason)
 	listed := f.index(name, s)
-	if listed != nil && f.live {
-		f.throttled.Warn("manifest", "manifest not written; its lines wait in memory", "err", listed)
+	if listed != nil && (f.live || isFull(listed) && f.archive.hasRules()) {
+		// With retention, the files that are finished next make this one deletable, and so room for its line.
+		f.warnManifest(listed)
 		listed = nil
 	}
 	return errors.Join(err, listed)
@@ -54,6 +55,10 @@ func (f *finalizer) assignName(temp, wanted string) (string, error) {
 	for ; ; n++ {
 		name := numbered(wanted, n)
 		err := f.disk.Rename(temp, name)
+		if isFull(err) && f.archive.makeRoom() {
+			n--
+			continue
+		}
 		if err == nil {
 			f.lastWanted, f.lastNumber = wanted, n
 			return name, nil
@@ -85,21 +90,35 @@ func (f *finalizer) syncDir(folder string) error {
 // hashed reports whether files need a SHA-256.
 func (f *finalizer) hashed() bool { return f.manifest != nil || f.hook != nil }
 
+// entry returns the line of a finished file, with what is known of its command.
+func (f *finalizer) entry(name string, s *segment) Entry {
+	e := s.entry()
+	e.File = f.template.relative(name)
+	if f.hook == nil {
+		return e
+	}
+	e.Exec = Todo
+	if state, ok := f.states[e.key()]; ok { // its line was lost, but not that of its command
+		e.Exec = state
+		delete(f.states, e.key())
+	}
+	return e
+}
+
 // index adds a finished file to the archive, the manifest and the playlist, and queues it for --exec.
 func (f *finalizer) index(name string, s *segment) (err error) {
-	f.archive.add(name, s.end)
-	entry := s.entry()
-	entry.File = f.template.relative(name)
+	e := f.entry(name, s)
+	f.archive.add(kept{path: name, ended: s.end, isListed: true, sha256: e.SHA256, exec: e.Exec})
 	if f.manifest != nil {
-		if err = f.manifest.add(entry); isFull(err) {
+		if err = f.manifest.add(e); isFull(err) {
 			err = f.writeMakingRoom(f.manifest.path, f.manifest.flush)
 		}
 	}
 	if f.playlist != nil {
-		f.playlist.add(name, s.start, s.duration(&entry), s.afterGap) // housekeep writes it
+		f.playlist.add(name, s.start, s.duration(&e), s.afterGap) // housekeep writes it
 	}
-	if f.hook != nil {
-		f.hook.add(name, &entry, s.duration(&entry))
+	if e.Exec == Todo {
+		f.hook.add(name, e, s.duration(&e))
 	}
 	return err
 }

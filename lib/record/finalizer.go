@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -27,8 +26,12 @@ type finalizer struct {
 	throttled Logger
 	live      bool
 
-	jobs chan job
-	done chan struct{}
+	jobs  chan job
+	done  chan struct{} // closed when all files are finished
+	ended chan struct{} // closed when rebuilding and commands have ended, too
+	// background ends when there is no more time for these; stop ends it.
+	background context.Context
+	stop       context.CancelFunc
 
 	mu     sync.Mutex
 	failed error // errors since the last call of failure
@@ -46,6 +49,9 @@ type finalizer struct {
 	lostSegment      bool
 	unreportedDrops  int64
 	recorded         stream.Recorded
+	states           map[fileKey]ExecState // what the manifest said of commands for files without an entry
+	rebuilt          <-chan rebuilt        // brings files whose lines were lost; nil: no rebuild runs
+	rebuiltLines     int
 	lastWanted       string // the last wanted name, without a number
 	lastNumber       int    // the number that it got
 	lastSyncedFolder string // the last directory whose parents were synced
@@ -65,7 +71,10 @@ const maxQueuedSegments = 8
 // start starts the goroutine; close ends it. The finalizer calls cancel when the recording must not go on.
 func (f *finalizer) start(cancel context.CancelCauseFunc) {
 	f.cancel = cancel
-	f.jobs, f.done = make(chan job, maxQueuedSegments), make(chan struct{})
+	f.jobs = make(chan job, maxQueuedSegments)
+	if f.hook != nil {
+		f.hook.start(f.background)
+	}
 	go f.run()
 }
 
@@ -87,7 +96,8 @@ func (f *finalizer) wait(j job) {
 	<-j.ack
 }
 
-// close ends the goroutine after all queued segments, and returns the errors that failure has not returned yet.
+// close waits for all queued segments, and returns the errors that failure has not returned yet. The goroutine goes on,
+// until ended is closed, with what may take longer.
 func (f *finalizer) close() error {
 	close(f.jobs)
 	<-f.done
@@ -117,32 +127,61 @@ func (f *finalizer) fail(err error) {
 const housekeepInterval = time.Second
 
 func (f *finalizer) run() {
-	defer close(f.done)
+	defer close(f.ended)
 	f.account.SetRecorded(f.recorded)
 	f.loadExisting()
 	f.recoverPartials()
 	f.housekeep()
 	var due <-chan time.Time
-	if f.archive.rules.Age > 0 || f.archive.rules.MinFree > 0 {
+	if f.archive.changesByItself() {
 		ticker := time.NewTicker(housekeepInterval)
 		defer ticker.Stop()
 		due = ticker.C
 	}
-	for {
+	var commands <-chan commandResult
+	if f.hook != nil {
+		commands = f.hook.results
+	}
+	for jobs := f.jobs; jobs != nil || f.rebuilt != nil || commands != nil; {
 		select {
 		case <-due:
 			f.housekeep()
-		case j, ok := <-f.jobs:
-			if !ok {
-				if f.recoverLater {
-					f.recoverPartials()
-				}
-				f.endPlaylist()
-				return
+		case j, ok := <-jobs:
+			if ok {
+				f.do(j)
+				break
 			}
-			f.do(j)
+			jobs = nil
+			f.finishFiles()
+			close(f.done)
+		case r, ok := <-f.rebuilt:
+			f.addRebuilt(r, ok)
+		case r, ok := <-commands:
+			if !ok {
+				commands = nil
+				break
+			}
+			f.commandEnded(r)
+		}
+		if jobs == nil && f.rebuilt == nil && f.hook != nil {
+			f.hook.finish()
 		}
 	}
+	f.housekeep()
+}
+
+// finishFiles does what is left when there are no more segments.
+func (f *finalizer) finishFiles() {
+	if f.recoverLater {
+		f.recoverPartials()
+	}
+	f.housekeep()
+	if f.manifest != nil && !f.manifest.isWritten() {
+		if err := f.writeMakingRoom(f.manifest.path, f.manifest.flush); err != nil && !f.live {
+			f.fail(err)
+		}
+	}
+	f.endPlaylist()
 }
 
 func (f *finalizer) do(j job) {
@@ -170,55 +209,4 @@ func (f *finalizer) do(j job) {
 		f.fail(err)
 	}
 	f.housekeep()
-}
-
-// housekeep enforces retention, and updates the playlist and the manifest.
-func (f *finalizer) housekeep() {
-	f.archive.enforce()
-	f.unlistDeleted()
-	if f.playlist != nil {
-		if err := f.writeMakingRoom(f.playlist.path, f.playlist.flush); err != nil {
-			f.throttled.Warn("playlist", "playlist not written; the next file will retry", "err", err)
-		}
-	}
-	if f.manifest != nil {
-		if err := f.manifest.compact(f.archive.count()); err != nil {
-			f.throttled.Warn("manifest", "manifest not compacted", "err", err)
-		}
-	}
-}
-
-// unlistDeleted removes deleted files from the playlist, and marks their lines of the manifest.
-func (f *finalizer) unlistDeleted() {
-	removed := f.archive.takeRemoved()
-	if f.playlist != nil {
-		for _, name := range removed {
-			f.playlist.remove(filepath.Join(f.template.folder, name))
-		}
-	}
-	if f.manifest != nil {
-		f.manifest.markDeleted(removed)
-	}
-}
-
-// writeMakingRoom calls write, which writes the file of a path. While the disk is full, it deletes the oldest recording
-// and tries again, but only if the file is on the recordings' disk.
-func (f *finalizer) writeMakingRoom(path string, write func() error) error {
-	err := write()
-	for isFull(err) && sameDisk(filepath.Dir(path), f.template.folder) && f.archive.makeRoom() {
-		f.unlistDeleted()
-		err = write()
-	}
-	return err
-}
-
-// endPlaylist writes the playlist with its end.
-func (f *finalizer) endPlaylist() {
-	f.housekeep()
-	if f.playlist == nil {
-		return
-	}
-	if err := f.writeMakingRoom(f.playlist.path, func() error { return f.playlist.write(true) }); err != nil {
-		f.fail(err)
-	}
 }

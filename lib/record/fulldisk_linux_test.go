@@ -185,3 +185,36 @@ func TestFullDiskTakesTheOldest(t *testing.T) {
 		}
 	}
 }
+
+// TestBurstOnSmallDisk: segments that fill the disk before the first of them is in the manifest cost old files, and no
+// byte of the stream.
+func TestBurstOnSmallDisk(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 30, FramePackets: 20}, 2000)
+	for _, tc := range []struct {
+		rotate Limits
+		keep   int64
+	}{{Limits{RotateSize: 50 << 10}, 5}, {Limits{RotateSize: 100 << 10}, 1000}, {Limits{RotateSize: 200 << 10}, 1},
+		{Limits{RotateSize: 20 << 10}, 30}} {
+		for range 3 {
+			dir := mountTmpfs(t, 1<<20)
+			tr := newTrialIn(t, dir, bytes.NewReader(b), tc.rotate)
+			tr.config.Keep.Files, tr.config.Playlist = tc.keep, filepath.Join(dir, "p.m3u8")
+			if err := tr.run(); err != nil {
+				t.Errorf("%+v: %v; %s", tc, err, tr.log)
+			}
+			if c := tr.counts(); c.Confirmed != int64(len(b)) {
+				t.Errorf("%+v: %+v", tc, c)
+			}
+			l, isDamaged := readAll(t, tr.config.Manifest)
+			files, err := tr.config.Template.finished()
+			if err != nil || isDamaged || len(files) == 0 {
+				t.Errorf("%d files, %v; manifest damaged: %v", len(files), err, isDamaged)
+			}
+			for _, f := range files {
+				if !l.files[f.relative] {
+					t.Errorf("%s is not in the manifest", f.relative)
+				}
+			}
+		}
+	}
+}

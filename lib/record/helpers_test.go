@@ -204,6 +204,9 @@ func (tr *trial) files() []recorded {
 		if err := json.Unmarshal(line, &f.Entry); err != nil {
 			tr.t.Fatalf("manifest line %q: %v", line, err)
 		}
+		if f.isExecLine() {
+			continue
+		}
 		f.path = filepath.Join(tr.config.Template.folder, f.File)
 		if f.data, err = os.ReadFile(f.path); err != nil {
 			tr.t.Fatal(err)

@@ -2,106 +2,244 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// hook runs a command for each finished file, one at a time. Only the end of a recording waits for it.
+// hook runs a command for each finished file. Of those that are due the oldest goes first. With retries it runs the
+// command again for a file until it succeeds, so that one file blocks no other. Only the end of a recording waits for it.
 type hook struct {
 	command   string
-	output    *os.File // gets the command's output; nil discards it
+	output    *os.File      // gets the command's output; nil discards it
+	jobs      int           // how many commands may run at once
+	timeout   time.Duration // how long one may run; 0: any
+	retries   bool
+	archive   *archive
 	throttled Logger
+	run       func(ctx context.Context, e *execution) error // for tests
 
-	jobs chan hookJob
-	done chan struct{}
-	// ctx ends when there is no time left. Then the running command is killed and no other is started.
-	ctx  context.Context
-	kill context.CancelFunc
+	// results has a value for each command that has succeeded, and for each file that is gone. It is closed when there
+	// will be no more.
+	results chan commandResult
+	ctx     context.Context // ends when there is no time left: running commands are killed, and no other is started
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	waiting  []*execution // oldest first, running ones included
+	running  int
+	finished bool // no more files come
 }
 
-type hookJob struct {
-	file string
-	env  []string
+// execution is a file for which the command has not succeeded yet.
+type execution struct {
+	path   string
+	entry  Entry
+	length int64 // in units of 1/90000 s
+
+	pauses    *backoff.Backoff // nil before the first failure
+	due       time.Time
+	isRunning bool
+	isDropped bool
 }
 
-// maxQueuedHooks is how many files may wait for the command. For more it is not run.
-const maxQueuedHooks = 64
-
-// start starts the goroutine; close ends it.
-func (h *hook) start() {
-	h.ctx, h.kill = context.WithCancel(context.Background())
-	h.jobs, h.done = make(chan hookJob, maxQueuedHooks), make(chan struct{})
-	go h.run()
+// commandResult says that the command for a file has succeeded, or that the file is gone.
+type commandResult struct {
+	path   string
+	key    fileKey
+	isGone bool
 }
 
-// close waits until the command has run for all queued files or was killed.
-func (h *hook) close() {
-	close(h.jobs)
-	<-h.done
-	h.kill()
+const (
+	// maxQueuedHooks is how many files may wait if nothing is tried again. For more the command is not run.
+	maxQueuedHooks = 64
+	// Bounds of the pause before the command is run again for a file.
+	minRetry = time.Second
+	maxRetry = 5 * time.Minute
+)
+
+func newHook(c *Config, a *archive) *hook {
+	return &hook{
+		command: c.Exec, output: c.ExecOutput, jobs: max(c.ExecJobs, 1), timeout: c.ExecTimeout,
+		retries: c.Manifest != "", archive: a, throttled: c.Throttled,
+		results: make(chan commandResult), wake: make(chan struct{}, 1),
+	}
+}
+
+// start starts the goroutine, which ends after finish, or when ctx ends.
+func (h *hook) start(ctx context.Context) {
+	h.ctx = ctx
+	if h.run == nil {
+		h.run = h.runCommand
+	}
+	go h.schedule()
+}
+
+// finish says that no more files come. The goroutine ends when no command is left to be run.
+func (h *hook) finish() {
+	h.mu.Lock()
+	h.finished = true
+	h.mu.Unlock()
+	h.signal()
 }
 
 // add queues a file. It does not block.
-func (h *hook) add(name string, e *Entry, length int64) {
+func (h *hook) add(path string, e Entry, length int64) {
+	h.mu.Lock()
+	isFull := !h.retries && len(h.waiting) > maxQueuedHooks
+	if !isFull {
+		h.waiting = append(h.waiting, &execution{path: path, entry: e, length: length})
+	}
+	h.mu.Unlock()
+	if isFull {
+		h.throttled.Warn("hook", "the command of --exec is too slow; it is not run for a file", "file", path)
+	}
+	h.signal()
+}
+
+// drop forgets a file that was deleted.
+func (h *hook) drop(path string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.waiting {
+		if e.path == path {
+			e.isDropped = true
+			h.remove(e)
+			return
+		}
+	}
+}
+
+// remove takes e off the list. The caller holds mu.
+func (h *hook) remove(e *execution) {
+	for i := range h.waiting {
+		if h.waiting[i] == e {
+			h.waiting = append(h.waiting[:i], h.waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+func (h *hook) signal() {
 	select {
-	case h.jobs <- hookJob{name, environment(name, e, length)}:
+	case h.wake <- struct{}{}:
 	default:
-		h.throttled.Warn("hook", "the command of --exec is too slow; it is not run for a file", "file", name)
 	}
 }
 
-func environment(name string, e *Entry, length int64) []string {
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return []string{
-		"VW_FILE=" + name,
-		"VW_BYTES=" + number(e.Bytes),
-		"VW_PACKETS=" + number(e.Packets),
-		"VW_FRAMES=" + number(e.Frames),
-		"VW_KEYFRAMES=" + number(e.Keyframes),
-		"VW_DURATION=" + seconds(length),
-		"VW_REASON=" + string(e.Reason),
-		"VW_SHA256=" + e.SHA256,
-		"VW_START=" + e.Start.Format(time.RFC3339Nano),
-		"VW_END=" + e.End.Format(time.RFC3339Nano),
-		"VW_DROPPED=" + number(e.Dropped),
-		"VW_GAPS=" + number(e.Gaps),
-	}
-}
-
-// seconds formats a length in units of 1/90000 s as seconds.
-func seconds(length int64) string {
-	const rate = mpegts.ClockRate
-	return fmt.Sprintf("%d.%06d", length/rate, length%rate*1e6/rate)
-}
-
-func (h *hook) run() {
-	defer close(h.done)
-	left := 0
-	for j := range h.jobs {
-		if h.ctx.Err() != nil {
-			left++
-			continue
+// schedule starts commands until there are no more.
+func (h *hook) schedule() {
+	defer close(h.results)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		pause, isOver := h.startDue()
+		if isOver {
+			return
 		}
-		if err := h.runOne(j); err != nil {
-			h.throttled.Warn("hook", "the command of --exec failed", "file", j.file, "err", err)
+		timer.Reset(pause)
+		select {
+		case <-h.wake:
+		case <-timer.C:
+		case <-h.ctx.Done():
+			h.abandon()
+			return
 		}
 	}
-	if left > 0 {
-		h.throttled.Warn("hook", "no time left to run the command of --exec", "files", left)
+}
+
+// startDue starts the commands that are due, and returns how long it is until the next is; or that none will be.
+func (h *hook) startDue() (pause time.Duration, isOver bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	pause = time.Hour
+	for _, e := range h.waiting {
+		if h.running == h.jobs {
+			break
+		}
+		switch {
+		case e.isRunning:
+		case e.due.After(now):
+			pause = min(pause, e.due.Sub(now))
+		default:
+			e.isRunning = true
+			h.running++
+			go h.execute(e)
+		}
+	}
+	return pause, h.finished && h.running == 0 && len(h.waiting) == 0
+}
+
+// abandon waits for the commands that are being killed, and logs what is left.
+func (h *hook) abandon() {
+	for {
+		h.mu.Lock()
+		running, left := h.running, len(h.waiting)
+		h.mu.Unlock()
+		if running == 0 {
+			if left > 0 {
+				h.throttled.Warn("hook", "no time left to run the command of --exec", "files", left)
+			}
+			return
+		}
+		<-h.wake
 	}
 }
 
-// runOne runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the group
+// execute runs the command for a file, and reports a success.
+func (h *hook) execute(e *execution) {
+	var err error
+	r := commandResult{path: e.path, key: e.entry.key()}
+	if _, serr := os.Lstat(e.path); errors.Is(serr, os.ErrNotExist) {
+		r.isGone = true
+	} else {
+		h.archive.setRunning(e.path, true)
+		err = h.run(h.ctx, e)
+		h.archive.setRunning(e.path, false)
+	}
+	if err != nil {
+		h.throttled.Warn("hook", "the command of --exec failed", "file", e.path, "err", err)
+	}
+	h.mu.Lock()
+	wasDropped := e.isDropped
+	if err != nil && h.retries {
+		if e.pauses == nil {
+			e.pauses = backoff.New(minRetry, maxRetry)
+		}
+		e.due = time.Now().Add(e.pauses.Next())
+	} else {
+		h.remove(e)
+	}
+	h.mu.Unlock()
+	if err == nil && !wasDropped {
+		h.results <- r // the finalizer takes it until results is closed
+	}
+	h.mu.Lock()
+	e.isRunning = false
+	h.running--
+	h.mu.Unlock()
+	h.signal()
+}
+
+// runCommand runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the group
 // ends everything that it has started.
-func (h *hook) runOne(j hookJob) error {
+func (h *hook) runCommand(ctx context.Context, e *execution) error {
+	if h.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.timeout)
+		defer cancel()
+	}
 	cmd := exec.Command("/bin/sh", "-c", h.command)
-	cmd.Env = append(cmd.Environ(), j.env...)
+	cmd.Env = append(cmd.Environ(), environment(e)...)
 	if h.output != nil {
 		cmd.Stdout, cmd.Stderr = h.output, h.output
 	}
@@ -109,10 +247,38 @@ func (h *hook) runOne(j hookJob) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	killed := context.AfterFunc(h.ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	killed := context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	err := cmd.Wait()
-	if !killed() && err != nil {
+	switch {
+	case killed() || err == nil:
+		return err
+	case h.ctx.Err() != nil:
 		return fmt.Errorf("killed at the end of the recording: %w", err)
 	}
-	return err
+	return fmt.Errorf("killed after %v: %w", h.timeout, err)
+}
+
+func environment(e *execution) []string {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	l := &e.entry
+	return []string{
+		"VW_FILE=" + e.path,
+		"VW_BYTES=" + number(l.Bytes),
+		"VW_PACKETS=" + number(l.Packets),
+		"VW_FRAMES=" + number(l.Frames),
+		"VW_KEYFRAMES=" + number(l.Keyframes),
+		"VW_DURATION=" + seconds(e.length),
+		"VW_REASON=" + string(l.Reason),
+		"VW_SHA256=" + l.SHA256,
+		"VW_START=" + l.Start.Format(time.RFC3339Nano),
+		"VW_END=" + l.End.Format(time.RFC3339Nano),
+		"VW_DROPPED=" + number(l.Dropped),
+		"VW_GAPS=" + number(l.Gaps),
+	}
+}
+
+// seconds formats a length in units of 1/90000 s as seconds.
+func seconds(length int64) string {
+	const rate = mpegts.ClockRate
+	return fmt.Sprintf("%d.%06d", length/rate, length%rate*1e6/rate)
 }

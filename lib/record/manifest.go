@@ -14,107 +14,111 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/timdrysdale/vw/lib/atomicfile"
-	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// Entry is one line of the manifest. It describes one file.
-type Entry struct {
-	File  string    `json:"file"` // relative to the template's folder
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
-	// PTSStart and PTSEnd are the lowest and the highest PTS, in units of 1/90000 s; null if the stream has none.
-	PTSStart         *uint64 `json:"pts_start"`
-	PTSEnd           *uint64 `json:"pts_end"`
-	Bytes            int64   `json:"bytes"`
-	Packets          int64   `json:"packets"`
-	Frames           int64   `json:"frames"`
-	Keyframes        int64   `json:"keyframes"`
-	StartsAtKeyframe bool    `json:"starts_at_keyframe"`
-	SHA256           string  `json:"sha256"`
-	Reason           Reason  `json:"reason"`
-	Injected         int64   `json:"injected"`
-	Dropped          int64   `json:"dropped"`
-	Gaps             int64   `json:"gaps"`
-}
-
-// length returns the length of the file by its timestamps, in units of 1/90000 s. It assumes that the last frame is as
-// long as the average of the others.
-func (e *Entry) length() int64 {
-	if e.PTSStart == nil || e.PTSEnd == nil || e.Frames < 2 {
-		return 0
-	}
-	return max(mpegts.ClockDiff(*e.PTSEnd, *e.PTSStart), 0) * e.Frames / (e.Frames - 1)
-}
-
-// Reason says why a file ended.
-type Reason string
-
-// The reasons for which a file ends. Size, Time and Frames are the limits of rotation, Stop is a limit of the whole
-// recording, Partial is a crash.
-const (
-	Size    Reason = "size"
-	Time    Reason = "time"
-	Frames  Reason = "frames"
-	Stop    Reason = "stop"
-	Hangup  Reason = "hangup"
-	End     Reason = "end"
-	Signal  Reason = "signal"
-	Partial Reason = "partial"
-	Error   Reason = "error"
-)
-
-// manifest is a file of JSON Lines that only grows, but for compaction. It is opened anew for each line, so the user
-// may move it away.
+// manifest is a file of JSON Lines that only grows, but for compaction. It is opened anew for each line, so the user may
+// move it away. Damage never makes it fail: see repair.
 type manifest struct {
-	path string
-	// pending are lines that are not written yet.
+	path      string
+	throttled Logger
+	// pending are lines that are not written yet, inserts entries that belong before lines that are.
 	pending []byte
-	// since is the modification time of the manifest at start. A younger file without a line may have lost it to a
-	// crash. Zero if there was no manifest.
+	inserts []insert
+	// since is the modification time of the manifest at start. A younger file without a line may have lost it to a crash.
+	// Zero if there was no manifest.
 	since time.Time
-	// deleted counts for each name how many of its lines, from the first, describe deleted files; deletedLines is the
-	// sum.
-	deleted      map[string]int
-	deletedLines int
+	// deleted counts for each name how many of its lines, from the first, describe deleted files; stale is how many lines
+	// compaction would remove, live how many it would leave.
+	deleted     map[string]int
+	stale, live int
+	// repaired says that lines were lost to damage since this was last cleared.
+	repaired bool
+}
+
+// insert is an entry that belongs before that of another file.
+type insert struct {
+	Entry
+	before string // "": at the end of those that are there at the start
 }
 
 // openManifest opens a manifest, or creates it. If the error is that the disk is full, the manifest can be used all the
 // same.
-func openManifest(path string) (*manifest, error) {
+func openManifest(path string, throttled Logger) (*manifest, error) {
 	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}
-	m := &manifest{path: path, deleted: make(map[string]int)}
+	m := &manifest{path: path, throttled: throttled, deleted: make(map[string]int)}
 	if info, err := os.Stat(path); err == nil {
 		m.since = info.ModTime()
 	}
-	return m, m.flush()
+	f, err := m.lock()
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return m, fmt.Errorf("write manifest %s: %w", path, err)
+	}
+	return m, nil
 }
 
 // maxPending bounds the bytes of lines that wait for a disk that does not take them. Beyond it they are lost, so that
-// memory does not grow for months.
+// memory does not grow for months. The next start finds the files without lines.
 const maxPending = 1 << 20
 
+// add appends an entry and, if its command is to run, the line that says so. That comes first: if a crash tears the two
+// apart, the file has no entry and is found at the next start, and its command is not forgotten.
 func (m *manifest) add(e Entry) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("write manifest %s: %w", m.path, err)
+	state := e.Exec
+	e.Exec = ""
+	m.live++
+	if state == "" {
+		return m.appendLines(e)
 	}
+	m.stale++
+	return m.appendLines(execLine{e.File, e.SHA256, state}, e)
+}
+
+// setExec appends what became of the command for a file.
+func (m *manifest) setExec(key fileKey, state ExecState) error {
+	m.stale++
+	return m.appendLines(execLine{key.file, key.sha256, state})
+}
+
+func (m *manifest) appendLines(lines ...any) error {
 	if len(m.pending) > maxPending {
+		m.throttled.Warn("manifest", "lines of the manifest given up; the disk did not take them", "bytes", len(m.pending))
 		m.pending = nil
 	}
-	m.pending = append(append(m.pending, line...), '\n')
+	for _, line := range lines {
+		b, err := json.Marshal(line)
+		if err != nil {
+			return fmt.Errorf("write manifest %s: %w", m.path, err)
+		}
+		m.pending = append(append(m.pending, b...), '\n')
+	}
 	return m.flush()
 }
 
-// flush appends the pending lines, all or none, and syncs them. Without any it only checks that it could.
+// flush writes what is pending, and repairs the manifest if it is damaged.
 func (m *manifest) flush() error {
-	if err := m.append(); err != nil {
+	err := m.writePending()
+	if errors.Is(err, errDamaged) {
+		if err = m.repair(); err == nil {
+			err = m.writePending()
+		}
+	}
+	if err == nil && len(m.inserts) > 0 {
+		err = m.writeInserts()
+	}
+	if err != nil {
 		return fmt.Errorf("write manifest %s: %w", m.path, err)
 	}
 	return nil
 }
+
+// isWritten reports whether nothing waits to be written.
+func (m *manifest) isWritten() bool { return len(m.pending) == 0 && len(m.inserts) == 0 }
 
 // lock opens and locks the manifest, which several recorders may share. Without locks on this file system lines stay
 // whole all the same, because each append is one write.
@@ -126,7 +130,13 @@ func (m *manifest) lock() (*os.File, error) {
 		}
 		for unix.Flock(int(f.Fd()), unix.LOCK_EX) == unix.EINTR {
 		}
-		err = checkSameFile(f, m.path)
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("not a regular file")
+		}
+		if err == nil {
+			err = checkSameFile(f, m.path)
+		}
 		if err == nil {
 			return f, nil
 		}
@@ -138,7 +148,12 @@ func (m *manifest) lock() (*os.File, error) {
 	}
 }
 
-func (m *manifest) append() (err error) {
+// writePending appends the pending lines, all or none, and syncs them. It fails with errDamaged if the file does not
+// begin and end as a manifest.
+func (m *manifest) writePending() (err error) {
+	if len(m.pending) == 0 {
+		return nil
+	}
 	f, err := m.lock()
 	if err != nil {
 		return err
@@ -148,27 +163,16 @@ func (m *manifest) append() (err error) {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
-	}
-	size, err := wholeLines(f, info.Size())
+	size, lines, err := m.checkEnds(f, info.Size())
 	if err != nil {
 		return err
-	}
-	for _, at := range []int64{0, size} {
-		if err := checkLine(f, at); err != nil {
-			return err
-		}
 	}
 	if size < info.Size() {
 		if err := f.Truncate(size); err != nil {
 			return err
 		}
 	}
-	if len(m.pending) == 0 {
-		return nil
-	}
-	if _, err := f.Write(m.pending); err != nil {
+	if _, err := f.Write(append(lines, m.pending...)); err != nil {
 		return errors.Join(err, f.Truncate(size))
 	}
 	if err := f.Sync(); err != nil {
@@ -181,24 +185,43 @@ func (m *manifest) append() (err error) {
 	return nil
 }
 
-// checkLine fails if the bytes at an offset, if any, do not look like a line of a manifest: the file is not ours then.
-func checkLine(f io.ReaderAt, at int64) error {
-	const begin = `{"file":`
-	var have [len(begin)]byte
-	n, err := f.ReadAt(have[:], at)
-	if err != nil && err != io.EOF {
-		return err
+// checkEnds looks at both ends of the file. A crash may have cut the last line off: size is where the whole ones end. If
+// that last line lacks only its newline, lines has it.
+func (m *manifest) checkEnds(f io.ReaderAt, end int64) (size int64, lines []byte, err error) {
+	head := make([]byte, min(end, int64(len(lineStart))))
+	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
+		return 0, nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if string(have[:n]) != begin[:n] {
-		return errors.New("the file is not a manifest")
+	if string(head) != lineStart[:len(head)] {
+		return 0, nil, errDamaged
 	}
-	return nil
+	size, err = wholeLines(f, end)
+	if err != nil || end-size > maxLine {
+		return 0, nil, errors.Join(errDamaged, err)
+	}
+	tail := make([]byte, end-size)
+	if _, err := f.ReadAt(tail, size); err != nil && err != io.EOF {
+		return 0, nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if _, ok := parseLine(tail); ok {
+		return size, append(tail, '\n'), nil
+	}
+	if !isTorn(tail) {
+		return 0, nil, errDamaged
+	}
+	return size, nil, nil
 }
 
-// wholeLines returns how many of the first size bytes are whole lines. A crash may have cut off the last one.
+// isTorn reports whether b can be the beginning of a line that a crash has cut off.
+func isTorn(b []byte) bool {
+	n := min(len(b), len(lineStart))
+	return string(b[:n]) == lineStart[:n] && bytes.IndexByte(b, 0) < 0
+}
+
+// wholeLines returns how many of the first size bytes are whole lines.
 func wholeLines(f io.ReaderAt, size int64) (int64, error) {
 	var block [4096]byte
-	for end := size; end > 0; {
+	for end := size; end > max(size-2*maxLine, 0); {
 		start := max(end-int64(len(block)), 0)
 		b := block[:end-start]
 		if _, err := io.ReadFull(io.NewSectionReader(f, start, end-start), b); err != nil {

@@ -53,7 +53,7 @@ func (t *Template) finished() ([]found, error) {
 	err := t.walk(func(path string, entry fs.DirEntry) {
 		if relative := t.relative(path); t.matches(relative) {
 			if info, err := entry.Info(); err == nil {
-				all = append(all, found{path, relative, info})
+				all = append(all, found{path: path, relative: relative, info: info})
 			}
 		}
 	})
@@ -70,4 +70,20 @@ func (t *Template) finished() ([]found, error) {
 type found struct {
 	path, relative string
 	info           fs.FileInfo
+	before         string // of a file that the manifest lacks: the next one that it has
+}
+
+// unlisted returns those of files, which are in the order of their modification times, that the manifest has no line of.
+func unlisted(files []found, isListed func(relative string) bool) (missing []found) {
+	before := ""
+	for _, file := range slices.Backward(files) {
+		if isListed(file.relative) {
+			before = file.relative
+			continue
+		}
+		file.before = before
+		missing = append(missing, file)
+	}
+	slices.Reverse(missing)
+	return missing
 }

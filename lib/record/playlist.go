@@ -1,10 +1,10 @@
 package record
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/timdrysdale/vw/lib/atomicfile"
 	"github.com/timdrysdale/vw/lib/mpegts"
@@ -30,6 +32,8 @@ type playlist struct {
 	items                     []item
 	resumed                   bool // the next file does not continue the last item
 	dirty                     bool // changed since it was written
+	ended                     bool
+	damaged                   bool // items were lost when it was opened
 }
 
 // item is a file of a playlist.
@@ -41,52 +45,100 @@ type item struct {
 }
 
 // openPlaylist reads the playlist of an earlier run, and writes it. rotate is the expected length of the files. If the
-// error is that the disk is full, the playlist can be used all the same.
-func openPlaylist(path string, size int, rotate time.Duration) (*playlist, error) {
+// error is that the disk is full, the playlist can be used all the same. It puts a damaged one aside and keeps what it
+// can read of it.
+func openPlaylist(path string, size int, rotate time.Duration, throttled Logger) (*playlist, error) {
 	path, err := atomicfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write playlist: %w", err)
 	}
 	p := &playlist{path: path, size: size, target: max(int64((rotate+time.Second-1)/time.Second), 1)}
-	b, err := os.ReadFile(path)
+	atomicfile.RemoveStale(path)
+	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, fmt.Errorf("write playlist: %w", err)
-	case len(b) > 0 && !bytes.HasPrefix(b, []byte("#EXTM3U")):
-		return nil, fmt.Errorf("write playlist: %s is not a playlist", path)
+	default:
+		defer f.Close()
+		if err := p.read(f, throttled); err != nil {
+			return p, fmt.Errorf("write playlist: %w", err)
+		}
 	}
-	atomicfile.RemoveStale(path)
-	p.parse(b)
 	p.resumed, p.dirty = true, true
 	return p, p.flush()
 }
 
-func (p *playlist) parse(b []byte) {
+func (p *playlist) read(f *os.File, throttled Logger) error {
+	lost := p.parse(f)
+	if lost == 0 {
+		return nil
+	}
+	p.damaged = true
+	aside, err := putAside(f, p.path)
+	if err == nil {
+		throttled.Warn("damaged playlist", "playlist damaged; its readable files are kept",
+			"file", p.path, "files", len(p.items), "lost_lines", lost, "put_aside", aside)
+	}
+	return err
+}
+
+// parse reads a playlist as vw-record writes it, and returns how many lines it could not use.
+func (p *playlist) parse(r io.Reader) (lost int) {
 	var next item
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		tag, value, _ := strings.Cut(lines.Text(), ":")
-		switch number, _ := strconv.ParseInt(value, 10, 64); {
+	lines := 0
+	skipped, err := eachLine(r, func(b []byte) {
+		line := strings.TrimRight(string(b), "\r\n")
+		lines++
+		tag, value, _ := strings.Cut(line, ":")
+		number, bad := strconv.ParseInt(value, 10, 64)
+		isNumber := bad == nil && number >= 0
+		isGood := true
+		switch {
+		case lines == 1:
+			isGood = line == "#EXTM3U"
+		case !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl):
+			isGood = false
 		case tag == "#EXT-X-TARGETDURATION":
-			p.target = max(p.target, number)
+			if isGood = isNumber && number < maxTarget; isGood {
+				p.target = max(p.target, number)
+			}
 		case tag == "#EXT-X-MEDIA-SEQUENCE":
-			p.sequence = number
+			if isGood = isNumber; isGood {
+				p.sequence = number
+			}
 		case tag == "#EXT-X-DISCONTINUITY-SEQUENCE":
-			p.discontinuities = number
+			if isGood = isNumber; isGood {
+				p.discontinuities = number
+			}
 		case tag == "#EXT-X-DISCONTINUITY":
 			next.discontinuity = true
 		case tag == "#EXT-X-PROGRAM-DATE-TIME":
 			next.start = value
 		case tag == "#EXTINF":
 			next.length, _, _ = strings.Cut(value, ",")
-		case tag != "" && tag[0] != '#':
-			next.uri = lines.Text()
-			p.items = append(p.items, next)
+			_, err := strconv.ParseFloat(next.length, 64)
+			isGood = err == nil
+		case line != "" && line[0] != '#':
+			if isGood = next.length != ""; isGood {
+				next.uri = line
+				p.items = append(p.items, next)
+			}
 			next = item{}
 		}
+		if !isGood {
+			lost++
+			next = item{}
+		}
+	})
+	if skipped > 0 || err != nil {
+		lost++
 	}
+	return lost
 }
+
+// maxTarget bounds EXT-X-TARGETDURATION, in seconds: a day's file is the longest that anybody plays.
+const maxTarget = 7 * 24 * 3600
 
 // uri returns the URI of a file relative to the playlist.
 func (p *playlist) uri(path string) string {
@@ -153,11 +205,13 @@ func (p *playlist) flush() error {
 	if !p.dirty {
 		return nil
 	}
-	return p.write(false)
+	return p.write()
 }
 
-// write writes the playlist. With ended it says that no more files will come.
-func (p *playlist) write(ended bool) error {
+// end makes the playlist say that no more files will come.
+func (p *playlist) end() { p.ended, p.dirty = true, true }
+
+func (p *playlist) write() error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", p.target,
 		p.sequence)
@@ -173,7 +227,7 @@ func (p *playlist) write(ended bool) error {
 		}
 		fmt.Fprintf(&b, "#EXTINF:%s,\n%s\n", i.length, i.uri)
 	}
-	if ended {
+	if p.ended {
 		b.WriteString("#EXT-X-ENDLIST\n")
 	}
 	if err := atomicfile.Write(p.path, b.Bytes(), 0o666); err != nil {

@@ -160,16 +160,41 @@ func TestPlaylistAfterCrash(t *testing.T) {
 	}
 }
 
-// TestOtherFileIsNoPlaylist: a file that is not a playlist is not touched.
-func TestOtherFileIsNoPlaylist(t *testing.T) {
-	tr := newTrial(t, bytes.NewReader(nil), Limits{})
-	tr.config.Playlist = filepath.Join(tr.dir, "notes.txt")
-	if err := os.WriteFile(tr.config.Playlist, []byte("notes"), 0o644); err != nil {
-		t.Fatal(err)
+// TestDamagedPlaylist: a playlist of any bytes is put aside, what is readable of it stays, and the manifest brings back
+// the rest.
+func TestDamagedPlaylist(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5}, 20)
+	const good = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:4\n"
+	for name, tc := range map[string]struct{ content, want string }{
+		"notes":            {"notes", "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"zeros":            {strings.Repeat("\x00", 3000), "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"zeros at its end": {good + "#EXTINF:0.200000,\nold.ts\n\x00\x00", "T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"a bad number":     {good + "#EXTINF:x,\na.ts\n#EXTINF:0.200000,\nold.ts\n", "T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"absurd numbers":   {"#EXTM3U\n#EXT-X-TARGETDURATION:99999999999\n#EXT-X-MEDIA-SEQUENCE:-3\n", "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial(t, sized{bytes.NewReader(b), 500}, Limits{RotateFrames: 5})
+			tr.config.Playlist = filepath.Join(tr.dir, "p.m3u8")
+			if err := os.WriteFile(tr.config.Playlist, []byte(tc.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := tr.run(); err != nil {
+				t.Fatal(err)
+			}
+			if aside, err := os.ReadFile(tr.config.Playlist + ".damaged-1"); err != nil || string(aside) != tc.content {
+				t.Errorf("put aside: %q, %v", aside, err)
+			}
+			if got := shape(t, tr.config.Playlist); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			if !strings.Contains(tr.log.String(), "playlist damaged") {
+				t.Errorf("logged %s", tr.log)
+			}
+		})
 	}
-	if _, err := New(tr.config); err == nil || !strings.Contains(err.Error(), "is not a playlist") {
-		t.Errorf("error %v", err)
-	}
+}
+
+func TestPlaylistURI(t *testing.T) {
 	p := playlist{path: "/a/b/p.m3u8"}
 	for path, want := range map[string]string{
 		"/a/b/x.ts": "x.ts", "/a/c/x y#?.ts": "../c/x%20y%23%3F.ts", "/a/b/12:00.ts": "./12:00.ts",

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,10 @@ type Config struct {
 	PlaylistSize int
 	// Exec is a shell command to run for each finished file, which it finds in its environment; "": none. ExecOutput
 	// gets its output. At the end of the recording it may run for as long as Linger.
-	Exec       string
-	ExecOutput *os.File
+	Exec        string
+	ExecJobs    int           // how many commands run at once; 0: one
+	ExecTimeout time.Duration // how long each may run; 0: any
+	ExecOutput  *os.File
 
 	In     Input
 	Out    Output // gets a copy of the stream; may be nil
@@ -68,13 +71,13 @@ var ErrOutputGone = errors.New("standard output is gone")
 
 // Recording is one run of a recorder.
 type Recording struct {
-	config Config
-	writer *writer
-	queue  *stream.Queue  // feeds writer
-	copies *stream.Queue  // feeds output; may be nil
-	output *stream.Output // may be nil
-	hook   *hook          // may be nil
-	reader *stream.Reader
+	config    Config
+	writer    *writer
+	finalizer *finalizer
+	queue     *stream.Queue  // feeds writer
+	copies    *stream.Queue  // feeds output; may be nil
+	output    *stream.Output // may be nil
+	reader    *stream.Reader
 }
 
 // startTimeout is how long, with live, the start waits for a disk before the stream is read without it.
@@ -109,19 +112,23 @@ func newRecording(c Config, d disk) (*Recording, error) {
 		r.copies = r.newQueue(c.Ledger.Open("stdout"))
 		r.output = stream.NewOutput(r.copies, c.Out)
 	}
-	if c.Exec != "" {
-		r.hook = &hook{command: c.Exec, output: c.ExecOutput, throttled: c.Throttled}
-	}
+	c.Keep.SpareTodo = c.Exec != "" && c.Manifest != "" && c.Keep.Any()
 	kept := newArchive(c.Keep, c.Template, d, c.Throttled)
+	r.finalizer = &finalizer{
+		template: c.Template, disk: d, queue: r.queue, account: account,
+		manifest: s.manifest, archive: kept, playlist: s.playlist,
+		log: c.Log, throttled: c.Throttled, live: c.Live,
+		done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	r.finalizer.background, r.finalizer.stop = context.WithCancel(context.Background())
+	if c.Exec != "" {
+		r.finalizer.hook = newHook(&c, kept)
+	}
 	r.writer = &writer{
-		template: c.Template, limits: c.Limits, live: c.Live, hashed: c.Manifest != "" || r.hook != nil,
+		template: c.Template, limits: c.Limits, live: c.Live, hashed: r.finalizer.hook != nil || c.Manifest != "",
 		disk: d, queue: r.queue, account: account, throttled: c.Throttled, archive: kept, preparing: late,
 		syncer: syncer{every: c.Sync}, batcher: newBatcher(r.queue, c.Buffer, c.MaxAge),
-		finalizer: &finalizer{
-			template: c.Template, disk: d, queue: r.queue, account: account,
-			manifest: s.manifest, archive: kept, playlist: s.playlist,
-			hook: r.hook, log: c.Log, throttled: c.Throttled, live: c.Live,
-		},
+		finalizer: r.finalizer,
 	}
 	return r, nil
 }
@@ -137,18 +144,18 @@ type prepared struct {
 // retention can make room; with live, nor is a disk that has no room for manifest and playlist, which are then written
 // later.
 func prepare(c Config, d disk) (s prepared) {
-	tolerable := func(err error) bool { return err == nil || isFull(err) && (c.Live || c.Keep.any()) }
+	tolerable := func(err error) bool { return err == nil || isFull(err) && (c.Live || c.Keep.Any()) }
 	if c.Manifest != "" {
-		if s.manifest, s.err = openManifest(c.Manifest); !tolerable(s.err) {
+		if s.manifest, s.err = openManifest(c.Manifest, c.Throttled); !tolerable(s.err) {
 			return s
 		}
 	}
 	if c.Playlist != "" {
-		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime); !tolerable(s.err) {
+		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime, c.Throttled); !tolerable(s.err) {
 			return s
 		}
 	}
-	if s.err = probe(d, c.Template); isFull(s.err) && c.Keep.any() {
+	if s.err = probe(d, c.Template); isFull(s.err) && c.Keep.Any() {
 		s.err = nil
 	}
 	return s

@@ -85,7 +85,9 @@ func TestRetention(t *testing.T) {
 			func(a *archive) { a.synchronised = func() bool { return false } }, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
 		"young enough": {Retention{Age: 100 * time.Hour}, nil, "old.1 old.2 cam 1 2 3 4 5 6 7 8 9"},
 		"free": {Retention{MinFree: 1 << 20}, func(a *archive) {
-			a.free = func(string) (int64, error) { return 1<<20 - onDisk - int64(len(a.files)-6)*onDisk, nil }
+			a.free = func(string) (int64, int64, error) {
+				return 1<<20 - onDisk - int64(len(a.files)-6)*onDisk, 0, nil
+			}
 		}, "5 6 7 8 9"},
 	} {
 		for _, listed := range []bool{true, false} {
@@ -131,7 +133,7 @@ func TestRetention(t *testing.T) {
 				if _, err := os.Stat(others); err != nil {
 					t.Errorf("somebody else's file: %v", err)
 				}
-				if b, err := os.ReadFile(manifest); err != nil || bytes.Count(b, []byte("\n")) > 10+minDeleted {
+				if b, err := os.ReadFile(manifest); err != nil || bytes.Count(b, []byte("\n")) > 10+minStale {
 					t.Errorf("manifest: %v, %s", err, b)
 				}
 				if c := tr.counts(); c.Confirmed != int64(len(b)) || c.Segments != 10 {
@@ -249,7 +251,7 @@ func TestManifestIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := os.ReadFile(tr.config.Manifest)
-	if n := bytes.Count(m, []byte("\n")); err != nil || n < 9 || n > 9+minDeleted || !bytes.HasPrefix(m, []byte(others)) {
+	if n := bytes.Count(m, []byte("\n")); err != nil || n < 9 || n > 9+minStale || !bytes.HasPrefix(m, []byte(others)) {
 		t.Errorf("%d lines, %v: %s", n, err, m)
 	}
 	if info, err := os.Stat(tr.config.Manifest); err != nil || info.Mode().Perm() != 0o640 {
@@ -263,16 +265,17 @@ func TestManifestIsBounded(t *testing.T) {
 	}
 	// Where a name was used again, the first of its lines goes.
 	list := &manifest{path: filepath.Join(t.TempDir(), "m"), deleted: make(map[string]int)}
-	for i := range minDeleted + 1 {
-		if err := list.add(Entry{File: fmt.Sprint(i % minDeleted), Bytes: int64(i)}); err != nil {
+	for i := range minStale + 1 {
+		if err := list.add(Entry{File: fmt.Sprint(i % minStale), Bytes: int64(i)}); err != nil {
 			t.Fatal(err)
 		}
-		list.markDeleted([]string{fmt.Sprint(i)})
+		list.markDeleted(fmt.Sprint(i))
 	}
-	if err := list.compact(1); err != nil {
+	if err := list.compact(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := list.load(); err != nil || len(left) != 1 || left[0].File != "0" || left[0].Bytes != minDeleted {
+	if left, err := list.load(); err != nil || len(left.entries) != 1 ||
+		left.entries[0].File != "0" || left.entries[0].Bytes != minStale {
 		t.Errorf("%+v, %v", left, err)
 	}
 	// Free names are used again, and their lines are not mistaken for the old ones.
@@ -409,7 +412,8 @@ func TestClockGoesBack(t *testing.T) {
 	if err := w.finalizer.close(); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := w.finalizer.manifest.load()
+	l, err := w.finalizer.manifest.load()
+	entries := l.entries
 	var order []string
 	for _, e := range entries {
 		order = append(order, strings.TrimSuffix(strings.TrimPrefix(e.File, "cam-"), ".ts"))

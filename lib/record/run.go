@@ -21,7 +21,7 @@ const (
 	reading task = iota
 	writing
 	copying
-	hooking
+	following // rebuilding lines, and running commands, after all files are finished
 )
 
 type result struct {
@@ -36,11 +36,9 @@ type result struct {
 func (r *Recording) Run(graceful, immediate context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	defer r.finalizer.stop()
 	results := make(chan result, 4)
 	running := 2
-	if r.hook != nil {
-		r.hook.start()
-	}
 	go func() { results <- result{reading, r.read(ctx)} }()
 	go func() { results <- result{writing, r.writer.run(ctx, graceful)} }()
 	if r.copies != nil {
@@ -54,9 +52,7 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 	inputEnded := false
 	endNow := func() {
 		stop()
-		if r.hook != nil {
-			r.hook.kill()
-		}
+		r.finalizer.stop()
 		if r.config.Out != nil {
 			_ = r.config.Out.SetWriteDeadline(time.Unix(1, 0)) // it fails only if Out is already closed
 		}
@@ -80,11 +76,9 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 				inputEnded = true
 			case writing: // the input is not read on, but what was read is still copied
 				r.reader.Stop()
-				if r.hook != nil {
-					running++
-					go func() { r.hook.close(); results <- result{task: hooking} }()
-					defer time.AfterFunc(r.config.Linger, r.hook.kill).Stop()
-				}
+				running++
+				go func() { <-r.finalizer.ended; results <- result{task: following} }()
+				defer time.AfterFunc(r.config.Linger, r.finalizer.stop).Stop()
 			}
 		case <-lingerOver:
 			endNow()

@@ -299,6 +299,11 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
+// logTo returns a logger that writes warnings to w.
+func logTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // brokenPipe is an output whose reader goes away.
 type brokenPipe struct {
 	*memory
@@ -330,7 +335,7 @@ func TestOutputGone(t *testing.T) {
 			return half.Read(p)
 		})
 		tr := newTrial(t, sized{io.MultiReader(in, bytes.NewReader(b[188000:])), 5000}, Limits{RotateFrames: 30})
-		tr.config.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		tr.config.Log = logTo(&log)
 		tr.config.Out = out
 		if !idle {
 			tr.config.Out = &brokenPipe{out, 100000}

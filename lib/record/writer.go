@@ -48,6 +48,7 @@ var errStop = errors.New("the recording has reached its limit")
 // with live, only that of a disk that was never usable.
 func (w *writer) run(ctx, graceful context.Context) error {
 	if err := w.waitForDisk(ctx); err != nil {
+		close(w.finalizer.ended) // it is not started
 		w.queue.Abort(stream.Shutdown)
 		return err
 	}

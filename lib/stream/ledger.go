@@ -86,6 +86,16 @@ func (s Snapshot) Dropped() int64 {
 	return n
 }
 
+// Uncarried is how many files were deleted, over all outputs, before they were carried away.
+func (s Snapshot) Uncarried() (n int64) {
+	for _, c := range s.Out {
+		if c.Recorded != nil {
+			n += c.Recorded.Uncarried
+		}
+	}
+	return n
+}
+
 // Reason says why bytes were dropped.
 type Reason uint8
 
@@ -155,6 +165,8 @@ type Recorded struct {
 	Segments  int64 `json:"segments"`
 	Frames    int64 `json:"frames"`
 	Keyframes int64 `json:"keyframes"`
+	// Uncarried counts files that had to be deleted before the command of --exec had succeeded.
+	Uncarried int64 `json:"uncarried"`
 }
 
 // Balances reports whether the entry adds up: in = confirmed + unconfirmed + held + dropped, none of them negative.
