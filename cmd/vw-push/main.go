@@ -57,10 +57,10 @@ func flags() []ucli.Flag {
 		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
 		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
 		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout, "a dial may take `D`, from the name to the handshake"),
-		cli.DurationFlag("dead-after", 15*time.Second, "a link is dead when nothing comes back for `D`"),
+		cli.DurationFlag("dead-after", 15*time.Second, "a link is dead when nothing comes back for `D`: no frame, and no byte acknowledged by TCP"),
 		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
 		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
-		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination is out of reach for `D`; 0 is never"),
+		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination has confirmed nothing for `D` although something waited for it; 0 is never"),
 	}
 }
 

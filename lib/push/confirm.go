@@ -19,8 +19,12 @@ const (
 	pingThreshold = 2 * windowPart
 )
 
-// errLinkTimeout says that nothing arrived on a link for too long.
-var errLinkTimeout = errors.New("the link is dead")
+var (
+	// errLinkTimeout says that nothing arrived on a link for too long.
+	errLinkTimeout = errors.New("the link is dead")
+	// errUnconfirmed says that a connection was given up because nothing was confirmed.
+	errUnconfirmed = errors.New("the server is connected but confirms nothing")
+)
 
 // confirmLoop waits for pongs and confirms what was written before each one's ping. It sends the pings that cannot wait
 // for a message, and one now and then while nothing is sent, so that a dead link is noticed and proxies keep the
@@ -98,42 +102,78 @@ func (s *session) pingInterval() time.Duration {
 	return min(pingEvery, time.Duration(s.lastPong.Load()))
 }
 
-// monitor returns why the connection has ended, or errLinkTimeout when DeadAfter has passed without a pong and without a
-// byte that the peer's TCP acknowledged. A link that moves is not dead, however slow. A write that has returned proves
-// nothing: its bytes may still be in the kernel.
+// monitor returns why the connection has ended, errLinkTimeout when DeadAfter has passed without a frame and without a byte
+// that the peer's TCP acknowledged, or errUnconfirmed when the time to give the destination up has come. A link that moves
+// is not dead, however slow. A write that has returned proves nothing: its bytes may still be in the kernel.
 func (s *session) monitor(ctx context.Context) error {
 	limit := s.d.o.DeadAfter
-	tick := time.NewTicker(max(limit/8, time.Millisecond))
+	every := limit / 8
+	if s.d.o.GiveUpAfter > 0 {
+		every = min(every, s.d.o.GiveUpAfter/8)
+	}
+	tick := time.NewTicker(max(every, time.Millisecond))
 	defer tick.Stop()
-	var moved uint64
-	var last time.Duration // when something moved, after start
+	var moved progress
+	last := s.start // when something moved
 	drops := dropReporter{report: s.d.status.slow}
+	pongs := pongReporter{report: s.d.status.unconfirmed, limit: limit}
 	for {
+		var now time.Time
 		select {
 		case <-s.conn.Done():
 			return s.conn.Err()
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case now = <-tick.C:
 		}
-		drops.sample(s.d.account.Counts())
-		now := time.Since(s.start)
+		counts := s.d.account.Counts()
+		drops.sample(counts)
+		pongs.sample(now, s.confirmed.Load(), counts.Unconfirmed)
 		if m := s.progress(); m != moved {
 			moved, last = m, now
 		}
-		last = max(last, time.Duration(s.lastPong.Load()))
-		if now-last > limit {
+		if now.Sub(last) > limit {
 			return fmt.Errorf("%w: no answer and no acknowledged byte for %v", errLinkTimeout, limit)
+		}
+		if s.d.patience(true) <= 0 {
+			return errUnconfirmed
 		}
 	}
 }
 
-// progress returns a figure that changes while the link moves.
-func (s *session) progress() uint64 {
+// progress are figures that change while a link lives.
+type progress struct {
+	sent     uint64
+	received int64
+}
+
+// progress counts any frame from the peer as a sign of life: a server that cannot confirm yet may send pongs that answer no
+// ping.
+func (s *session) progress() progress {
 	if acked, ok := s.conn.Acked(); ok {
-		return acked
+		return progress{acked, s.conn.Received()}
 	}
-	return uint64(s.sent.Load()) - uint64(s.conn.Buffered())
+	return progress{uint64(s.sent.Load()) - uint64(s.conn.Buffered()), s.conn.Received()}
+}
+
+// pongReporter reports, once for each time, that a server that lives confirms nothing.
+type pongReporter struct {
+	report    func(unconfirmed int64, after time.Duration)
+	limit     time.Duration
+	confirmed int64
+	since     time.Time
+	reported  bool
+}
+
+// sample takes the position up to which everything is confirmed, and how many bytes are not.
+func (p *pongReporter) sample(now time.Time, confirmed, unconfirmed int64) {
+	if confirmed != p.confirmed || unconfirmed == 0 || p.since.IsZero() {
+		p.confirmed, p.since, p.reported = confirmed, now, false
+	}
+	if waited := now.Sub(p.since); waited > p.limit && !p.reported {
+		p.reported = true
+		p.report(unconfirmed, waited)
+	}
 }
 
 // dropReporter reports what the queue drops, for age or for lack of room, while there is a connection.

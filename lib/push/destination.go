@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type destination struct {
 	cancel   context.CancelCauseFunc
 
 	outage outage // only run uses it
+	clock  confirmClock
 	status statusLog
 
 	connected atomic.Bool
@@ -68,25 +70,32 @@ func (d *destination) run(ctx context.Context) error {
 	defer d.queue.Abort(stream.Shutdown)
 	pause := backoff.New(d.o.BackoffMin, d.o.BackoffMax)
 	d.outage = d.startOutage()
+	d.patience(false)
 	for ctx.Err() == nil {
 		err := d.connectOnce(ctx, pause)
 		if err == nil || ctx.Err() != nil || d.queue.Finished() {
 			return nil
 		}
-		wait, again := nextDial(pause, err), true
-		if d.o.GiveUpAfter > 0 {
-			left := time.Until(d.outage.since.Add(d.o.GiveUpAfter))
-			wait, again = min(wait, left), left > 0
-		}
-		if !again {
+		wait, left := nextDial(pause, err), d.patience(false)
+		if left <= 0 {
 			return fmt.Errorf("%w after %v: %w", ErrGaveUp, d.o.GiveUpAfter, err)
 		}
+		wait = min(wait, left)
 		d.status.lost(err, wait)
 		if d.sleep(ctx, wait); d.queue.Finished() {
 			return nil
 		}
 	}
 	return nil
+}
+
+// patience returns how long the destination may go on to confirm nothing.
+func (d *destination) patience(connected bool) time.Duration {
+	waited := d.clock.sample(time.Now(), d.account.Counts(), connected)
+	if d.o.GiveUpAfter == 0 {
+		return math.MaxInt64
+	}
+	return d.o.GiveUpAfter - waited
 }
 
 // dialError says that a dial failed.

@@ -34,11 +34,12 @@ type Options struct {
 	Proxy func(*url.URL) (*url.URL, error)
 	// DialTimeout limits each dial, from the name to the handshake; 0 means wsconn's default.
 	DialTimeout time.Duration
-	// DeadAfter is how long a link may bring neither a pong nor an acknowledged byte.
+	// DeadAfter is how long a link may bring neither a frame nor an acknowledged byte.
 	DeadAfter time.Duration
 	// BackoffMin and BackoffMax limit the pause before another dial.
 	BackoffMin, BackoffMax time.Duration
-	// GiveUpAfter is how long a destination may have no connection before Run fails; 0 means for ever.
+	// GiveUpAfter is how long a destination may confirm nothing, while something waits for it, before Run fails; 0 means
+	// for ever.
 	GiveUpAfter time.Duration
 	// Linger limits how long Run goes on after the first signal, and with Live after the end of the input.
 	Linger time.Duration
@@ -75,7 +76,7 @@ type Log interface {
 	LogLatest(key string, record func() (level slog.Level, msg string, args []any))
 }
 
-// ErrGaveUp says that a destination had no connection for too long.
+// ErrGaveUp says that a destination confirmed nothing for too long.
 var ErrGaveUp = errors.New("gave up")
 
 // errShutdownDeadline ends what is under way when Linger is over.

@@ -247,7 +247,7 @@ func TestGivesUp(t *testing.T) {
 	srv := newServer(t)
 	srv.check = func(*http.Request) int { return http.StatusForbidden }
 	o, _ := options(srv.url())
-	o.GiveUpAfter = 50 * time.Millisecond
+	o.GiveUpAfter, o.Format = 50*time.Millisecond, stream.Raw
 	r, w := io.Pipe()
 	defer w.Close()
 	go func() { _, _ = w.Write([]byte("in vain")) }()
@@ -262,6 +262,54 @@ func TestGivesUp(t *testing.T) {
 	}
 	if d := time.Since(begun); d > 10*time.Second {
 		t.Errorf("after %v", d)
+	}
+}
+
+// A destination that takes connections but confirms nothing is given up too: one that breaks each of them, and one that
+// answers no ping. The second is reported before.
+func TestGivesUpWithoutAPong(t *testing.T) {
+	for name, breaks := range map[string]bool{"breaks": true, "wrong pongs": false} {
+		t.Run(name, func(t *testing.T) {
+			srv := newServer(t)
+			srv.handle = func(c *connection) {
+				c.conn.DelayPongs() // and nothing is ever delivered
+				if breaks {
+					_, _, _ = c.conn.NextMessage(srv.over)
+					return
+				}
+				alive := time.NewTicker(20 * time.Millisecond)
+				defer alive.Stop()
+				srv.running.Go(func() {
+					for {
+						_, r, err := c.conn.NextMessage(srv.over)
+						if err != nil {
+							return
+						}
+						_, _ = io.Copy(io.Discard, r)
+					}
+				})
+				for {
+					select {
+					case <-alive.C:
+						c.conn.KeepAlive()
+					case <-c.conn.Done():
+						return
+					}
+				}
+			}
+			o, l := options(srv.url())
+			o.DeadAfter, o.GiveUpAfter = 500*time.Millisecond, 1500*time.Millisecond
+			if breaks {
+				o.GiveUpAfter = 200 * time.Millisecond
+			}
+			s, err := run(t, o, bytes.NewReader(numbered(10_000)))
+			if !errors.Is(err, ErrGaveUp) || errors.Is(err, errUnconfirmed) == breaks {
+				t.Errorf("%v", err)
+			}
+			if n := l.count("the server confirms nothing"); !breaks && n == 0 || s.Out[0].Dropped.Sum() != 10_000 {
+				t.Errorf("said %d times; %+v", n, s.Out[0])
+			}
+		})
 	}
 }
 

@@ -80,6 +80,13 @@ func (s *statusLog) slow(dropped, held int64) {
 	s.log.LogLatest("slow "+s.key, s.slowRecord)
 }
 
+// unconfirmed logs that a server that lives has confirmed nothing for some time.
+func (s *statusLog) unconfirmed(bytes int64, after time.Duration) {
+	s.log.Warn("unconfirmed "+s.key, "the server confirms nothing", "to", s.to, "unconfirmed", bytes,
+		"for", after.Round(time.Millisecond), "hint", "it must answer a ping with a pong of the same payload, once it has read what "+
+			"came before; a next hop that blocks answers late")
+}
+
 // record is the line about the state, for LogLatest.
 func (s *statusLog) record() (level slog.Level, msg string, args []any) {
 	s.mu.Lock()
