@@ -12,10 +12,14 @@ import (
 
 func TestParseFault(t *testing.T) {
 	for spec, want := range map[string]testserver.Fault{
-		"conn=2,path=/cam*,after=1MiB,do=reset":       {Do: testserver.Reset{}, First: 2, Last: 2, Path: "/cam*", AfterBytes: 1 << 20},
-		"do=refuse,code=401,retry-after=2s,conn=1-3":  {Do: testserver.Refuse{Status: 401, RetryAfter: 2 * time.Second}, First: 1, Last: 3},
-		"do=stall,for=5s,after=10messages,conn=4-":    {Do: testserver.Stall{For: 5 * time.Second}, AfterMessages: 10, First: 4, Last: math.MaxInt},
-		"do=slow,rate=8KiB,after=1m30s,p=0.1":         {Do: testserver.Slow{Rate: 8192}, AfterTime: 90 * time.Second, Probability: 0.1},
+		"conn=2,path=/cam*,after=1MiB,do=reset": {Do: testserver.Reset{}, First: 2, Last: 2, Path: "/cam*",
+			AfterBytes: 1 << 20},
+		"do=refuse,code=401,retry-after=2s,conn=1-3": {Do: testserver.Refuse{Status: 401, RetryAfter: 2 * time.Second},
+			First: 1, Last: 3},
+		"do=stall,for=5s,after=10messages,conn=4-": {Do: testserver.Stall{For: 5 * time.Second}, AfterMessages: 10,
+			First: 4, Last: math.MaxInt},
+		"do=slow,rate=8KiB,after=1m30s,p=0.1": {Do: testserver.Slow{Rate: 8192}, AfterTime: 90 * time.Second,
+			Probability: 0.1},
 		"do=redirect,to=ws://x/?a=b":                  {Do: testserver.Redirect{To: "ws://x/?a=b"}},
 		"do=big-ping,size=1KiB":                       {Do: testserver.BigPing{Size: 1024}},
 		"do=bad-frame,kind=rsv,after=100":             {Do: testserver.BadFrame{Kind: "rsv"}, AfterBytes: 100},
@@ -71,7 +75,8 @@ func FuzzParseFault(f *testing.F) {
 		f.Add(k.example)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
-		if fault, err := parseFault(spec); err == nil && (fault.Do == nil || fault.First > fault.Last || fault.AfterBytes < 0 || fault.AfterTime < 0) {
+		if fault, err := parseFault(spec); err == nil && (fault.Do == nil || fault.First > fault.Last ||
+			fault.AfterBytes < 0 || fault.AfterTime < 0) {
 			t.Errorf("%q: %+v", spec, fault)
 		}
 	})

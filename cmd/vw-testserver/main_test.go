@@ -19,7 +19,7 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// asTool makes the test binary the tool.
+// asTool makes the test binary run as vw-testserver.
 const asTool = "VW_TESTSERVER_TEST_AS_TOOL"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){name: main})
 }
 
-// leakChecked fails when tests leave goroutines behind.
+// leakChecked fails if tests leave goroutines.
 type leakChecked struct{ m *testing.M }
 
 func (l leakChecked) Run() int {
@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// deadline is how long a test waits for what must happen; it is reached only when the test fails.
+// deadline ends a test that has failed.
 const deadline = 20 * time.Second
 
 // tool is a running vw-testserver.

@@ -20,7 +20,7 @@ import (
 
 const sample = "../../test/testdata/mpeg1.ts"
 
-// TestNodePublisher: a publisher that shares no code with vw.
+// TestNodePublisher: npm's ws, which shares no code with vw, publishes a stream that meets every expectation.
 func TestNodePublisher(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is missing: the publisher that is not ours is not tested")
@@ -78,12 +78,15 @@ func TestStatuses(t *testing.T) {
 		status int
 		stderr string
 	}{
-		"passed":                {[]string{"--conns", "1", "--expect-bytes", "5"}, 0, ""},
-		"bytes":                 {[]string{"--bytes", "5"}, 0, ""},
-		"an expectation failed": {[]string{"--conns", "1", "--expect-bytes", "6"}, 4, "expectation bytes failed: connection 1 (/): 5 bytes came, not 6\n"},
-		"timed out":             {[]string{"--conns", "2", "--timeout", "300ms"}, 5, "timed out after 300ms: waited for 2 connections to end, 1 came\n"},
+		"passed": {[]string{"--conns", "1", "--expect-bytes", "5"}, 0, ""},
+		"bytes":  {[]string{"--bytes", "5"}, 0, ""},
+		"an expectation failed": {[]string{"--conns", "1", "--expect-bytes", "6"}, 4,
+			"expectation bytes failed: connection 1 (/): 5 bytes came, not 6\n"},
+		"timed out": {[]string{"--conns", "2", "--timeout", "300ms"}, 5,
+			"timed out after 300ms: waited for 2 connections to end, 1 came\n"},
 		"both": {[]string{"--bytes", "1MiB", "--timeout", "300ms", "--expect-bytes", "/cam1=5"}, 4,
-			"expectation bytes failed: no connection came with the path /cam1\nvw-testserver: error: timed out after 300ms: waited for 1048576 bytes, 5 came\n"},
+			"expectation bytes failed: no connection came with the path /cam1\n" +
+				"vw-testserver: error: timed out after 300ms: waited for 1048576 bytes, 5 came\n"},
 		"time is over": {[]string{"--timeout", "300ms"}, 0, ""},
 	}
 	for title, c := range cases {
@@ -132,7 +135,7 @@ func TestTLSAndToken(t *testing.T) {
 	}
 }
 
-// TestFirstSignal: open connections may finish.
+// TestFirstSignal: open connections may go on until they end.
 func TestFirstSignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		tl := start(t, "--conns", "5", "--expect-bytes", "4")
@@ -151,7 +154,7 @@ func TestFirstSignal(t *testing.T) {
 	}
 }
 
-// TestLinger: one that does not finish is told to go.
+// TestLinger: a connection that does not end gets close code 1001.
 func TestLinger(t *testing.T) {
 	tl := start(t, "--linger", "10ms", "--quiet")
 	c := dial(t, tl.url, wsconn.DialOptions{})
@@ -181,7 +184,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestStdoutGone: nobody reads the report any more.
+// TestStdoutGone: the tool fails if the reader of its output has gone.
 func TestStdoutGone(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -204,7 +207,7 @@ func TestStdoutGone(t *testing.T) {
 	}
 }
 
-// TestAnnounceAndJUnit: the URL is in the file when the listening line is there, and the verdict is in the XML.
+// TestAnnounceAndJUnit: the URL is in the file before the listening line, and the verdict is in the XML.
 func TestAnnounceAndJUnit(t *testing.T) {
 	dir := t.TempDir()
 	announce, junit := filepath.Join(dir, "url"), filepath.Join(dir, "junit.xml")
@@ -225,17 +228,19 @@ func TestAnnounceAndJUnit(t *testing.T) {
 	tl.line("closed")
 	tl.line("report")
 	tl.end(4)
-	if b, err := os.ReadFile(junit); err != nil || !strings.Contains(string(b), `<failure message="connection 1 (/): 5 bytes came, not 6">`) {
+	if b, err := os.ReadFile(junit); err != nil || !strings.Contains(string(b),
+		`<failure message="connection 1 (/): 5 bytes came, not 6">`) {
 		t.Errorf("%v: %s", err, b)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left: %v", left)
 	}
 }
 
-// TestFault: what happened on purpose is in the report.
+// TestFault: the faults that happened are in the report.
 func TestFault(t *testing.T) {
-	tl := start(t, "--quiet", "--conns", "1", "--fault", "do=refuse,conn=1,code=401", "--fault", "do=close,code=4001,after=1messages")
+	tl := start(t, "--quiet", "--conns", "1", "--fault", "do=refuse,conn=1,code=401", "--fault",
+		"do=close,code=4001,after=1messages")
 	if _, err := wsconn.Dial(testContext(t), tl.url, wsconn.DialOptions{}); err == nil {
 		t.Error("the first handshake is not refused")
 	}
@@ -253,8 +258,8 @@ func TestFault(t *testing.T) {
 	tl.end(0)
 }
 
-// TestNothingBehindTheReport: not on standard error either, whatever is printed there again and again.
-func TestNothingBehindTheReport(t *testing.T) {
+// TestReportIsLast: after the report nothing is printed, also not the statistics on standard error.
+func TestReportIsLast(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

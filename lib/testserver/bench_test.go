@@ -7,8 +7,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// BenchmarkReceive is one publisher at full speed, with everything on that every connection has: the stamps, the hash,
-// the check of MPEG-TS.
+// BenchmarkReceive measures one publisher at full speed, with what every connection has: time stamps, the hash and the
+// MPEG-TS check.
 func BenchmarkReceive(b *testing.B) {
 	for name, size := range map[string]int{"7 packets": 7 * 188, "64 KiB": 348 * 188} {
 		b.Run(name, func(b *testing.B) {

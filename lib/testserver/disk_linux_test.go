@@ -14,8 +14,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// stuck makes a file that takes 64 KiB, as a pipe does, and no more until read is called.
-func stuck(t *testing.T, name string) (read func() []byte) {
+// hangingFile makes a file that takes 64 KiB, as a pipe does, and no more until read is called.
+func hangingFile(t *testing.T, name string) (read func() []byte) {
 	t.Helper()
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		t.Fatal(err)
@@ -43,10 +43,10 @@ func stuck(t *testing.T, name string) (read func() []byte) {
 	return read
 }
 
-// TestSaveKeepsNobodyWaiting: while the disk hangs everything is received, and saved when it goes on.
-func TestSaveKeepsNobodyWaiting(t *testing.T) {
+// TestSaveDoesNotBlock: while the disk hangs, everything is received; when it goes on, everything is saved.
+func TestSaveDoesNotBlock(t *testing.T) {
 	dir := t.TempDir()
-	read := stuck(t, filepath.Join(dir, "001-cam1.ts"))
+	read := hangingFile(t, filepath.Join(dir, "001-cam1.ts"))
 	data := make([]byte, 4*maxBlocks*blockSize) // more than waits anywhere else
 	rand.Read(data)
 	s := start(t, Options{Conns: 1, Save: dir, Expectations: []Expectation{ExpectBytes("", Exactly(int64(len(data))))}})
@@ -59,10 +59,10 @@ func TestSaveKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// TestSaveTooSlow: what waits for the disk is bounded, and too much of it is an error, soon.
+// TestSaveTooSlow: the server ends as soon as too much waits for the disk.
 func TestSaveTooSlow(t *testing.T) {
 	dir := t.TempDir()
-	stuck(t, filepath.Join(dir, "001-cam1.ts"))
+	hangingFile(t, filepath.Join(dir, "001-cam1.ts"))
 	s := start(t, Options{Conns: 1, Save: dir})
 	s.saved.maxUnsaved = 2 << 20
 	c := dial(t, s.URL()+"/cam1", wsconn.DialOptions{})
@@ -77,10 +77,10 @@ func TestSaveTooSlow(t *testing.T) {
 	}
 }
 
-// TestSaveHangs: a disk that hangs in the end is given up.
+// TestSaveHangs: at the end the server waits for a disk that hangs only until the timeout.
 func TestSaveHangs(t *testing.T) {
 	dir := t.TempDir()
-	stuck(t, filepath.Join(dir, "001-cam1.ts"))
+	hangingFile(t, filepath.Join(dir, "001-cam1.ts"))
 	s := start(t, Options{Conns: 1, Save: dir})
 	s.saved.diskTimeout = 20 * time.Millisecond
 	publish(t, s.URL()+"/cam1", make([]byte, 1<<20))
@@ -90,10 +90,10 @@ func TestSaveHangs(t *testing.T) {
 	}
 }
 
-// TestSlowArrivals: as for what is saved, for the arrivals.
+// TestSlowArrivals: the same two limits hold for the arrivals.
 func TestSlowArrivals(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "arrivals.csv")
-	stuck(t, name)
+	hangingFile(t, name)
 	failed := make(chan error, 2)
 	a, err := openArrivals(name, time.Now(), func(err error) { failed <- err })
 	if err != nil {
@@ -109,7 +109,7 @@ func TestSlowArrivals(t *testing.T) {
 	a.close()
 
 	hung := filepath.Join(t.TempDir(), "arrivals.csv")
-	stuck(t, hung)
+	hangingFile(t, hung)
 	if a, err = openArrivals(hung, time.Now(), func(err error) { failed <- err }); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestSlowArrivals(t *testing.T) {
 	}
 }
 
-// TestSaveReadOnly: a folder that takes nothing is noticed before anybody is told that the server listens.
+// TestSaveReadOnly: New refuses a folder that cannot be written to.
 func TestSaveReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {

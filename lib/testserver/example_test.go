@@ -10,7 +10,7 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// A server in the same process as the code that publishes to it: no port to choose, nothing to sleep for.
+// A server in the process of the code under test: it picks a free port, and nothing has to sleep.
 func Example() {
 	server, err := testserver.New(testserver.Options{
 		Conns:        1,
@@ -22,7 +22,7 @@ func Example() {
 	}
 	defer server.Close()
 
-	// What is to be tested goes here.
+	// The code under test goes here.
 	publisher, err := wsconn.Dial(context.Background(), server.URL()+"/cam1", wsconn.DialOptions{})
 	if err != nil {
 		log.Fatal(err)
@@ -40,7 +40,7 @@ func Example() {
 	// Output: true /cam1 5 1 1000
 }
 
-// In a test, Start fails the test when an expectation does not hold.
+// In a test, Start fails the test if an expectation failed.
 func ExampleStart() {
 	// func TestPipeline(t *testing.T) {
 	t := &printTB{}
@@ -63,7 +63,7 @@ func ExampleStart() {
 	// Output: test server: expectation messages failed: connection 1 (/cam1): 1 messages came, not 2
 }
 
-// printTB stands for a *testing.T here.
+// printTB takes the place of a *testing.T.
 type printTB struct{ cleanup func() }
 
 func (*printTB) Helper()                           {}

@@ -40,7 +40,8 @@ func TestHandshakeExpectations(t *testing.T) {
 	}
 	s := start(t, o)
 	for _, path := range []string{"/a/cam1", "/a/cam2"} {
-		c := dial(t, s.URL()+path, wsconn.DialOptions{Header: map[string][]string{"X-Camera": {"front"}, "Authorization": {"Bearer one"}}})
+		c := dial(t, s.URL()+path, wsconn.DialOptions{Header: map[string][]string{"X-Camera": {"front"},
+			"Authorization": {"Bearer one"}}})
 		if err := c.Close(testContext(t), 1000, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -63,13 +64,16 @@ func TestHandshakeExpectations(t *testing.T) {
 // TestTornMessage: a message whose end never came does not count as one.
 func TestTornMessage(t *testing.T) {
 	s := start(t, Options{Conns: 1, Expectations: []Expectation{
-		ExpectMessages("", Exactly(1)), ExpectMessages("", AtLeast(1)), ExpectMessages("", Exactly(2)), ExpectMessages("/x", AtLeast(2)),
+		ExpectMessages("", Exactly(1)), ExpectMessages("", AtLeast(1)), ExpectMessages("", Exactly(2)),
+		ExpectMessages("/x", AtLeast(2)),
 	}})
 	conn := raw(t, s.URL())
 	conn.Write(append(append(frameHeader(3), "abc"...), 0x02, 0x84, 0, 0, 0, 0, 'd', 'e', 'f', 'g')) // no FIN
 	conn.CloseWrite()
 	r := wait(t, s, nil)
-	want := []string{"", "", "connection 1 (/raw): 1 messages came, and 4 bytes of an incomplete one (after byte 3), not 2", "no connection came with the path /x"}
+	want := []string{"", "",
+		"connection 1 (/raw): 1 messages came, and 4 bytes of an incomplete one (after byte 3), not 2",
+		"no connection came with the path /x"}
 	for i, v := range r.Expectations {
 		if v.Detail != want[i] {
 			t.Errorf("got %q, want %q", v.Detail, want[i])
@@ -78,7 +82,8 @@ func TestTornMessage(t *testing.T) {
 }
 
 func TestMaxGap(t *testing.T) {
-	s := start(t, Options{Conns: 1, Expectations: []Expectation{ExpectMaxGap("", time.Hour), ExpectMaxGap("", 20*time.Millisecond)}})
+	s := start(t, Options{Conns: 1, Expectations: []Expectation{ExpectMaxGap("", time.Hour),
+		ExpectMaxGap("", 20*time.Millisecond)}})
 	c := dial(t, s.URL(), wsconn.DialOptions{})
 	for n := range 4 {
 		if n == 2 {

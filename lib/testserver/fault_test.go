@@ -54,11 +54,13 @@ func TestWhichHandshakes(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", f, got, want)
 		}
 	}
-	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, Path: "/other"}, Fault{Do: Refuse{}, First: 9, Last: 9}, Fault{Do: Refuse{}, Probability: 1e-9},
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, Path: "/other"}, Fault{Do: Refuse{}, First: 9, Last: 9},
+		Fault{Do: Refuse{}, Probability: 1e-9},
 		Fault{Do: Refuse{}, First: 3, Last: 3}); got != "..x.." {
 		t.Errorf("after faults for other handshakes: %s", got)
 	}
-	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, First: 1, Last: 1}, Fault{Do: Refuse{}, First: 4, Last: 4}); got != "x..x." {
+	if got := refusals(t, 1, 5, "/cam1", Fault{Do: Refuse{}, First: 1, Last: 1},
+		Fault{Do: Refuse{}, First: 4, Last: 4}); got != "x..x." {
 		t.Errorf("two faults: %s", got)
 	}
 }
@@ -88,8 +90,10 @@ func TestSeed(t *testing.T) {
 func TestCheckFault(t *testing.T) {
 	for _, f := range []Fault{
 		{Do: Refuse{Status: 300}}, {Do: Refuse{Status: 599}}, {Do: Redirect{Status: 300}}, {Do: Redirect{Status: 399}},
-		{Do: CloseFrame{Code: 65535, Reason: strings.Repeat("x", 123)}}, {Do: BigPing{Size: 126}}, {Do: BigPing{Size: 1 << 20}},
-		{Do: Reset{}, Probability: 1}, {Do: Reset{}, AfterTime: 1, First: 1, Last: math.MaxInt}, {Do: BadFrame{Kind: ReservedBit}},
+		{Do: CloseFrame{Code: 65535, Reason: strings.Repeat("x", 123)}}, {Do: BigPing{Size: 126}},
+		{Do: BigPing{Size: 1 << 20}},
+		{Do: Reset{}, Probability: 1}, {Do: Reset{}, AfterTime: 1, First: 1, Last: math.MaxInt},
+		{Do: BadFrame{Kind: ReservedBit}},
 	} {
 		s, err := New(Options{Faults: []Fault{f}})
 		if err != nil {
@@ -100,12 +104,14 @@ func TestCheckFault(t *testing.T) {
 	}
 	for _, f := range []Fault{
 		{}, {Do: fakeFault{}}, {Do: Refuse{}, AfterBytes: 1}, {Do: Reset{}, AfterBytes: 1, AfterTime: 1},
-		{Do: Reset{}, First: 3, Last: 2}, {Do: Reset{}, Path: "["}, {Do: Reset{}, AfterBytes: -1}, {Do: Reset{}, AfterMessages: -1},
+		{Do: Reset{}, First: 3, Last: 2}, {Do: Reset{}, Path: "["}, {Do: Reset{}, AfterBytes: -1},
+		{Do: Reset{}, AfterMessages: -1},
 		{Do: Reset{}, AfterTime: -1}, {Do: Reset{}, Probability: 1.1}, {Do: Reset{}, Probability: -0.1},
 		{Do: Reset{}, Probability: math.NaN()}, {Do: Refuse{Status: 200}}, {Do: Refuse{Status: 600}},
 		{Do: Refuse{RetryAfter: -1}}, {Do: Redirect{To: "x\r\ny"}}, {Do: Redirect{Status: 400}}, {Do: HangHandshake{For: -1}},
 		{Do: CloseFrame{Code: -1}}, {Do: CloseFrame{Code: 65536}}, {Do: CloseFrame{Reason: strings.Repeat("x", 124)}},
-		{Do: CloseThenSilent{Code: 65536}}, {Do: CloseThenSilent{For: -1}}, {Do: Stall{For: -1}}, {Do: Slow{}}, {Do: Slow{Rate: -1}},
+		{Do: CloseThenSilent{Code: 65536}}, {Do: CloseThenSilent{For: -1}}, {Do: Stall{For: -1}}, {Do: Slow{}},
+		{Do: Slow{Rate: -1}},
 		{Do: LatePong{By: -1}}, {Do: HalfOpen{For: -1}}, {Do: SendFlood{For: -1}}, {Do: PingFlood{For: -1}},
 		{Do: BigPing{Size: 125}}, {Do: BigPing{Size: 1<<20 + 1}}, {Do: BadFrame{Kind: "x"}},
 	} {
@@ -129,10 +135,12 @@ func TestResetAfterBytes(t *testing.T) {
 		for c.Write(testContext(t), make([]byte, 300)) == nil {
 		}
 		r := wait(t, s, nil)
-		if got := r.Connections[0]; got.Bytes != 1000 || got.Messages != 3 || got.Torn != 100 || got.Close.Code != 1006 || got.SHA256 != sum(make([]byte, 1000)) {
+		if got := r.Connections[0]; got.Bytes != 1000 || got.Messages != 3 || got.Torn != 100 || got.Close.Code != 1006 ||
+			got.SHA256 != sum(make([]byte, 1000)) {
 			t.Errorf("%+v", got)
 		}
-		if f := r.Faults; len(f) != 1 || f[0].Bytes != 1000 || f[0].Messages != 3 || f[0].Connection != 1 || f[0].At.IsZero() {
+		if f := r.Faults; len(f) != 1 || f[0].Bytes != 1000 || f[0].Messages != 3 || f[0].Connection != 1 ||
+			f[0].At.IsZero() {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -150,7 +158,7 @@ func TestCloseWithinFrame(t *testing.T) {
 		conn := raw(t, s.URL())
 		conn.Write(send[0])
 		if got := closeCode(t, conn); got != 1012 {
-			t.Errorf("%s: the peer was told %d", name, got)
+			t.Errorf("%s: the peer got close code %d", name, got)
 		}
 		conn.Write(join(send[1:]...))
 		conn.Write(closeWith(4000, "bye"))
@@ -163,11 +171,14 @@ func TestCloseWithinFrame(t *testing.T) {
 // TestFaultyStream: a fault that does not end the connection changes no byte of what is received.
 func TestFaultyStream(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
-	for _, f := range []Fault{{Do: SendText{}, AfterMessages: 2}, {Do: LatePong{By: time.Millisecond}}, {Do: Stall{For: 10 * time.Millisecond}, AfterBytes: 1000}, {Do: Slow{Rate: 4 << 20}}} {
+	for _, f := range []Fault{{Do: SendText{}, AfterMessages: 2}, {Do: LatePong{By: time.Millisecond}},
+		{Do: Stall{For: 10 * time.Millisecond}, AfterBytes: 1000}, {Do: Slow{Rate: 4 << 20}}} {
 		t.Run(f.Do.Name(), func(t *testing.T) {
-			s := start(t, Options{Conns: 1, Faults: []Fault{f}, Expectations: []Expectation{ExpectClean(""), ExpectMessages("", Exactly(3))}})
+			s := start(t, Options{Conns: 1, Faults: []Fault{f}, Expectations: []Expectation{ExpectClean(""),
+				ExpectMessages("", Exactly(3))}})
 			publish(t, s.URL(), stream[:1000], stream[1000:200_000], stream[200_000:])
-			if r := wait(t, s, nil); !r.Passed || r.Connections[0].SHA256 != sum(stream) || len(r.Faults) != 1 || r.Connections[0].Close.Code != 1000 {
+			if r := wait(t, s, nil); !r.Passed || r.Connections[0].SHA256 != sum(stream) || len(r.Faults) != 1 ||
+				r.Connections[0].Close.Code != 1000 {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -276,7 +287,8 @@ func (c *countedWrites) Write(p []byte) (int, error) {
 
 // TestEndDuringFaults: a fault that waits does not keep the server from ending.
 func TestEndDuringFaults(t *testing.T) {
-	for _, do := range []FaultKind{HangHandshake{}, BadAccept{}, Stall{}, HalfOpen{}, CloseThenSilent{}, SendFlood{}, NoPong{}} {
+	for _, do := range []FaultKind{HangHandshake{}, BadAccept{}, Stall{}, HalfOpen{}, CloseThenSilent{}, SendFlood{},
+		NoPong{}} {
 		t.Run(do.Name(), func(t *testing.T) {
 			t.Parallel()
 			fired := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 	"github.com/timdrysdale/vw/internal/testwait"
 )
 
-// closeCode reads frames until the peer's close frame and returns its code, 1006 when there is none.
+// closeCode reads frames until the peer's close frame and returns its code, 1006 if there is none.
 func closeCode(t *testing.T, conn net.Conn) int {
 	t.Helper()
 	conn.SetReadDeadline(time.Now().Add(deadline))
@@ -37,14 +37,14 @@ func closeCode(t *testing.T, conn net.Conn) int {
 // hostile is what a peer does and what comes of it.
 type hostile struct {
 	send     []byte
-	sent     int // the close code the peer is told, 1006 for none; 0 when it is not asked
+	sent     int // the close code the peer gets, 1006 for none; 0: not checked
 	reported int
 	bytes    int64
 	text     int64
 	reason   string
 }
 
-// TestHostile: what a peer may do wrong, and what is reported. Each sends 3 bytes that are right before.
+// TestHostile: what a peer does wrong is answered and reported. Each sends a correct message of 3 bytes first.
 func TestHostile(t *testing.T) {
 	cases := map[string]hostile{
 		"text":               {[]byte{0x81, 0x82, 0, 0, 0, 0, 'h', 'i'}, 1003, 1003, 3, 1, "only binary"},
@@ -74,7 +74,7 @@ func testHostile(t *testing.T, name string, c hostile, faults []Fault) {
 		conn.Write(append(append(frameHeader(3), "abc"...), c.send...))
 		if c.sent != 0 {
 			if got := closeCode(t, conn); got != c.sent {
-				t.Errorf("the peer was told %d, want %d", got, c.sent)
+				t.Errorf("the peer got close code %d, want %d", got, c.sent)
 			}
 		}
 		conn.CloseWrite()
@@ -86,7 +86,7 @@ func testHostile(t *testing.T, name string, c hostile, faults []Fault) {
 	})
 }
 
-// TestReset: what came before a reset counts, up to what was read of it.
+// TestReset: what was read before a reset counts.
 func TestReset(t *testing.T) {
 	s := start(t, Options{Conns: 1, Bytes: 1 << 40})
 	conn := raw(t, s.URL())
@@ -104,7 +104,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestHalfHandshake: it is no connection, and does not keep the server from ending.
+// TestHalfHandshake: an incomplete handshake is not a connection, and does not keep the server from ending.
 func TestHalfHandshake(t *testing.T) {
 	s := start(t, Options{Conns: 1})
 	conn, err := net.Dial("tcp", s.URL()[len("ws://"):])
@@ -117,7 +117,7 @@ func TestHalfHandshake(t *testing.T) {
 	one(t, s)
 }
 
-// TestWrongHandshake: what is no handshake of RFC 6455, 4.2.1, is no connection, with a fault planned or not.
+// TestWrongHandshake: a handshake that violates RFC 6455, 4.2.1, is refused, whether a fault is planned or not.
 func TestWrongHandshake(t *testing.T) {
 	const right = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

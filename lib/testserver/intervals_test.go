@@ -41,7 +41,7 @@ func TestIntervals(t *testing.T) {
 	}
 }
 
-// TestJitter: what counts is by how much two PCRs come nearer or farther than they say.
+// TestJitter: the jitter is how much closer or farther two PCRs arrive than their values say.
 func TestJitter(t *testing.T) {
 	const apart = 40 * time.Millisecond
 	var j pcrJitter
@@ -59,7 +59,7 @@ func TestJitter(t *testing.T) {
 	for range 1000 {
 		come(apart+100*time.Microsecond, apart, true)
 	}
-	come(time.Hour, 0, false)                      // behind a gap
+	come(time.Hour, 0, false)                      // after a gap
 	come(apart, -apart, true)                      // back: an error of the stream's
 	come(apart+7*time.Millisecond, apart, true)    // late
 	come(apart-20*time.Millisecond, 2*apart, true) // early
@@ -85,7 +85,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestHistogramMemory: a day of a camera, with a pause, needs little.
+// TestHistogramMemory: the intervals of a camera, with a pause, need little memory.
 func TestHistogramMemory(t *testing.T) {
 	var h histogram
 	for us := int64(39_000); us < 41_000; us++ {
@@ -109,13 +109,13 @@ func TestHistogramMemory(t *testing.T) {
 	}
 }
 
-// TestHistogram: every value is told within 1 %.
+// TestHistogram: every value is reported within 1 %.
 func TestHistogram(t *testing.T) {
 	for value := int64(0); value <= maxValue; value += 1 + value/50 {
 		var h histogram
 		h.add(value)
 		if got := h.percentiles(maxValue)(50); got < value*99/100 || got > value*101/100 {
-			t.Fatalf("%d is told as %d", value, got)
+			t.Fatalf("%d is reported as %d", value, got)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// deadline is how long a test waits for what must happen; it is reached only when the test fails.
+// deadline ends a test that has failed.
 const deadline = 20 * time.Second
 
 func testContext(t testing.TB) context.Context {
@@ -48,7 +48,7 @@ func wait(t testing.TB, s *Server, want error) Report {
 	return r
 }
 
-// one waits for the end of a server with one connection and returns that.
+// one waits for the end of a server with one connection, and returns the connection.
 func one(t testing.TB, s *Server) Connection {
 	t.Helper()
 	r := wait(t, s, nil)
@@ -83,7 +83,7 @@ func publish(t testing.TB, url string, messages ...[]byte) {
 	}
 }
 
-// raw returns a TCP connection on which the websocket handshake has been done.
+// raw returns a TCP connection after the websocket handshake.
 func raw(t testing.TB, url string) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", url[len("ws://"):])
@@ -99,7 +99,8 @@ func raw(t testing.TB, url string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// frameHeader is that of a masked binary message of n bytes; with its key of zeros the payload stands as it is.
+// frameHeader is the header of a masked binary message of n bytes. Its key is zero, so that the payload follows
+// unchanged.
 func frameHeader(n int) []byte {
 	return append(binary.BigEndian.AppendUint64([]byte{0x82, 0xFF}, uint64(n)), 0, 0, 0, 0)
 }

@@ -133,7 +133,8 @@ func mutations(b []byte) []mutation {
 	// What the sender inserts does not count as missing.
 	second, third := l.group(1), l.group(2)
 	told := append(bytes.Clone(b[:second]), announced(b[third:])...)
-	gone := fmt.Sprintf("%d bytes are missing, %d packets injected", l.lost(l.first[1], l.first[2]), (len(told)-len(b)+third-second)/size)
+	gone := fmt.Sprintf("%d bytes are missing, %d packets injected", l.lost(l.first[1], l.first[2]),
+		(len(told)-len(b)+third-second)/size)
 	tail := fmt.Sprintf("groups %d: missing, %d bytes", last+1, l.lost(l.first[last], len(b)/size))
 	return []mutation{
 		{"nothing", [][]byte{b}, holds, holds, holds, holds},
@@ -162,7 +163,8 @@ func mutations(b []byte) []mutation {
 		{"a group repeated", [][]byte{inserted(b, third, b[second:third])},
 			"differs", "group 2 comes again inside the connection", "continuity", "not "},
 		{"the end torn", [][]byte{b[:len(b)-1000]},
-			fmt.Sprintf("ends after %d", len(b)-1000), fmt.Sprintf("ends at byte %d in the middle of group %d", len(b)-1000, last+1), "sync", ""},
+			fmt.Sprintf("ends after %d", len(b)-1000), fmt.Sprintf("ends at byte %d in the middle of group %d", len(b)-1000,
+				last+1), "sync", ""},
 		{"something after the end", [][]byte{append(bytes.Clone(b), b[at:at+size]...)},
 			"goes on after", "goes on after the end of the source", "continuity", holds},
 		{"nothing at all", [][]byte{nil}, "ends after 0", "no packet of the", "no PAT", "not "},
@@ -203,7 +205,8 @@ func TestMutations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expectations := []Expectation{expectFile, expectSubset, ExpectClean(""), ExpectFrames("", Exactly(check.Report().Frames)), expectSum}
+		expectations := []Expectation{expectFile, expectSubset, ExpectClean(""),
+			ExpectFrames("", Exactly(check.Report().Frames)), expectSum}
 		for _, m := range mutations(b) {
 			t.Run(name+", "+m.name, func(t *testing.T) {
 				got := verdicts(expectations, m.connections...)

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-func TestBacklog(t *testing.T) {
+func TestPieceQueue(t *testing.T) {
 	data := make([]byte, 20<<20)
 	rand.Read(data)
-	b := newPieceQueue(maxBlocks)
+	q := newPieceQueue(maxBlocks)
 	origin := time.Now()
 	var got []byte
 	var last time.Time
 	pieces := 0
 	take := func() {
-		for p, at := b.next(); p != nil; p, at = b.next() {
+		for p, at := q.next(); p != nil; p, at = q.next() {
 			if at != last {
 				pieces++
 				if sent := int(at.Sub(origin)); sent != len(got) {
@@ -28,15 +28,15 @@ func TestBacklog(t *testing.T) {
 			last = at
 			n := 1 + mathrand.IntN(len(p))
 			got = append(got, p[:n]...)
-			b.done(n)
+			q.done(n)
 		}
 	}
 	var taking sync.WaitGroup
 	for rest := data; len(rest) > 0; {
-		room := b.reserve()
+		room := q.reserve()
 		n := copy(room[:1+mathrand.IntN(len(room))], rest)
 		sent := len(data) - len(rest)
-		if b.commit(n, origin.Add(time.Duration(sent))) {
+		if q.commit(n, origin.Add(time.Duration(sent))) {
 			taking.Go(take)
 		}
 		rest = rest[n:]
@@ -48,53 +48,53 @@ func TestBacklog(t *testing.T) {
 	if pieces < len(data)/blockSize {
 		t.Errorf("%d pieces", pieces)
 	}
-	if b.count != 0 || b.head != nil || b.tail != nil {
-		t.Errorf("%d blocks are left", b.count)
+	if q.count != 0 || q.head != nil || q.tail != nil {
+		t.Errorf("%d blocks are left", q.count)
 	}
 }
 
-// TestBacklogIsBounded: a writer gets no more than maxBlocks ahead.
-func TestBacklogIsBounded(t *testing.T) {
-	b := newPieceQueue(maxBlocks)
+// TestPieceQueueIsBounded: a writer gets at most maxBlocks ahead.
+func TestPieceQueueIsBounded(t *testing.T) {
+	q := newPieceQueue(maxBlocks)
 	for range maxBlocks {
-		b.commit(len(b.reserve()), time.Time{})
+		q.commit(len(q.reserve()), time.Time{})
 	}
 	free := make(chan struct{})
 	go func() {
-		b.reserve()
+		q.reserve()
 		close(free)
-		b.commit(0, time.Time{})
+		q.commit(0, time.Time{})
 	}()
 	select {
 	case <-free:
 		t.Error("room beyond the bound")
 	default:
 	}
-	p, _ := b.next()
-	b.done(len(p))
+	p, _ := q.next()
+	q.done(len(p))
 	<-free
-	for p, _ := b.next(); p != nil; p, _ = b.next() {
-		b.done(len(p))
+	for p, _ := q.next(); p != nil; p, _ = q.next() {
+		q.done(len(p))
 	}
 }
 
-// TestBacklogOfSmallMessages: a block takes no more pieces than it has room for.
-func TestBacklogOfSmallMessages(t *testing.T) {
-	b := newPieceQueue(maxBlocks)
+// TestPieceQueueOfSmallMessages: a full list of pieces makes a block full.
+func TestPieceQueueOfSmallMessages(t *testing.T) {
+	q := newPieceQueue(maxBlocks)
 	const n = 3*maxPieces + 1
 	for i := range n {
-		b.reserve()[0] = 'x'
-		b.commit(1, time.Unix(int64(i), 0))
+		q.reserve()[0] = 'x'
+		q.commit(1, time.Unix(int64(i), 0))
 	}
-	if b.count != 4 {
-		t.Errorf("%d blocks", b.count)
+	if q.count != 4 {
+		t.Errorf("%d blocks", q.count)
 	}
 	got := 0
-	for p, _ := b.next(); p != nil; p, _ = b.next() {
+	for p, _ := q.next(); p != nil; p, _ = q.next() {
 		got += len(p)
-		b.done(len(p))
+		q.done(len(p))
 	}
-	if got != n || b.count != 0 {
-		t.Errorf("%d bytes of %d came out, %d blocks are left", got, n, b.count)
+	if got != n || q.count != 0 {
+		t.Errorf("%d bytes of %d came out, %d blocks are left", got, n, q.count)
 	}
 }

@@ -55,10 +55,12 @@ func TestReport(t *testing.T) {
 		c.SHA256 != sum(stream) || c.Close != (Close{1000, "done"}) {
 		t.Errorf("connection %+v", c)
 	}
-	if c.TS.Frames != 120 || c.TS.Keyframes != 10 || c.TS.SyncErrors != 0 || c.TS.ContinuityErrors != 0 || !c.TS.StartsAtKeyframe {
+	if c.TS.Frames != 120 || c.TS.Keyframes != 10 || c.TS.SyncErrors != 0 || c.TS.ContinuityErrors != 0 ||
+		!c.TS.StartsAtKeyframe {
 		t.Errorf("ts %+v", c.TS)
 	}
-	if s := c.Sizes; s.Min != 660 || s.P50 != 1000 || s.Max != 1000 || c.BitRate <= 0 || c.TS.GOPMin != 12 || c.TS.GOPMax != 12 {
+	if s := c.Sizes; s.Min != 660 || s.P50 != 1000 || s.Max != 1000 || c.BitRate <= 0 || c.TS.GOPMin != 12 ||
+		c.TS.GOPMax != 12 {
 		t.Errorf("sizes %+v, %d bits a second, GOP %d to %d", s, c.BitRate, c.TS.GOPMin, c.TS.GOPMax)
 	}
 	// ffmpeg has one stream type for both, that of MPEG-2.
@@ -120,7 +122,8 @@ func TestExpectations(t *testing.T) {
 	}{
 		{mustFile("", file("same", stream)), ""},
 		{mustFile("/cam1", file("same", stream)), ""},
-		{mustFile("", file("flipped", flipped)), "at byte 1000 (packet 5, PID 0x0100): 0x68 instead of 0x97; 2 of 2 connections failed\n  expected 000003e0  6b 61"},
+		{mustFile("", file("flipped", flipped)),
+			"at byte 1000 (packet 5, PID 0x0100): 0x68 instead of 0x97; 2 of 2 connections failed\n  expected 000003e0  6b 61"},
 		{mustFile("", file("short", stream[:n-1])), fmt.Sprintf("goes on after all %d bytes", n-1)},
 		{mustFile("", file("long", append(stream[:n:n], 1))), fmt.Sprintf("ends after %d of the %d bytes", n, n+1)},
 		{mustFile("", file("empty", nil)), "goes on after all 0 bytes"},
@@ -153,11 +156,11 @@ func TestExpectations(t *testing.T) {
 	}
 }
 
-// TestImpossibleExpectations: what can never hold is refused at once.
+// TestImpossibleExpectations: an expectation that can never hold is refused.
 func TestImpossibleExpectations(t *testing.T) {
 	for _, digits := range []string{"", "1234", strings.Repeat("z", 64), strings.Repeat("0", 66)} {
 		if _, err := ExpectSHA256("", digits); err == nil {
-			t.Errorf("%q is taken for a SHA-256", digits)
+			t.Errorf("%q is accepted as a SHA-256", digits)
 		}
 	}
 	dir := t.TempDir()
@@ -178,9 +181,9 @@ func TestExpectCleanFails(t *testing.T) {
 	}
 }
 
-func TestNobodyCame(t *testing.T) {
+func TestNoConnection(t *testing.T) {
 	s := start(t, Options{Timeout: time.Millisecond, Expectations: []Expectation{ExpectBytes("", AtLeast(0))}})
-	r := wait(t, s, nil) // without a limit, the timeout is no failure
+	r := wait(t, s, nil) // without a limit, a timeout is not a failure
 	if r.Passed || r.TimedOut || r.Expectations[0].Detail != "no connection came" {
 		t.Errorf("report %+v", r)
 	}
@@ -194,13 +197,14 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestBytes: the peer that sent the last byte may end by itself; another one is told to go.
+// TestBytes: the peer that sent the last byte may close its connection; another one gets close code 1001.
 func TestBytes(t *testing.T) {
 	s := start(t, Options{Bytes: 1000})
 	other := dial(t, s.URL()+"/other", wsconn.DialOptions{})
 	publish(t, s.URL(), make([]byte, 999), make([]byte, 1))
 	r := wait(t, s, nil)
-	if len(r.Connections) != 2 || r.Connections[0].Close != (Close{1001, reasonGoingAway}) || r.Connections[1].Close.Code != 1000 {
+	if len(r.Connections) != 2 || r.Connections[0].Close != (Close{1001, reasonGoingAway}) ||
+		r.Connections[1].Close.Code != 1000 {
 		t.Errorf("connections %+v", r.Connections)
 	}
 	<-other.Done()
@@ -253,7 +257,7 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
-// endAfter starts a server that comes to its end when it has received so many bytes of what the peer is to send.
+// endAfter starts a server that begins to end when it has received so many bytes of what the peer sends.
 func endAfter(t *testing.T, o Options, bytes int64, send []byte) (peer *net.TCPConn, ended <-chan Report) {
 	t.Helper()
 	s := start(t, o)
@@ -270,9 +274,9 @@ func endAfter(t *testing.T, o Options, bytes int64, send []byte) (peer *net.TCPC
 	return conn, reports
 }
 
-// TestAnswerBehindMuch: what a peer sends until it answers the server's close frame is received and checked, also the
-// rest of a message, and also where a fault reads slowly.
-func TestAnswerBehindMuch(t *testing.T) {
+// TestDataBeforeCloseAnswer: what a peer sends before it answers the server's close frame is received and checked, also
+// the rest of a message, and also with a slow reader.
+func TestDataBeforeCloseAnswer(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
 	half := 400 * 188
 	for name, faults := range map[string][]Fault{
@@ -285,7 +289,7 @@ func TestAnswerBehindMuch(t *testing.T) {
 			conn, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}}, blockSize,
 				append(frameHeader(len(stream)-half), stream[:blockSize+1000]...))
 			if got := closeCode(t, conn); got != wsconn.StatusGoingAway {
-				t.Errorf("the peer was told %d", got)
+				t.Errorf("the peer got close code %d", got)
 			}
 			conn.Write(stream[blockSize+1000 : len(stream)-half])
 			conn.Write(append(frameHeader(half), stream[len(stream)-half:]...))
@@ -299,8 +303,8 @@ func TestAnswerBehindMuch(t *testing.T) {
 	}
 }
 
-// TestCutByServer: a peer that does not come to an end is cut short, and the packet that this tears is no fault of its
-// stream; those before are judged.
+// TestCutByServer: a partial packet at the end is not an error of the stream if the server cut it. Errors before it
+// count.
 func TestCutByServer(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
 	lossy := append(stream[:300*188:300*188], stream[301*188:]...)
@@ -328,7 +332,7 @@ func TestCutByServer(t *testing.T) {
 	}
 }
 
-// TestEndlessPeer: one that goes on sending for ever does not keep the server from ending.
+// TestEndlessPeer: a peer that never stops sending does not keep the server from ending.
 func TestEndlessPeer(t *testing.T) {
 	t.Parallel()
 	message := append(frameHeader(2*blockSize), make([]byte, 2*blockSize)...)
@@ -364,7 +368,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	if _, err := wsconn.Dial(testContext(t), s.URL(), wsconn.DialOptions{}); err == nil {
-		t.Error("a stranger trusts the certificate")
+		t.Error("a client without the authority trusts the certificate")
 	}
 	wait(t, s, nil)
 }
@@ -438,7 +442,7 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
-// TestDiskErrors: what cannot be saved makes the report worthless.
+// TestDiskErrors: Wait returns an error if something could not be saved.
 func TestDiskErrors(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no /dev/full")
@@ -501,7 +505,7 @@ func TestFileName(t *testing.T) {
 	}
 }
 
-// TestHostilePath: nothing is written outside of the folder.
+// TestHostilePath: no path makes a file outside of the folder.
 func TestHostilePath(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, Options{Conns: 1, Save: filepath.Join(dir, "saved")})
@@ -549,14 +553,15 @@ func TestManyConnections(t *testing.T) {
 	}
 	for i, c := range r.Connections {
 		saved, err := os.ReadFile(filepath.Join(dir, fileName(c.ID, c.Path)))
-		if err != nil || c.ID != i+1 || c.SHA256 != want[c.Path] || sum(saved) != c.SHA256 || c.Messages != 2 || c.Close.Code != 1000 {
+		if err != nil || c.ID != i+1 || c.SHA256 != want[c.Path] || sum(saved) != c.SHA256 || c.Messages != 2 ||
+			c.Close.Code != 1000 {
 			t.Errorf("%v %+v", err, c)
 		}
 	}
 }
 
-// TestIdleMemory: a connection that has sent something and is silent now needs less than 40 KiB: the rest up to 64 KiB
-// is for the process, see the test of the same name in test.
+// TestIdleMemory: a silent connection that has sent something needs less than 40 KiB. The test of the same name in test
+// measures the whole process.
 func TestIdleMemory(t *testing.T) {
 	const n = 200
 	const messages, length = 30, 7 * 188
@@ -586,8 +591,8 @@ func inUse() int64 {
 	return int64(m.HeapInuse + m.StackInuse)
 }
 
-// TestCheck: of a stream that the server has cut, the torn packet alone is left out.
-func TestCheck(t *testing.T) {
+// TestStreamCheck: of a stream that the server cut, only the partial packet is left out.
+func TestStreamCheck(t *testing.T) {
 	stream := sample(t, "mpeg1.ts")
 	const torn = 50
 	for name, c := range map[string]struct {
@@ -596,12 +601,12 @@ func TestCheck(t *testing.T) {
 		sync   int64
 		whole  int64
 	}{
-		"cut":                   {stream[:100*188+torn], true, 0, 100},
-		"cut between packets":   {stream[:100*188], true, 0, 100},
-		"cut, short":            {stream[:2*188+torn], true, 0, 2},
-		"cut behind junk":       {append(stream[:100*188:100*188], make([]byte, torn)...), true, 1, 100},
-		"cut, beginning astray": {stream[torn : 100*188], true, 1, 99},
-		"ended":                 {stream[:100*188+torn], false, 1, 100},
+		"cut":                 {stream[:100*188+torn], true, 0, 100},
+		"cut between packets": {stream[:100*188], true, 0, 100},
+		"cut, short":          {stream[:2*188+torn], true, 0, 2},
+		"cut after junk":      {append(stream[:100*188:100*188], make([]byte, torn)...), true, 1, 100},
+		"cut, misaligned":     {stream[torn : 100*188], true, 1, 99},
+		"ended":               {stream[:100*188+torn], false, 1, 100},
 	} {
 		for _, piece := range []int{1, 100, 188, 1000, 100_000} {
 			k := &streamCheck{Checker: mpegts.NewChecker()}
