@@ -52,7 +52,8 @@ func (c *coverage) add(m *Matcher, last bool) (wrong string) {
 	}
 	c.injected += m.injected
 	leading := append(c.leadingPSI, m.leadingPSI...)
-	for i, r := range m.runs {
+	runs, shift := c.place(m)
+	for i, r := range runs {
 		// A run begins with a packet without PSI: the PSI in front of it may be what is new.
 		if i == 0 && r.midGOP && c.reference.skipBack(r.from, leading) > c.furthest {
 			return fmt.Sprintf("begins in the middle of group %d, at the source's %s; what came before ends at packet %d",
@@ -63,9 +64,9 @@ func (c *coverage) add(m *Matcher, last bool) (wrong string) {
 			c.times[p] = min(c.times[p]+1, 2)
 		}
 	}
-	if len(m.runs) > 0 {
+	if len(runs) > 0 {
 		c.started, leading = true, nil
-		c.furthest = max(c.furthest, m.next)
+		c.furthest = max(c.furthest, m.next+shift)
 	}
 	c.leadingPSI = leading
 	if !last {
@@ -80,6 +81,24 @@ func (c *coverage) add(m *Matcher, last bool) (wrong string) {
 		return fmt.Sprintf("ends at byte %d inside a packet", end) + m.dump(m.partial, m.offset, len(m.partial))
 	}
 	return ""
+}
+
+// place returns where the runs of a connection are in the reference, and how far the last one was moved. A matcher takes
+// the first place that fits. A reference that repeats itself, as a file in a loop does, has several: a connection most
+// likely goes on where the one before ended.
+func (c *coverage) place(m *Matcher) (runs []packetRun, shift int) {
+	expected, minimum := c.furthest, 0
+	for _, r := range m.runs {
+		start, ok := c.reference.nearest(expected, minimum, r.from, r.to)
+		if !ok {
+			return m.runs, 0
+		}
+		shift = start - r.from
+		r.from, r.to = start, r.to+shift
+		runs = append(runs, r)
+		expected, minimum = r.to, r.to
+	}
+	return runs, shift
 }
 
 // summary names the groups that did not come once and whole.

@@ -28,6 +28,8 @@ type Matcher struct {
 	insertedPSI       int // how many packets of PSI count as injected
 
 	leadingPSI []string // the psiKeys in front of the first packet without PSI, at most the last psiRun of them
+	setsGroup  int      // the group whose parameter sets came first; -1: none did
+	sets       []byte   // the rest of them
 
 	runs     []packetRun
 	injected int64
@@ -41,7 +43,7 @@ type packetRun struct {
 }
 
 // NewMatcher returns a matcher for the next connection.
-func (r *Reference) NewMatcher() *Matcher { return &Matcher{reference: r} }
+func (r *Reference) NewMatcher() *Matcher { return &Matcher{reference: r, setsGroup: -1} }
 
 // Write takes the next bytes of the connection, in pieces of any size. It does not keep them.
 func (m *Matcher) Write(p []byte) {
@@ -65,6 +67,7 @@ func (m *Matcher) packet(p mpegts.Packet) {
 	switch {
 	case p[0] != mpegts.SyncByte:
 		m.reportMismatch(p)
+	case m.matched == 0 && m.takeSets(p):
 	case m.reference.is(m.next, p):
 		m.advance(p, isPSI)
 	case m.skipEarlierPES(p, isPSI):
@@ -80,6 +83,27 @@ func (m *Matcher) packet(p mpegts.Packet) {
 	default:
 		m.startGroup(p)
 	}
+}
+
+// takeSets takes p as one of the packets with parameter sets at the beginning of the connection. The keyframe that needs
+// them must follow.
+func (m *Matcher) takeSets(p mpegts.Packet) bool {
+	if m.setsGroup < 0 {
+		if m.setsGroup = m.reference.findSets(p); m.setsGroup < 0 {
+			return false
+		}
+		m.sets = m.reference.groups[m.setsGroup].sets
+	}
+	switch {
+	case bytes.HasPrefix(m.sets, p):
+		m.injected++
+		m.sets = m.sets[mpegts.PacketSize:]
+		return true
+	case len(m.sets) == 0 && m.reference.is(m.reference.groups[m.setsGroup].access, p):
+		return false
+	}
+	m.fail(p, fmt.Sprintf("the keyframe of group %d does not follow its parameter sets", m.setsGroup+1))
+	return true
 }
 
 // advance takes the expected packet.
@@ -105,8 +129,8 @@ func (m *Matcher) sawPSI(p mpegts.Packet) {
 		m.leadingPSI = append(m.leadingPSI, psiKey(p))
 		m.leadingPSI = m.leadingPSI[max(len(m.leadingPSI)-m.reference.psiRun, 0):]
 	}
-	pat, pmt := psiKind(p.PID())
-	m.pat, m.pmt = m.pat || pat, m.pmt || pmt
+	pid := p.PID()
+	m.pat, m.pmt = m.pat || pid == mpegts.PIDPAT, m.pmt || m.reference.pmtPIDs[pid]
 }
 
 func (m *Matcher) startRun(from int, midGOP bool) {

@@ -2,13 +2,15 @@
 // whole groups of pictures may be missing, and a connection may repeat what came on the one before, but no packet is
 // lost, changed or out of order inside a connection.
 //
-// A sender may add what a decoder needs after a gap: PSI (PAT, PMT) and packets that announce a discontinuity. Whether
-// it announces each gap is not checked here.
+// A sender may insert what a decoder needs: PSI (PAT, PMT), packets that announce a discontinuity, and in front of the
+// keyframe with which a connection begins the parameter sets that came before it (mpegts.ParameterSets). Whether it
+// announces each gap is not checked here.
 package subset
 
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/testserver/internal/bytediff"
@@ -21,6 +23,7 @@ type Reference struct {
 	groups  []group
 	psi     map[string]bool // the packets with PSI, by their psiKey
 	psiPIDs map[uint16]bool
+	pmtPIDs map[uint16]bool
 	payload map[uint16]bool // the PIDs with payload; the others have nothing but a clock
 	psiRun  int             // the longest run of PSI and null packets
 }
@@ -31,36 +34,41 @@ type group struct {
 	first  int // its first packet: the PSI in front of the keyframe, if there is any
 	access int // the keyframe's first packet; -1: none, at the start of the reference
 	end    int // the packet after its last
+	// sets are the packets with the parameter sets that a connection needs that begins here; nil: the keyframe has them.
+	sets []byte
 }
 
 // NewReference divides a stream, which it keeps, into groups of pictures. The stream must consist of whole packets and
 // have a random access point.
 func NewReference(stream []byte) (*Reference, error) {
 	r := &Reference{data: stream,
-		psi: make(map[string]bool), psiPIDs: make(map[uint16]bool), payload: make(map[uint16]bool)}
+		psi: make(map[string]bool), psiPIDs: make(map[uint16]bool), pmtPIDs: make(map[uint16]bool),
+		payload: make(map[uint16]bool)}
 	if len(stream) == 0 || len(stream)%mpegts.PacketSize != 0 {
 		return nil, errors.New("not a whole number of packets of 188 bytes")
 	}
-	marks := new(mpegts.Scanner).AppendMarks(nil, stream)
-	psiStart := 0 // where the run of PSI begins that ends at the current packet
 	for i := range r.numPackets() {
-		p := r.packet(i)
-		if p[0] != mpegts.SyncByte {
+		if r.packet(i)[0] != mpegts.SyncByte {
 			return nil, errors.New("not MPEG-TS: no sync byte at " + bytediff.Location(int64(i)*mpegts.PacketSize, nil))
 		}
+	}
+	marks, sets := r.scan()
+	psiStart := 0 // where the run of PSI begins that ends at the current packet
+	for i, mark := range marks {
+		p := r.packet(i)
 		if p.HasPayload() {
 			r.payload[p.PID()] = true
 		}
-		mark := marks[i]
 		if mark&mpegts.PSI != 0 {
 			if pid := p.PID(); pid != mpegts.PIDNull {
 				r.psi[psiKey(p)], r.psiPIDs[pid] = true, true
+				r.pmtPIDs[pid] = r.pmtPIDs[pid] || mark&mpegts.PMT != 0
 			}
 			r.psiRun = max(r.psiRun, i+1-psiStart)
 			continue
 		}
 		if mark&mpegts.RandomAccess != 0 {
-			r.startGroup(psiStart, i)
+			r.startGroup(psiStart, i, sets[i])
 		}
 		psiStart = i + 1
 	}
@@ -71,13 +79,41 @@ func NewReference(stream []byte) (*Reference, error) {
 	return r, nil
 }
 
-func (r *Reference) startGroup(first, access int) {
+// scan returns the mark of each packet, and for the keyframes that lack parameter sets the packets with these sets.
+func (r *Reference) scan() (marks []mpegts.Mark, sets map[int][]byte) {
+	var scanner mpegts.Scanner
+	marks, sets = make([]mpegts.Mark, r.numPackets()), make(map[int][]byte)
+	set := func(i int, mark mpegts.Mark) {
+		marks[i] = mark
+		const both = mpegts.RandomAccess | mpegts.MissesSets
+		if missing := scanner.MissingSets(); mark&both == both && missing != nil {
+			sets[i] = missing.AppendPES(nil, r.packet(i))
+		}
+	}
+	undecided := 0
+	for i := range marks {
+		mark := scanner.Packet(r.packet(i))
+		if mark&mpegts.Decided != 0 {
+			set(undecided, scanner.Decision())
+		}
+		if mark&mpegts.Undecided != 0 {
+			undecided = i
+		}
+		set(i, mark)
+	}
+	if mark, ok := scanner.Decide(); ok {
+		set(undecided, mark)
+	}
+	return marks, sets
+}
+
+func (r *Reference) startGroup(first, access int, sets []byte) {
 	if n := len(r.groups); n > 0 {
 		r.groups[n-1].end = first
 	} else if first > 0 {
-		r.groups = append(r.groups, group{0, -1, first})
+		r.groups = append(r.groups, group{access: -1, end: first})
 	}
-	r.groups = append(r.groups, group{first, access, 0})
+	r.groups = append(r.groups, group{first: first, access: access, sets: sets})
 }
 
 func (r *Reference) numPackets() int { return len(r.data) / mpegts.PacketSize }
@@ -148,13 +184,31 @@ func (r *Reference) find(p mpegts.Packet) int {
 // ownPSI reports whether a PAT and a PMT stand in front of the group's keyframe.
 func (r *Reference) ownPSI(g group) (pat, pmt bool) {
 	for i := g.first; i < g.access; i++ {
-		isPAT, isPMT := psiKind(r.packet(i).PID())
-		pat, pmt = pat || isPAT, pmt || isPMT
+		pid := r.packet(i).PID()
+		pat, pmt = pat || pid == mpegts.PIDPAT, pmt || r.pmtPIDs[pid]
 	}
 	return pat, pmt
 }
 
-// psiKind tells the PAT and a PMT from other PSI and null packets by their PID.
-func psiKind(pid uint16) (pat, pmt bool) {
-	return pid == mpegts.PIDPAT, pid >= 0x20 && pid != mpegts.PIDNull
+// findSets returns the group that needs the parameter sets whose first packet is p, -1 if there is none.
+func (r *Reference) findSets(p mpegts.Packet) int {
+	return slices.IndexFunc(r.groups, func(g group) bool { return bytes.HasPrefix(g.sets, p) })
+}
+
+// nearest returns the place closest to packet i, and not before the minimum, where the reference has the same packets as
+// from one packet to another; ok is false if there is none.
+func (r *Reference) nearest(i, minimum, from, to int) (start int, ok bool) {
+	run := r.data[from*mpegts.PacketSize : to*mpegts.PacketSize]
+	same := func(i int) bool {
+		return i >= minimum && i < r.numPackets() && bytes.HasPrefix(r.data[i*mpegts.PacketSize:], run)
+	}
+	for distance := range r.numPackets() {
+		if same(i - distance) {
+			return i - distance, true
+		}
+		if same(i + distance) {
+			return i + distance, true
+		}
+	}
+	return 0, false
 }

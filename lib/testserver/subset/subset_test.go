@@ -158,3 +158,75 @@ func TestNewReference(t *testing.T) {
 		}
 	}
 }
+
+// TestLoop: in a source that repeats itself, a connection goes on where the one before ended, not at the first place that
+// looks alike.
+func TestLoop(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 20)
+	loop := bytes.Repeat(b, 3)
+	r := newReference(t, loop)
+	group := func(g int) int { return r.groups[g].first * size } // 4 groups in each round
+	middle := group(6) - 3*size
+	for name, c := range map[string]struct {
+		connections [][]byte
+		want        string
+	}{
+		"whole":                       {[][]byte{loop}, "ok: "},
+		"two lossless connections":    {[][]byte{loop[:middle], loop[middle:]}, "ok: "},
+		"each round a connection":     {[][]byte{b, b, b}, "ok: "},
+		"a group lost at a reconnect": {[][]byte{loop[:group(6)], loop[group(7):]}, "groups 7: missing"},
+		"a group lost in a connection": {[][]byte{loop[:middle], without(loop[middle:], group(9)-middle,
+			group(10)-middle)}, "groups 10: missing"},
+		"a group repeated": {[][]byte{loop[:group(6)], loop[group(5):]}, "groups 6: repeated at a reconnect"},
+		"a packet lost":    {[][]byte{loop[:middle], loop[middle+size:]}, "begins in the middle of group 6"},
+	} {
+		got := compare(r, c.connections...)
+		if !strings.Contains(got, c.want) || c.want == "ok: " && got != c.want || strings.Contains(c.want, "missing") &&
+			strings.Contains(got, "repeated") {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestParameterSets: a connection may begin with the parameter sets that came before its keyframe. They are allowed
+// nowhere else, and their keyframe must follow.
+func TestParameterSets(t *testing.T) {
+	b := sample(t, "h264.ts")
+	for _, g := range newReference(t, b).groups[1:] {
+		p := b[g.access*size : (g.access+1)*size]
+		for _, set := range []string{"\x00\x00\x01\x67", "\x00\x00\x01\x68"} { // SPS and PPS become filler data
+			at := bytes.Index(p, []byte(set))
+			if at < 0 {
+				t.Fatal("no parameter sets at the beginning of a keyframe")
+			}
+			p[at+3] = 0x6C
+		}
+	}
+	r := newReference(t, b)
+	second, third := r.groups[1], r.groups[2]
+	if len(r.groups[0].sets) > 0 || len(third.sets) == 0 {
+		t.Fatalf("%d bytes of parameter sets for the first group, %d for the third", len(r.groups[0].sets), len(third.sets))
+	}
+	start, psi, rest := b[:second.first*size], b[third.first*size:third.access*size], b[third.access*size:]
+	injected := slices.Concat(psi, third.sets, rest)
+	check := mpegts.NewChecker()
+	check.Write(injected)
+	if check.End(); !check.Report().StartsAtKeyframe {
+		t.Error("a connection with injected parameter sets does not start at a keyframe")
+	}
+	for name, c := range map[string]struct {
+		connections [][]byte
+		want        string
+	}{
+		"first in a connection": {[][]byte{start, injected}, "ok: of"},
+		"for another keyframe": {[][]byte{start, slices.Concat(psi, second.sets, rest)},
+			"the keyframe of group 2 does not follow its parameter sets"},
+		"twice": {[][]byte{start, slices.Concat(psi, third.sets, third.sets, rest)},
+			"the keyframe of group 3 does not follow its parameter sets"},
+		"inside a connection": {[][]byte{slices.Concat(start, injected)}, "is not of the source"},
+	} {
+		if got := compare(r, c.connections...); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
