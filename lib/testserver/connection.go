@@ -54,8 +54,8 @@ type observation struct {
 
 // run receives until the connection has ended and everything that came has been processed.
 func (c *connection) run() {
-	end := c.receive()
-	cut := c.sentGoingAway.Load() || isClosed(c.server.closed) // the server ended it, wherever the stream was
+	end, cut := c.receive()
+	cut = cut || c.sentGoingAway.Load() || isClosed(c.server.closed)
 	c.result.Ended = time.Now().UTC()
 	c.ws.CloseNow()
 	c.processing.Wait()
@@ -69,23 +69,24 @@ func (c *connection) run() {
 	c.result.TS, c.result.problems = c.check.Report(), c.check.Problems()
 }
 
-// receive reads messages until the connection ends, and returns how it ended. It waits only for the peer and for room
-// in the queue, so that the stamps are right.
-func (c *connection) receive() Close {
+// receive reads messages until the connection ends, and returns how it ended. cut says that a fault ended it, wherever
+// the stream was. receive waits only for the peer and for room in the queue, so that the stamps are right.
+func (c *connection) receive() (end Close, cut bool) {
+	var own *closedByServer
 	for {
 		isText, message, err := c.ws.NextMessage(context.Background())
 		if err != nil {
-			return c.closeOf(err)
+			return c.closeOf(err), errors.As(err, &own)
 		}
 		if isText {
 			c.result.Text++
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
 			_ = c.ws.Close(ctx, wsconn.StatusUnsupportedData, reasonText)
-			return Close{wsconn.StatusUnsupportedData, reasonText}
+			return Close{wsconn.StatusUnsupportedData, reasonText}, false
 		}
 		if err := c.receiveMessage(message); err != nil {
-			return c.closeOf(err)
+			return c.closeOf(err), errors.As(err, &own)
 		}
 	}
 }

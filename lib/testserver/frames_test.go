@@ -92,7 +92,8 @@ func frameCases() map[string]frameCase {
 	return cases
 }
 
-// TestFrames: the frames of RFC 6455, section 5, as a connection without faults reads them, and one with a planned fault.
+// TestFrames: the frames of RFC 6455, section 5, as a connection without faults reads them, and one with a planned
+// fault.
 func TestFrames(t *testing.T) {
 	for name, c := range frameCases() {
 		for planned, faults := range [][]Fault{nil, {{Do: Reset{}, AfterTime: time.Hour}}} {

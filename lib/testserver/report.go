@@ -64,7 +64,7 @@ type Connection struct {
 	// Jitter is how much the time between the arrivals of two PCRs of a PID differs from the time between the PCRs. A PCR
 	// arrives when the read of the socket does that completes its packet.
 	Jitter Intervals `json:"pcr_jitter_us"`
-	// TS leaves out a partial packet at the end if the server ended the connection.
+	// TS leaves out a partial packet at the end if the server, or a fault, ended the connection.
 	TS mpegts.Report `json:"ts"`
 	// Streams are the PIDs that carried something, in ascending order.
 	Streams []mpegts.StreamInfo `json:"streams,omitempty"`

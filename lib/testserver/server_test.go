@@ -332,6 +332,19 @@ func TestCutByServer(t *testing.T) {
 	}
 }
 
+// TestCutByFault: the partial packet at the end is not an error of the stream if a fault ended the connection.
+func TestCutByFault(t *testing.T) {
+	for _, fault := range []FaultKind{Reset{}, AcceptThenClose{}, CloseFrame{}, Truncate{}} {
+		s := start(t, Options{Conns: 1, Faults: []Fault{{Do: fault, AfterBytes: 100*188 + 50}},
+			Expectations: []Expectation{ExpectClean("")}})
+		conn := raw(t, s.URL())
+		conn.Write(append(frameHeader(1<<20), sample(t, "mpeg1.ts")[:200*188]...))
+		if r := wait(t, s, nil); !r.Passed || r.Connections[0].TS.Packets != 100 {
+			t.Errorf("%s: %+v", fault.Name(), r)
+		}
+	}
+}
+
 // TestEndlessPeer: a peer that never stops sending does not keep the server from ending.
 func TestEndlessPeer(t *testing.T) {
 	t.Parallel()

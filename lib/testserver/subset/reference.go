@@ -144,9 +144,10 @@ func (r *Reference) isPSI(p mpegts.Packet) bool {
 	return pid == mpegts.PIDNull || (pid < 0x20 || r.psiPIDs[pid]) && r.psi[psiKey(p)]
 }
 
-// psiKey is a packet without its continuity counter, which whoever inserts it sets anew.
+// psiKey is what a packet carries on its PID. Who inserts PSI sets the continuity counter, and may put the stuffing into
+// the adaptation field or after the section.
 func psiKey(p mpegts.Packet) string {
-	return string([]byte{p[1], p[2], p[3] & 0xF0}) + string(p[4:])
+	return string([]byte{p[1], p[2]}) + string(bytes.TrimRight(p.Payload(), "\xFF"))
 }
 
 // skipBack returns where the PSI begins that stands in front of packet i and that came, in this order.

@@ -56,9 +56,13 @@ func without(b []byte, from, to int) []byte { return append(bytes.Clone(b[:from]
 func TestReconnectAmongPSI(t *testing.T) {
 	b := sample(t, "bframes.ts")
 	r := newReference(t, b)
-	psi := bytes.Clone(b[:3*size]) // SDT, PAT and PMT, as a sender inserts them
-	for at := 0; at < len(psi); at += size {
-		psi[at+3] ^= 0x0F
+	var psi []byte // SDT, PAT and PMT, as a sender inserts them: with other counters and stuffing
+	for p := range slices.Chunk(b[:3*size], size) {
+		section := bytes.TrimRight(p[4:], "\xFF")
+		stuffing := size - 5 - len(section)
+		psi = append(psi, p[0], p[1], p[2], p[3]&0x0F^0x0F|0x30, byte(stuffing), 0)
+		psi = append(psi, bytes.Repeat([]byte{0xFF}, stuffing-1)...)
+		psi = append(psi, section...)
 	}
 	cuts := 0
 	for i := 1; i < r.numPackets(); i++ {
