@@ -61,7 +61,11 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 			err = errors.Join(err, WithStatus(nil, ExitDropped))
 		}
 	}()
-	return run(p)
+	err = run(p)
+	if size := new(stream.PacketSizeError); errors.As(err, &size) {
+		err = WithHint(err, size.Hint())
+	}
+	return err
 }
 
 // SetStats says what the lines of --stats show.

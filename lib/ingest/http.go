@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/timdrysdale/vw/lib/metrics"
+	"github.com/timdrysdale/vw/lib/stream"
 )
 
 // route answers one request. Its connection is closed after that. rest is what was read after the header.
@@ -124,7 +125,10 @@ func (s *Server) checkBody(r *http.Request) *response {
 
 // responseTo returns the response to a publisher whose stream ended before it was complete.
 func responseTo(end error) response {
+	var size *stream.PacketSizeError
 	switch {
+	case errors.As(end, &size):
+		return wrongPackets
 	case errors.Is(end, errTooLarge):
 		return tooLarge
 	case errors.Is(end, errIdle):

@@ -139,11 +139,14 @@ func (s *Server) publish(p *publisher, src source) error {
 	defer s.release(p, true) // also if something panics
 	s.o.Log.Info("publisher began", p.attrs("remote", p.remote, "path", p.path)...)
 	g := &grid{source: src, off: s.o.Format == stream.Raw}
-	r := stream.NewReader(g, stream.ReaderOptions{Format: s.o.Format})
+	r := stream.NewReader(g, stream.ReaderOptions{Format: s.o.Format, Warn: s.warn})
 	p.attach(r)
 	n, held, end := s.copyStream(p, r, g)
 	s.release(p, true)
 	s.logEnd(p, n, held, end)
+	if size := new(stream.PacketSizeError); s.o.Once && errors.As(end, &size) {
+		s.abort(size)
+	}
 	if end != io.EOF {
 		return end
 	}
@@ -159,11 +162,15 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 	defer r.Close()
 	pacer := stream.NewPacer(s.queue)
 	var tails []tail
+	splice := p.id > 1
 	for {
 		b, err := r.Next()
 		end = g.end()
 		if end == nil {
 			end = p.stopReason()
+		}
+		if size := new(stream.PacketSizeError); errors.As(err, &size) {
+			end = size
 		}
 		if err != nil {
 			tails = append(tails, s.gridTail(g)...)
@@ -175,6 +182,9 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 		}
 		if len(s.tails) > 0 && len(b.Chunks) > 0 {
 			s.settleTails(packetsFollow(b, g))
+		}
+		if len(b.Chunks) > 0 {
+			b.Chunks[0].Splice, splice = splice, false
 		}
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
@@ -190,6 +200,7 @@ func (s *Server) logEnd(p *publisher, n, held int64, end error) {
 	if held > 0 {
 		args = append(args, "held", held)
 	}
+	var size *stream.PacketSizeError
 	switch {
 	case end == io.EOF:
 		s.o.Log.Info("publisher ended", args...)
@@ -199,6 +210,8 @@ func (s *Server) logEnd(p *publisher, n, held int64, end error) {
 		// The tool ends; the reason is logged once, elsewhere.
 	case end == errReplaced || end == errRevoked:
 		s.o.Log.Info("publisher cut", append(args, "reason", end.Error())...)
+	case errors.As(end, &size):
+		s.o.Log.Warn("publisher cut", append(args, "reason", end.Error(), "hint", size.Hint())...)
 	case end == errTooLarge || end == errIdle:
 		s.o.Log.Warn("publisher cut", append(args, "reason", end.Error())...)
 	default:

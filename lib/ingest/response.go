@@ -41,6 +41,7 @@ var (
 	forbiddenOrigin = response{403, "a web page of another host needs a token", access.BadOrigin, ""}
 	noLength        = response{411, "send a Content-Length, or chunks", access.BadRequest, ""}
 	encoded         = response{415, "send the stream without a Content-Encoding", access.BadRequest, "Accept-Encoding: identity"}
+	wrongPackets    = response{415, "send MPEG-TS with packets of 188 bytes", access.BadRequest, ""}
 	wrongExpect     = response{417, "expect nothing but 100-continue", access.BadRequest, ""}
 	tooLarge        = response{413, "more than the allowed size", access.BadRequest, ""}
 	conflict        = response{409, "another publisher is active", access.Conflict, ""}

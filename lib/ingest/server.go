@@ -60,7 +60,7 @@ func New(o Options) *Server {
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
 		Live: o.Live, Buffer: o.Buffer, MaxAge: o.MaxAge, Account: s.account,
-		Warn: func(message, hint string) { o.Log.Warn(message, "hint", hint) },
+		OnChange: stream.AnnounceChange, Warn: s.warn,
 	})
 	s.conns = connections{perAddress: access.NewPerAddress(o.MaxPerAddress), all: map[*connection]struct{}{}}
 	s.rate.since = time.Now()
@@ -117,6 +117,8 @@ func (s *Server) newOutput() *stream.Output {
 	}
 	return stream.NewOutput(s.queue, out)
 }
+
+func (s *Server) warn(message, hint string) { s.o.Log.Warn(message, "hint", hint) }
 
 // write copies the queue to the output.
 func (s *Server) write() {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -67,9 +68,12 @@ func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn, ended func()) {
 
 // closeCode returns how to close a websocket whose stream ended so (RFC 6455, 7.4.1).
 func closeCode(end error) (code int, reason string) {
+	var size *stream.PacketSizeError
 	switch {
 	case end == io.EOF:
 		return wsconn.StatusNormalClosure, ""
+	case errors.As(end, &size):
+		return wsconn.StatusUnsupportedData, wrongPackets.text
 	case errors.Is(end, errBroken):
 		return wsconn.StatusProtocolError, malformed.text
 	case errors.Is(end, errText):

@@ -43,6 +43,7 @@ func newDestination(url string, o *Options, late bool) *destination {
 	d.queue = stream.NewQueue(stream.QueueOptions{
 		Live:            o.Live,
 		StartAtKeyframe: late || o.Live,
+		OnChange:        stream.EndAtChange,
 		Buffer:          o.Buffer,
 		MaxAge:          o.MaxAge,
 		AtLeastOnce:     !o.Live,
@@ -75,6 +76,10 @@ func (d *destination) run(ctx context.Context) error {
 		err := d.connectOnce(ctx, pause)
 		if err == nil || ctx.Err() != nil || d.queue.Finished() {
 			return nil
+		}
+		if err == stream.ErrChanged {
+			d.o.Log.Info("change "+d.url, "the stream has changed; a new connection begins", "to", d.name)
+			continue
 		}
 		wait, left := nextDial(pause, err), d.patience(false)
 		if left <= 0 {

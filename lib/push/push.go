@@ -111,7 +111,10 @@ const drainGrace = 500 * time.Millisecond
 // reads on for Linger at most, and has half a second more to deliver. When hard ends, it stops. It returns an error if the
 // stream could not be carried to its end, or if it gave up a destination. The ledger has what was dropped.
 func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
-	reader := stream.NewReader(in, stream.ReaderOptions{Format: p.o.Format, MaxChunk: p.o.MaxMessage})
+	reader := stream.NewReader(in, stream.ReaderOptions{
+		Format: p.o.Format, MaxChunk: p.o.MaxMessage,
+		Warn: func(message, hint string) { p.o.Log.Warn(message, message, "hint", hint) },
+	})
 	defer reader.Close()
 	ctx, stop := context.WithCancelCause(hard)
 	defer stop(nil)

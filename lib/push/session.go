@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -63,8 +64,8 @@ func newSession(d *destination, conn *wsconn.Conn) *session {
 	return s
 }
 
-// run returns nil when the queue has ended and everything is confirmed, else why the connection is lost. It closes the
-// connection.
+// run returns nil when the queue has ended and everything is confirmed, stream.ErrChanged when what comes next needs another
+// connection and everything before it is confirmed, else why the connection is lost. It closes the connection.
 func (s *session) run(parent context.Context) error {
 	s.conn.Discard()
 	ctx, lose := context.WithCancelCause(parent)
@@ -72,16 +73,20 @@ func (s *session) run(parent context.Context) error {
 	running.Go(func() { s.confirmLoop(ctx) })
 	running.Go(func() { lose(s.monitor(ctx)) })
 	err := s.send(ctx)
-	if err == nil {
+	changed := err == stream.ErrChanged
+	if err == nil || changed {
 		err = s.drain(ctx)
 	}
 	s.close(parent, err)
 	lose(nil)
 	running.Wait()
+	if err == nil && changed {
+		return stream.ErrChanged
+	}
 	return err
 }
 
-// send sends each delivery of the queue as a message, until the queue ends.
+// send sends each delivery of the queue as a message, until the queue ends or the stream changes.
 func (s *session) send(ctx context.Context) error {
 	window := initialWindow
 	for {
@@ -90,10 +95,13 @@ func (s *session) send(ctx context.Context) error {
 			window = math.MaxInt
 		}
 		p, err := s.d.queue.Take(ctx)
-		if err == io.EOF {
+		switch err {
+		case nil:
+		case io.EOF:
 			return nil
-		}
-		if err != nil {
+		case stream.ErrChanged:
+			return err
+		default:
 			return context.Cause(ctx)
 		}
 		s.awaitWindow(ctx, p.Pos)

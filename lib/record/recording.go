@@ -105,11 +105,12 @@ func newRecording(c Config, d disk) (*Recording, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	r := &Recording{config: c, reader: stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format})}
+	r := &Recording{config: c}
+	r.reader = stream.NewReader(c.In, stream.ReaderOptions{Format: c.Format, Warn: r.warn})
 	account := c.Ledger.Open(c.Template.String())
-	r.queue = r.newQueue(account)
+	r.queue = r.newQueue(account, stream.PassChange)
 	if c.Out != nil {
-		r.copies = r.newQueue(c.Ledger.Open("stdout"))
+		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.AnnounceChange)
 		r.output = stream.NewOutput(r.copies, c.Out)
 	}
 	c.Keep.SpareTodo = c.Exec != "" && c.Manifest != "" && c.Keep.Any()
@@ -161,12 +162,14 @@ func prepare(c Config, d disk) (s prepared) {
 	return s
 }
 
-func (r *Recording) newQueue(a *stream.Account) *stream.Queue {
+func (r *Recording) newQueue(a *stream.Account, onChange stream.ChangePolicy) *stream.Queue {
 	return stream.NewQueue(stream.QueueOptions{
 		Live: r.config.Live, Buffer: r.config.Buffer, MaxAge: r.config.MaxAge, Account: a,
-		Warn: func(message, hint string) { r.config.Log.Warn(message, "hint", hint) },
+		OnChange: onChange, Warn: r.warn,
 	})
 }
+
+func (r *Recording) warn(message, hint string) { r.config.Log.Warn(message, "hint", hint) }
 
 // probe creates and removes a file where the next recording will be. It fails if the name belongs to a folder or a
 // device: a numbered name beside it would work, but is hardly what the user meant.

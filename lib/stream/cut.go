@@ -10,7 +10,7 @@ import (
 // maxPSIRun is the longest run of PSI packets, in bytes, that is held back until what follows is known.
 const maxPSIRun = 32 * mpegts.PacketSize
 
-// psiRun is a run of PSI packets. It belongs to what follows it.
+// psiRun is a run of PSI packets, and of those that announce a gap. It belongs to what follows it.
 type psiRun struct {
 	size   int             // in bytes
 	seen   mpegts.Mark     // of all its packets
@@ -84,7 +84,7 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 	}
 	psi := r.psi
 	r.scanned += mpegts.PacketSize
-	if mark&mpegts.PSI != 0 {
+	if mark&mpegts.PSI != 0 || !p.HasPayload() && p.Discontinuity() {
 		r.psi.size += mpegts.PacketSize
 		r.psi.seen |= mark
 	} else {

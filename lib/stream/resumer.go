@@ -118,8 +118,8 @@ func (r *Resumer) rewrite(c *Chunk, add func(p mpegts.Packet, injected bool)) (d
 			add(packet, false)
 		case packet.PayloadUnitStart():
 			r.resume(packet, false, add)
-		case !packet.HasPayload() && (c.PSI == nil || !c.PSI.Carries(pid)):
-			add(packet, false) // nothing but a clock, on a PID of its own
+		case !packet.HasPayload() && (packet.Discontinuity() || c.PSI == nil || !c.PSI.Carries(pid)):
+			add(packet, false) // an announcement of another gap, or nothing but a clock, on a PID of its own
 		default:
 			dropped += mpegts.PacketSize
 		}
