@@ -65,11 +65,11 @@ func passes(err error) bool {
 func (s *Server) open(raw net.Conn) {
 	c := &connection{Conn: raw, raw: raw, remote: remoteName(raw)}
 	c.addr, c.limited = s.o.Proxies.Peer(raw.RemoteAddr())
-	evicted, most, ok := s.conns.add(c)
+	evicted, ok := s.conns.add(c)
 	if evicted != nil {
 		s.o.Log.Warn("connection closed: too many are open",
-			"limit", maxWaiting, "addr", access.AddrName(evicted.addr), "open", most)
-		_ = evicted.raw.Close()
+			"limit", maxWaiting, "addr", access.AddrName(evicted.addr), "open", evicted.open)
+		_ = evicted.conn.raw.Close()
 	}
 	if !ok {
 		_ = raw.Close()

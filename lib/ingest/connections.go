@@ -37,7 +37,7 @@ type connection struct {
 	raw      net.Conn // TCP or a unix socket
 	remote   string   // as it may be logged
 	// addr is whom the limit for each address counts it for, if limited. A trusted proxy's requests say it themselves.
-	addr    netip.Addr
+	addr    netip.Addr // protected by connections.mu; its own goroutine may read it
 	limited bool
 
 	state      connState // protected by connections.mu
@@ -58,43 +58,51 @@ type connections struct {
 }
 
 // add adds a connection that waits, and reports whether there is room for it: not for one of an address that has too
-// many. evicted is one that must be closed instead, or nil, and most is whose. That is the oldest that waits of the
+// many. evicted is one that must be closed instead, or nil. That is the oldest that waits of the
 // network that has the most waiting: a publisher sends its header at once, and gets in although somebody else opens as
 // many connections as he can.
-func (c *connections) add(conn *connection) (evicted *connection, most int, ok bool) {
+func (c *connections) add(conn *connection) (evicted *crowded, ok bool) {
 	if conn.limited && !c.perAddress.Enter(conn.addr) {
-		return nil, 0, false
+		return nil, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		c.leaveAddress(conn)
-		return nil, 0, false
+		return nil, false
 	}
 	if len(c.waiting) >= maxWaiting {
-		evicted, most = c.crowd()
-		c.removeWaiting(evicted)
+		evicted = c.crowd()
+		c.removeWaiting(evicted.conn)
 	}
 	c.running.Add(1)
 	c.all[conn] = struct{}{}
 	c.waiting = append(c.waiting, conn)
 	c.counts[waiting]++
 	c.total++
-	return evicted, most, true
+	return evicted, true
 }
 
-// crowd returns the oldest connection of the network that has the most waiting, and how many those are. c.mu is held.
-func (c *connections) crowd() (oldest *connection, most int) {
+// crowded is a connection that there is no room for.
+type crowded struct {
+	conn *connection
+	addr netip.Addr
+	open int // how many of its network wait
+}
+
+// crowd returns the oldest connection of the network that has the most waiting. c.mu is held.
+func (c *connections) crowd() *crowded {
+	most := &crowded{}
 	count := make(map[netip.Prefix]int, len(c.waiting))
 	for _, conn := range c.waiting {
 		count[access.Network(conn.addr)]++
 	}
 	for _, conn := range c.waiting {
-		if n := count[access.Network(conn.addr)]; n > most {
-			oldest, most = conn, n
+		if n := count[access.Network(conn.addr)]; n > most.open {
+			most = &crowded{conn, conn.addr, n}
 		}
 	}
-	return oldest, most
+	return most
 }
 
 // set changes the state of a connection. It reports whether there is room in that state.
@@ -115,13 +123,14 @@ func (c *connections) set(conn *connection, state connState) bool {
 
 // charge counts a connection for the address that its request names, and reports whether that may have another one.
 func (c *connections) charge(conn *connection, addr netip.Addr, limited bool) bool {
-	if conn.limited || !limited {
-		conn.addr = addr
-		return true
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	conn.addr = addr
-	conn.limited = c.perAddress.Enter(addr)
-	return conn.limited
+	if limited && !conn.limited {
+		conn.limited = c.perAddress.Enter(addr)
+		return conn.limited
+	}
+	return true
 }
 
 func (c *connections) leaveAddress(conn *connection) {
