@@ -5,7 +5,7 @@ const JUMP = 1 // seconds: what is later than that is jumped over
 const SLACK = 0.12 // seconds beyond the target, from which on it plays faster
 const FASTER = 1.25
 const LEAST = 0.1 // seconds: the target at first, which the network or the machine may prove too low
-const MOST = 0.6
+const MOST = 0.5
 
 export class MSEPlayer {
   drawn = 0 // pictures shown
@@ -24,7 +24,8 @@ export class MSEPlayer {
     const video = this.element
     Object.assign(video, { muted: true, autoplay: true, playsInline: true, disableRemotePlayback: true })
     video.addEventListener('waiting', () => {
-      if (this.#started) this.#target = Math.min(MOST, this.#target + 0.05)
+      if (!this.#started || video.seeking) return
+      this.#target = Math.min(MOST, this.#target + 0.05)
       this.#stalled = performance.now()
     })
     video.setAttribute('muted', '') // some browsers look at the attribute alone before they let a video start

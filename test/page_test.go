@@ -1,0 +1,137 @@
+package test
+
+import (
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestPagePlays: the page plays both codecs, in a hidden tab too, and after whatever happens to the stream. docs/dev/viewers.md
+// has the times.
+func TestPagePlays(t *testing.T) {
+	for codec, element := range map[string]string{"mpeg1": "canvas", "h264": "video"} {
+		t.Run(codec, func(t *testing.T) {
+			v := startViewing(t)
+			c := readableCamera{codec: codec, size: "640x360", gop: 50}
+			v.start(c)
+			l := newPageLink(t, v.url)
+			page := openTab(t, l.url)
+
+			s := page.plays(25)
+			if s.Player != element || s.State != "Live" || s.Width != 640 {
+				t.Errorf("the page plays as %+v", s)
+			}
+
+			page.do("hide")
+			page.until("the tab is hidden", func(s sight) bool { return s.Hidden })
+			page.do("show")
+			page.plays(25)
+
+			l.cut()
+			page.plays(25)
+
+			v.stop()
+			page.until("the camera is gone", func(s sight) bool { return strings.HasPrefix(s.Notice, "Camera gone since ") })
+			v.start(c)
+			page.plays(25)
+
+			c.size = "768x432"
+			v.start(c)
+			page.until("the other size", func(s sight) bool { return s.Width == 768 })
+			page.plays(25)
+			page.silent()
+		})
+	}
+}
+
+// TestPageOtherCodec: the page goes on with another player.
+func TestPageOtherCodec(t *testing.T) {
+	v := startViewing(t)
+	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
+	page := openTab(t, v.url)
+	page.plays(25)
+	v.start(readableCamera{codec: "h264", size: "640x360", gop: 25})
+	page.until("a video element", func(s sight) bool { return s.Player == "video" })
+	page.plays(25)
+	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
+	page.until("a canvas", func(s sight) bool { return s.Player == "canvas" })
+	page.plays(25)
+	page.silent()
+}
+
+// TestPageBeforeTheStream: the page waits for a camera, and says when the server has gone.
+func TestPageBeforeTheStream(t *testing.T) {
+	v := startViewing(t)
+	page := openTab(t, v.url)
+	page.until("it waits", func(s sight) bool { return s.Notice == "Waiting for the camera" })
+	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
+	page.plays(25)
+	v.push.signal(syscall.SIGTERM)
+	page.until("the end", func(s sight) bool {
+		return strings.HasPrefix(s.Notice, "Camera gone since ") && strings.Contains(s.Detail, "The next attempt is in")
+	})
+	page.silent("ERR_CONNECTION_REFUSED") // Chromium's own, for each attempt
+}
+
+// TestPageSlowLink: a viewer that does not get all loses whole groups, the page counts the frames, and plays what comes.
+func TestPageSlowLink(t *testing.T) {
+	for _, codec := range []string{"mpeg1", "h264"} {
+		t.Run(codec, func(t *testing.T) {
+			v := startViewing(t)
+			v.start(readableCamera{codec: codec, size: "640x360", gop: 25})
+			l := newPageLink(t, v.url)
+			page := openTab(t, l.url)
+			page.plays(25)
+			l.slow(400 * time.Millisecond) // a third of the stream's rate
+			page.until("lost frames", func(s sight) bool {
+				n, err := strconv.Atoi(s.Lost)
+				return err == nil && n > 25
+			})
+			l.slow(0)
+			page.plays(50)
+			page.silent()
+		})
+	}
+}
+
+// TestPageToken: a token in the address is not left there, and is shown all the same, also after a reload.
+func TestPageToken(t *testing.T) {
+	const token = "a-token_4711"
+	v := startViewing(t, "--viewer-token-file", write(t, "tokens", []byte("kitchen:"+token+"\n")))
+	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
+	for _, address := range []string{token + "/", token + "/embed", "?token=" + token} {
+		page := openTab(t, v.url+address)
+		s := page.plays(10)
+		if strings.Contains(s.Address, token) || !strings.HasPrefix(s.Address, v.url) {
+			t.Errorf("%s: the address bar shows %s", address, s.Address)
+		}
+		page.silent()
+	}
+}
+
+// TestPageBelowAPath: the page needs no more of its address than that it ends with a slash.
+func TestPageBelowAPath(t *testing.T) {
+	v := startViewing(t)
+	v.start(readableCamera{codec: "h264", size: "640x360", gop: 25})
+	target, err := url.Parse(v.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // vw-push compares it with the page's origin
+		r.Out.URL.Path = strings.TrimPrefix(r.In.URL.Path, "/site/cam1")
+		r.Out.URL.RawPath = ""
+	}})
+	defer proxy.Close()
+	page := openTab(t, proxy.URL+"/site/cam1/")
+	if s := page.plays(10); s.Title != "cam1" {
+		t.Errorf("the page is called %q", s.Title)
+	}
+	page.silent()
+}
