@@ -18,14 +18,16 @@ func (t *trust) established() bool { return t.singles >= enoughSingles && t.step
 // next takes the next PES packet. Complete says that the one before was read to its end, single that it began with an
 // access unit and had one picture.
 func (t *trust) next(complete, single bool, pes *pesState) {
+	known := t.known && pes.hasDTS
 	step := int64(0)
-	if t.known && pes.hasDTS {
+	if known {
 		step = ClockDiff(pes.dts, t.dts)
 	}
 	t.dts, t.known = pes.dts, pes.hasDTS
 	switch {
 	case !complete:
-		if step <= 0 || 2*step > 3*t.step {
+		// A jump of the clock says nothing about the pictures before it.
+		if !known || 2*step > 3*t.step && step < maxClockAhead {
 			t.singles = 0
 		}
 	case single && step > 0:
