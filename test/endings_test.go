@@ -123,7 +123,7 @@ func TestEndedByPublisher(t *testing.T) {
 // without it.
 func TestEndedByServer(t *testing.T) {
 	t.Parallel()
-	f := startFullPipeline(t, nil, nil, []string{"--give-up-after", "300ms"})
+	f := startFullPipeline(t, nil, nil, []string{"--give-up-after", "3s"})
 	f.server.signal(os.Kill)
 	f.push.expect(1)
 	f.push.account()
@@ -147,7 +147,7 @@ func TestIngestEndedByServer(t *testing.T) {
 	s := serve(t)
 	p := pipeline(t, nil,
 		stage{"vw-ingest", []string{"--listen", "127.0.0.1:0"}},
-		stage{"vw-push", []string{"--give-up-after", "300ms", s.url}})
+		stage{"vw-push", []string{"--give-up-after", "3s", s.url}})
 	camera(t, ingestURL(p[0]))
 	s.find(s.stdout, `"event":"connected"`)
 	s.signal(os.Kill)

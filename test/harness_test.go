@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,11 +25,29 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	killAllOnSignal()
 	code := m.Run()
 	if toolFolder != "" {
 		os.RemoveAll(toolFolder)
 	}
 	os.Exit(code)
+}
+
+// groups are the processes that run, by pid. Each leads a process group, so that what it has started ends with it.
+var groups sync.Map
+
+// killAllOnSignal ends all processes if somebody stops the tests: Ctrl-C does not reach other process groups.
+func killAllOnSignal() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-stop
+		groups.Range(func(pid, _ any) bool {
+			_ = syscall.Kill(-pid.(int), syscall.SIGKILL)
+			return true
+		})
+		os.Exit(1)
+	}()
 }
 
 var toolFolder string
@@ -51,7 +70,7 @@ var buildTools = sync.OnceValues(func() (string, error) {
 	return folder, nil
 })
 
-// tool returns the path of a built tool; anything but vw's must be installed.
+// tool returns the path of a tool: vw's are built, all others must be installed.
 func tool(t testing.TB, name string) string {
 	t.Helper()
 	if !strings.HasPrefix(name, "vw-") {
@@ -68,7 +87,7 @@ func tool(t testing.TB, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// patience is how long anything may take that takes a second at most on a good day.
+// patience ends a test that has failed: what it bounds takes a second at most on an idle machine.
 const patience = 60 * time.Second
 
 // process is a running program. What it writes is kept; its stdout, too, unless it goes elsewhere.
@@ -83,7 +102,7 @@ type process struct {
 	ledger string // its file, if it has one
 }
 
-// output keeps what is written, and lets somebody wait for a line of it.
+// output keeps what is written, and lets a test wait for a line of it.
 type output struct {
 	mu      sync.Mutex
 	buf     bytes.Buffer
@@ -106,13 +125,13 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// wiring is where a process's standard input and output go. Nil: none, and kept.
+// wiring is a process's standard input and output. Nil: no input; output is kept.
 type wiring struct {
 	stdin  io.Reader
 	stdout *os.File
 }
 
-// start runs a program. It ends with the test at the latest.
+// start runs a program. It and all that it starts end with the test at the latest.
 func start(t testing.TB, w wiring, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
@@ -129,18 +148,22 @@ func start(t testing.TB, w wiring, name string, args ...string) *process {
 		p.cmd.Stdout = w.stdout
 	}
 	p.cmd.WaitDelay = 5 * time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
+	pid := p.cmd.Process.Pid
+	groups.Store(pid, nil)
 	go func() {
 		p.err = p.cmd.Wait()
+		groups.Delete(pid)
 		close(p.done)
 	}()
 	t.Cleanup(func() {
 		select {
 		case <-p.done:
 		default:
-			_ = p.cmd.Process.Kill()
+			_ = syscall.Kill(-pid, syscall.SIGKILL) // with its children, as nginx's workers
 			<-p.done
 		}
 		if t.Failed() {
@@ -160,7 +183,7 @@ func (p *process) wait() int {
 	select {
 	case <-p.done:
 	case <-time.After(patience):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // Go programs say what they are doing
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // a Go program prints its goroutines
 		<-p.done
 		p.t.Fatalf("%s did not end within %v; stderr:\n%s", p.name, patience, p.stderr)
 	}
@@ -211,7 +234,7 @@ func (p *process) find(o *output, pattern string) string {
 	}
 }
 
-// account reads the ledger of a process that has ended by itself. That it balances is checked for every process.
+// account returns the ledger of a process that has ended by itself.
 func (p *process) account() stream.Snapshot {
 	p.t.Helper()
 	s, ok := p.checkLedger()
@@ -234,8 +257,8 @@ func (p *process) checkLedger() (s stream.Snapshot, ok bool) {
 	return readLedger(p.t, p.ledger, tool)
 }
 
-// readLedger reads a tool's ledger, if there is one, and checks the equation of each entry: always, and when it says that
-// the tool has ended, that nothing is open. The tool may be any if it is "".
+// readLedger reads a tool's ledger, if there is one, and checks that each entry balances, and if the tool has ended, that
+// nothing is held or unconfirmed. The tool "" means any.
 func readLedger(t testing.TB, file, tool string) (s stream.Snapshot, ok bool) {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -257,7 +280,7 @@ func readLedger(t testing.TB, file, tool string) (s stream.Snapshot, ok bool) {
 	return s, true
 }
 
-// all checks that everything that came in was delivered to all outputs.
+// all checks that so many bytes came in, and that all of them were delivered to all outputs.
 func (p *process) all(want int64) {
 	p.t.Helper()
 	s := p.account()
@@ -332,7 +355,7 @@ func serve(t testing.TB, args ...string) *server {
 	return s
 }
 
-// report is what vw-testserver says at the end.
+// report is the report of vw-testserver.
 type report struct {
 	Passed      bool         `json:"passed"`
 	Connections []connection `json:"connections"`
@@ -375,7 +398,7 @@ func (s *server) report() report {
 	return r
 }
 
-// saved returns what the n-th connection (from 1) brought.
+// saved returns the bytes of the n-th connection (from 1).
 func (s *server) saved(n int) []byte {
 	s.t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.save, fmt.Sprintf("%03d*", n)))
@@ -403,7 +426,7 @@ func write(t testing.TB, name string, b []byte) string {
 	return file
 }
 
-// same fails the test with the place where two blobs part.
+// same fails the test if two blobs differ, with the place.
 func same(t testing.TB, what string, got, want []byte) {
 	t.Helper()
 	if bytes.Equal(got, want) {
@@ -413,7 +436,7 @@ func same(t testing.TB, what string, got, want []byte) {
 	for n < len(got) && n < len(want) && got[n] == want[n] {
 		n++
 	}
-	t.Errorf("%s: %d bytes, want %d; they part at byte %d", what, len(got), len(want), n)
+	t.Errorf("%s: %d bytes, want %d; they differ from byte %d", what, len(got), len(want), n)
 }
 
 // recorded returns the names of the files in a folder, in order, without those that begin with a dot.
@@ -426,7 +449,7 @@ func recorded(t testing.TB, folder string) []string {
 	var names []string
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
-			t.Errorf("left behind: %s", e.Name())
+			t.Errorf("not removed: %s", e.Name())
 			continue
 		}
 		names = append(names, filepath.Join(folder, e.Name()))

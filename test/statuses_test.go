@@ -176,7 +176,7 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 	for _, e := range entries {
 		if e.Name() != "ledger.json" {
-			t.Errorf("left behind: %s", e.Name())
+			t.Errorf("not removed: %s", e.Name())
 		}
 	}
 }
