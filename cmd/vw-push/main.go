@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,7 @@ func flags() []ucli.Flag {
 		cli.RepeatedFlag("header", "send this header in each handshake (`'Name: value'`; may be repeated)"),
 		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
 		&ucli.StringFlag{Name: "token-file", Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial (or VW_PUSH_TOKEN)"},
+		&ucli.StringFlag{Name: "stream", Usage: "name the stream `NAME` in each handshake and in the ledger (at random unless given)"},
 		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
 		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
 		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
@@ -115,6 +117,7 @@ func run(c *ucli.Context) error {
 func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	o := push.Options{
 		URLs:        c.Args().Slice(),
+		Stream:      c.String("stream"),
 		Subprotocol: c.String("subprotocol"),
 		Credentials: push.Credentials{
 			CA: c.String("ca"), Cert: c.String("cert"), Key: c.String("key"), Insecure: c.Bool("insecure"),
@@ -125,6 +128,9 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		BackoffMax:  cli.Duration(c, "backoff-max"),
 		GiveUpAfter: cli.Duration(c, "give-up-after"),
 		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
+	}
+	if o.Stream == "" {
+		o.Stream = strings.ToLower(rand.Text()[:12])
 	}
 	if file := c.String("token-file"); file != "" || os.Getenv(tokenVariable) != "" {
 		o.Credentials.Token = tokenFrom(file)
@@ -142,6 +148,8 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	case len(o.URLs) == 0 && !c.IsSet("listen"):
 		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1;"+
 			" or --listen ADDRESS for viewers")
+	case !wsconn.ValidStreamName(o.Stream):
+		return o, cli.Usagef("--stream %q is not 1 to 64 letters, digits, dots, underscores and hyphens", o.Stream)
 	case o.MaxMessage < mpegts.PacketSize:
 		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
 	case o.DeadAfter < minDeadAfter:

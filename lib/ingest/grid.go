@@ -11,6 +11,9 @@ type grid struct {
 	n       int  // bytes of part that are held
 	packets bool // a whole packet has passed
 	off     bool // the stream is no packets, or not any more
+
+	passed    int64 // bytes
+	confirmer *confirmer
 }
 
 // Read needs room for two packets at least.
@@ -24,8 +27,10 @@ func (g *grid) Read(p []byte) (int, error) {
 			n = 0
 		}
 		if n > 0 || err != nil {
+			g.passed += int64(n)
 			return n, err
 		}
+		g.confirmer.hold(g.passed, g.n)
 	}
 }
 

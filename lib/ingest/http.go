@@ -11,6 +11,7 @@ import (
 
 	"github.com/timdrysdale/vw/lib/metrics"
 	"github.com/timdrysdale/vw/lib/stream"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // route answers one request. Its connection is closed after that. rest is what was read after the header.
@@ -101,7 +102,8 @@ func (s *Server) admit(c *connection, r *http.Request) (*publisher, *response) {
 		return nil, refusal
 	}
 	p := &publisher{
-		remote: c.remote, path: s.loggablePath(r), token: token, began: time.Now(), done: make(chan struct{}),
+		remote: c.remote, path: s.loggablePath(r), token: token, stream: wsconn.StreamName(r.Header), began: time.Now(),
+		done: make(chan struct{}),
 	}
 	return p, s.claim(p)
 }

@@ -27,11 +27,13 @@ type source interface {
 
 // publisher is one client that was accepted.
 type publisher struct {
-	id     int
-	remote string
-	path   string // as it may be logged
-	token  access.Token
-	began  time.Time
+	id        int
+	remote    string
+	path      string // as it may be logged
+	token     access.Token
+	stream    string // its name, or ""
+	began     time.Time
+	confirmer *confirmer // nil if nothing is to be confirmed while the stream goes on
 	// done is closed when the publisher, and all before it, have put their last byte into the queue.
 	done chan struct{}
 
@@ -87,7 +89,7 @@ func (s *Server) claim(p *publisher) *response {
 	case s.stopped || s.o.Once && s.firstEnded:
 		s.mu.Unlock()
 		return &stopping
-	case before != nil && (s.o.Publishers == One || s.o.Once):
+	case before != nil && (s.o.Publishers == One || s.o.Once) && !p.returns(before):
 		s.mu.Unlock()
 		return &conflict
 	}
@@ -96,12 +98,19 @@ func (s *Server) claim(p *publisher) *response {
 	p.id = s.publishers
 	s.mu.Unlock()
 	s.account.SetPublisher(p.token.Name())
+	s.account.SetStream(p.stream)
 	s.checkToken() // it may have gone since it was shown
 	if before != nil {
 		before.stop(errReplaced)
 		<-before.done
 	}
 	return nil
+}
+
+// returns reports whether p is the publisher that before was, whose connection is probably half-open: it showed the same
+// token, which has a name, or it names the same stream.
+func (p *publisher) returns(before *publisher) bool {
+	return p.token == before.token && (p.token.Name() != "" || p.stream != "" && p.stream == before.stream)
 }
 
 // checkToken stops the publisher if its token is not in force any more.
@@ -138,7 +147,7 @@ func (s *Server) release(p *publisher, accepted bool) {
 func (s *Server) publish(p *publisher, src source) error {
 	defer s.release(p, true) // also if something panics
 	s.o.Log.Info("publisher began", p.attrs("remote", p.remote, "path", p.path)...)
-	g := &grid{source: src, off: s.o.Format == stream.Raw}
+	g := &grid{source: src, off: s.o.Format == stream.Raw, confirmer: p.confirmer}
 	r := stream.NewReader(g, stream.ReaderOptions{Format: s.o.Format, Warn: s.warn})
 	p.attach(r)
 	n, held, end := s.copyStream(p, r, g)
@@ -191,6 +200,7 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 		if err := s.output.Put(s.abortCtx, b); err != nil {
 			return n, 0, context.Cause(s.abortCtx)
 		}
+		p.confirmer.put(n, g.n)
 		pacer.Pace(s.abortCtx, b.N)
 	}
 }

@@ -27,6 +27,7 @@ type Server struct {
 	lingering     *lingering
 	rate          rate
 	pause         time.Duration // outputPause
+	keepAlive     time.Duration
 	headerTimeout time.Duration
 
 	// abortCtx ends when the server must return at once; abort gives the cause.
@@ -53,6 +54,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		o: o, lingering: newLingering(resetDelay), firstDone: make(chan struct{}), pause: outputPause,
+		keepAlive:     keepAlive,
 		headerTimeout: headerTimeout, refusals: map[int]int64{},
 	}
 	s.abortCtx, s.abort = context.WithCancelCause(context.Background())

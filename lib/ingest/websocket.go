@@ -50,6 +50,9 @@ func (s *Server) serveWebsocket(c *connection, r *http.Request, rest []byte) {
 func (s *Server) takeWebsocket(p *publisher, conn *wsconn.Conn, ended func()) {
 	defer s.release(p, true) // also if something panics
 
+	if !s.o.Live {
+		defer s.confirmDelivery(p, conn)()
+	}
 	m := receive(conn, s.o.MaxBody, s.o.IdleTimeout)
 	end := s.publish(p, m)
 	ended()

@@ -39,6 +39,7 @@ type destination struct {
 func newDestination(url string, o *Options, late bool) *destination {
 	d := &destination{url: url, name: wsconn.Redact(url), o: o}
 	d.account = o.Ledger.Open(d.name)
+	d.account.SetStream(o.Stream)
 	d.status.to, d.status.key, d.status.log = d.name, url, o.Log
 	d.queue = stream.NewQueue(stream.QueueOptions{
 		Live:            o.Live,
@@ -136,6 +137,9 @@ func (d *destination) dial(ctx context.Context) (*wsconn.Conn, error) {
 	header, err := d.o.Credentials.header(d.o.Header)
 	if err != nil {
 		return nil, err
+	}
+	if d.o.Stream != "" {
+		header.Set(wsconn.StreamHeader, d.o.Stream)
 	}
 	config, err := d.o.Credentials.tls()
 	if err != nil {

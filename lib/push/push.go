@@ -24,6 +24,8 @@ type Options struct {
 	URLs []string
 	// Header is sent with each handshake.
 	Header http.Header
+	// Stream, if not "", names the stream in each handshake (wsconn.StreamHeader) and in the ledger.
+	Stream string
 	// Subprotocol, if not "", must be agreed to by the servers.
 	Subprotocol string
 	// Credentials are read again at each dial.

@@ -272,7 +272,7 @@ func TestGivesUpWithoutAPong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := newServer(t)
 			srv.handle = func(c *connection) {
-				c.conn.DelayPongs() // and nothing is ever delivered
+				c.conn.DelayPongs(func() {}) // and nothing is ever delivered
 				if breaks {
 					_, _, _ = c.conn.NextMessage(srv.over)
 					return

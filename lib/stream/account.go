@@ -140,6 +140,13 @@ func (a *Account) SetPublisher(name string) {
 	a.mu.Unlock()
 }
 
+// SetStream sets the name of the stream.
+func (a *Account) SetStream(name string) {
+	a.mu.Lock()
+	a.counts.Stream = name
+	a.mu.Unlock()
+}
+
 // SetRecorded sets the counts of a recorder.
 func (a *Account) SetRecorded(r Recorded) {
 	a.mu.Lock()

@@ -156,6 +156,8 @@ type Counts struct {
 	Connects    int64   `json:"connects"`
 	// Publisher is the name of the token that the publisher showed last: of vw-ingest, with tokens that have names.
 	Publisher string `json:"publisher,omitempty"`
+	// Stream is the name that a handshake gave the stream: of vw-push, and of vw-ingest the last one.
+	Stream string `json:"stream,omitempty"`
 	*Recorded
 	*Viewers
 }

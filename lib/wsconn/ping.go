@@ -85,8 +85,9 @@ const maxDelayed = 16
 
 // pongs delays pongs until what came before their pings has been delivered.
 type pongs struct {
+	notify func() // nil: nothing is delayed
+
 	mu        sync.Mutex
-	delay     bool
 	read      int64 // bytes of messages that readers have returned
 	delivered int64
 	waiting   []delayedPong // in order
@@ -98,8 +99,16 @@ type delayedPong struct {
 }
 
 // DelayPongs makes pongs mean more than that the peer's messages were read: from now on, a ping is answered when Delivered
-// has covered all bytes that came before it. Call it before the first NextMessage.
-func (c *Conn) DelayPongs() { c.pongs.delay = true }
+// has covered all bytes that came before it. notify is called when a ping has to wait; it must not block. Call DelayPongs
+// before the first NextMessage.
+func (c *Conn) DelayPongs(notify func()) { c.pongs.notify = notify }
+
+// PingsWait reports whether a ping waits for Delivered.
+func (c *Conn) PingsWait() bool {
+	c.pongs.mu.Lock()
+	defer c.pongs.mu.Unlock()
+	return len(c.pongs.waiting) > 0
+}
 
 // Delivered says that the first n bytes of all that the readers of NextMessage have returned, counted together, have been
 // delivered.
@@ -116,7 +125,9 @@ func (c *Conn) KeepAlive() { c.out.keepAlive() }
 func (c *Conn) answerPing(payload []byte) {
 	if c.pongs.add(payload) {
 		c.out.answer(payload)
+		return
 	}
+	c.pongs.notify()
 }
 
 // given counts n bytes more that a reader returns.
@@ -131,7 +142,7 @@ func (p *pongs) given(n int) {
 func (p *pongs) add(payload []byte) (now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.delay || p.delivered >= p.read {
+	if p.notify == nil || p.delivered >= p.read {
 		p.waiting = p.waiting[:0] // this pong answers them too
 		return true
 	}

@@ -26,7 +26,7 @@ func TestDelayedPongs(t *testing.T) {
 	t.Parallel()
 	conns, read := make(chan *Conn), make(chan int)
 	url := serve(t, AcceptOptions{}, func(c *Conn) {
-		c.DelayPongs()
+		c.DelayPongs(func() {})
 		conns <- c
 		for {
 			_, r, err := c.NextMessage(context.Background())
@@ -106,7 +106,7 @@ func TestPongsThatDoNotMatch(t *testing.T) {
 }
 
 func TestPongsWait(t *testing.T) {
-	p := pongs{delay: true}
+	p := pongs{notify: func() {}}
 	p.given(10)
 	for i := range byte(2 * maxDelayed) {
 		if p.add([]byte{i}) {

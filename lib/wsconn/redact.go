@@ -63,7 +63,7 @@ func requestSecrets(u *url.URL, h http.Header) secrets {
 		}
 	}
 	for name, vs := range h {
-		if name == "Host" || name == "User-Agent" {
+		if name == "Host" || name == "User-Agent" || name == StreamHeader {
 			continue
 		}
 		for _, v := range vs {
