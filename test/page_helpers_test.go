@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// readableCamera is a picture that carries its frame number and the wall clock in ms, modulo 65536, as two rows of 16 boxes at the top
-// left, where test/node/probe.mjs reads them.
+// readableCamera is a picture that carries its frame number and the wall clock in ms, modulo 65536, as two rows of 16
+// boxes at the top left, where test/node/probe.mjs reads them.
 type readableCamera struct {
 	codec string // mpeg1 or h264
 	size  string

@@ -42,7 +42,8 @@ func TestStockPage(t *testing.T) {
 	}
 }
 
-// TestPageParameterSetsOnce: a stream that carries its parameter sets only once, long ago, plays from a viewer's first picture.
+// TestPageParameterSetsOnce: a stream that carries its parameter sets only once, long ago, plays from a viewer's
+// first picture.
 func TestPageParameterSetsOnce(t *testing.T) {
 	needPlayers(t)
 	c := readableCamera{codec: "h264", size: "640x360", gop: 25}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestPagePlays: the page plays both codecs, in a hidden tab too, and after whatever happens to the stream. docs/dev/viewers.md
-// has the times.
+// TestPagePlays: the page plays both codecs, in a hidden tab too, and after whatever happens to the stream.
+// docs/dev/viewers.md has the times.
 func TestPagePlays(t *testing.T) {
 	for codec, element := range map[string]string{"mpeg1": "canvas", "h264": "video"} {
 		t.Run(codec, func(t *testing.T) {
@@ -78,7 +78,8 @@ func TestPageBeforeTheStream(t *testing.T) {
 	page.silent("ERR_CONNECTION_REFUSED") // Chromium's own, for each attempt
 }
 
-// TestPageSlowLink: a viewer that does not get all loses whole groups, the page counts the frames, and plays what comes.
+// TestPageSlowLink: a viewer that does not get all loses whole groups, the page counts the frames, and plays what
+// comes.
 func TestPageSlowLink(t *testing.T) {
 	for _, codec := range []string{"mpeg1", "h264"} {
 		t.Run(codec, func(t *testing.T) {
@@ -111,7 +112,15 @@ func TestPageToken(t *testing.T) {
 			t.Errorf("%s: the address bar shows %s", address, s.Address)
 		}
 		page.silent()
+		page.do("reload")
+		page.until("it is loaded again", func(s sight) bool { return s.First < 0 })
+		page.last.Pictures = 0
+		page.plays(10)
 	}
+	page := openTab(t, v.url)
+	page.until("it asks for a token", func(s sight) bool { return s.Notice == "A token is needed" })
+	page.do(`eval document.getElementById('token').value = '` + token + `'; document.getElementById('token-form').requestSubmit()`)
+	page.plays(10)
 }
 
 // TestPageBelowAPath: the page needs no more of its address than that it ends with a slash.

@@ -22,6 +22,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.o.Tokens != nil && token == nil && !public:
 		h.Set("WWW-Authenticate", "Bearer")
+		if s.askForToken(w, r, name) {
+			return
+		}
 		s.refuse(w, r, http.StatusUnauthorized, access.BadToken, "show a token: as the first element of the path, ?token=, or Bearer")
 	case s.o.Tokens == nil && !public && name != "metrics" && !s.o.Hosts.Known(r.Host):
 		s.refuse(w, r, http.StatusForbidden, access.BadHost, "this server is asked for by a name that it does not know: give vw-push --origin with the name;"+
@@ -90,6 +93,25 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, 
 	if !s.o.Page.ServeFile(w, r, name, tokenInPath) {
 		http.Error(w, "there is nothing here but for websockets", http.StatusNotFound)
 	}
+}
+
+// askForToken answers a browser that opens the page without a token with 401 and the page: it asks the user for one, or, when
+// it is loaded again, has kept it. It returns false if something else is asked for.
+func (s *Server) askForToken(w http.ResponseWriter, r *http.Request, name string) bool {
+	if name != "" && name != "embed" || r.Method != http.MethodGet || isWebsocket(r) ||
+		!strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return false
+	}
+	s.serveName(unauthorized{w}, r, name, false)
+	return true
+}
+
+// unauthorized answers with 401 whatever is written.
+type unauthorized struct{ http.ResponseWriter }
+
+func (u unauthorized) Write(p []byte) (int, error) {
+	u.WriteHeader(http.StatusUnauthorized)
+	return u.ResponseWriter.Write(p)
 }
 
 // frameAncestors are the pages that may frame the picture, as a Content-Security-Policy has them.

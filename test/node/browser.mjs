@@ -1,5 +1,5 @@
-// Drives Chromium over its own protocol (CDP). Playwright and puppeteer keep every page visible and focused; these tests
-// want tabs that are hidden for real.
+// Drives Chromium over its own protocol (CDP). Playwright and puppeteer keep every page visible and focused; these
+// tests want tabs that are hidden for real.
 
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -15,7 +15,8 @@ export class Browser {
   static async start() {
     const browser = new Browser()
     browser.profile = await mkdtemp(join(tmpdir(), 'vw-browser-'))
-    // Chromium's own sandbox wants a user namespace, which root in a container may not have. --mute-audio: no sound card.
+    // Chromium's own sandbox wants a user namespace, which root in a container may not have. --mute-audio: no sound
+    // card.
     const flags = ['--headless=new', '--no-sandbox', '--remote-debugging-port=0', `--user-data-dir=${browser.profile}`,
       '--no-first-run', '--mute-audio', '--window-size=1280,800', 'about:blank']
     browser.process = spawn('chromium', flags, { stdio: ['ignore', 'ignore', 'pipe'] })

@@ -1,5 +1,5 @@
-// probe runs in the page, before any of its scripts: at each frame of the screen it reads the boxes in the picture that is
-// shown, in a canvas or video element.
+// probe runs in the page, before any of its scripts: at each frame of the screen it reads the boxes in the picture
+// that is shown, in a canvas or video element.
 export function probe() {
   // The drawing of a WebGL canvas is gone when it has been shown, unless it asks to keep it. Stock pages do not ask.
   const original = HTMLCanvasElement.prototype.getContext

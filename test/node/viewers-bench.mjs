@@ -1,5 +1,5 @@
-// Measures how soon and how late a browser sees the picture: the page of vw-push --listen, and the same page and players on
-// jsmpeg's relay, in turns. Prints a Markdown table.
+// Measures how soon and how late a browser sees the picture: the page of vw-push --listen, and the same page and
+// players on jsmpeg's relay, in turns. Prints a Markdown table.
 
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -1,11 +1,11 @@
-// Opens a page that plays a stream and tells, as JSON lines, what can be seen of it. The stream's picture must carry frame
-// number and clock as rows of boxes (test/viewers_test.go: readablePicture).
+// Opens a page that plays a stream and tells, as JSON lines, what can be seen of it. The stream's picture must carry
+// frame number and clock as rows of boxes (test/viewers_test.go: readablePicture).
 //
 //   {"at":1764316800123,"frame":77,"delay":54,"first":212,"firstDelay":60,"unreadable":0,"title":"Live",…}
 //
-// at is when, frame the number of the newest picture, delay how late it was drawn in ms, first how long after the opening of
-// the page the first picture was drawn, firstDelay how late that one was. A line "error" is an error in the console.
-// Commands on standard input, one a line:
+// at is when, frame the number of the newest picture, delay how late it was drawn in ms, first how long after the
+// opening of the page the first picture was drawn, firstDelay how late that one was. A line "error" is an error in
+// the console. Commands on standard input, one a line:
 //   hide             another tab comes to the front
 //   show             and this one again
 //   reload

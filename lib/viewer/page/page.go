@@ -1,6 +1,6 @@
-// Package page holds the web page that vw-push --listen shows its viewers: hand-written HTML, CSS and JavaScript, and the
-// players that scripts/build fetches. It knows which files the page has and what they may load. Who may see them, and what
-// the page asks for (stream.json, the websocket), is package viewer's.
+// Package page holds the web page that vw-push --listen shows its viewers: hand-written HTML, CSS and JavaScript, and
+// the players that scripts/build fetches. It knows which files the page has and what they may load. Who may see them,
+// and what the page asks for (stream.json, the websocket), is package viewer's.
 package page
 
 import (
@@ -17,10 +17,12 @@ import (
 //   - the hashes in style-src: jsmpeg adds a style sheet of its own when it loads, first empty, then filled.
 //   - blob: in media-src: mpegts.js hands a MediaSource to the video element.
 //   - ws: and wss:: for Safari before 15.4 'self' does not cover the websocket of the page's own host.
-const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' '" + emptyStyle + "' '" + jsmpegStyle + "'; " +
-	"img-src 'self' data:; media-src blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
+const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; " +
+	"style-src 'self' '" + emptyStyle + "' '" + jsmpegStyle + "'; img-src 'self' data:; media-src blob:; " +
+	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
 
-// emptyStyle is the hash of an empty style sheet, jsmpegStyle that of the one in the @cycjimmy/jsmpeg-player that package-lock.json names.
+// emptyStyle is the hash of an empty style sheet, jsmpegStyle that of the one in the @cycjimmy/jsmpeg-player that
+// package-lock.json names.
 const (
 	emptyStyle  = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	jsmpegStyle = "sha256-lRyplcblLyRa4o+ZUBNzXETDGwKXzgKgrWbiYOwfTLg="

@@ -11,12 +11,13 @@ import (
 	"strings"
 )
 
-// ServeFile answers a GET or HEAD of one of the page's files. The name is relative to the page's address: "" is the page
-// itself, "embed" the picture alone, and the other files are "assets/…". It returns false, and writes nothing, if the page
-// has no such file. The caller sets the headers that all files share, such as Content-Security-Policy.
+// ServeFile answers a GET or HEAD of one of the page's files. The name is relative to the page's address: "" is the
+// page itself, "embed" the picture alone, and the other files are "assets/…". It returns false, and writes nothing,
+// if the page has no such file. The caller sets the headers that all files share, such as Content-Security-Policy.
 //
-// tokenInPath says that the last element of the page's address is the viewer's token. The page then takes it out of the
-// address bar. No file is secret: where "assets/…" needs a token too, a page that was opened with ?token= cannot load them.
+// tokenInPath says that the last element of the page's address is the viewer's token. The page then takes it out of
+// the address bar. No file is secret: where "assets/…" needs a token too, a page that was opened with ?token= cannot
+// load them.
 func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, tokenInPath bool) bool {
 	file, ok := fileOf(name)
 	if !ok {

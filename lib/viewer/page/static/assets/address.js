@@ -1,5 +1,6 @@
-// Where the stream is. The page knows only its own address, since a proxy may serve it below any path. A token in that
-// address is taken out of the address bar, so that neither a bookmark nor a screenshot shows it, and is kept for this tab.
+// Where the stream is. The page knows only its own address, since a proxy may serve it below any path. A token in
+// that address is taken out of the address bar, so that neither a bookmark nor a screenshot shows it, and is kept for
+// this tab.
 
 const address = new URL(location.href)
 const inPath = document.documentElement.dataset.token === 'path'
@@ -43,8 +44,8 @@ export function streamName() {
   return decodeURIComponent(place.split('/').filter(Boolean).pop() ?? '') || location.host
 }
 
-// readStatus asks the server what the stream is. It returns null if the server does not answer, and throws Refused if it
-// wants a token, or another one.
+// readStatus asks the server what the stream is. It returns null if the server does not answer, and throws Refused if
+// it wants a token, or another one.
 export async function readStatus() {
   let response
   try {
@@ -55,7 +56,9 @@ export async function readStatus() {
   } catch {
     return null
   }
-  if (response.status === 401 || response.status === 403) throw new Refused(response.status, (await response.text()).trim())
+  if (response.status === 401 || response.status === 403) {
+    throw new Refused(response.status, (await response.text()).trim())
+  }
   if (!response.ok) return null
   try {
     return await response.json()
@@ -71,8 +74,8 @@ export class Refused extends Error {
   }
 }
 
-// openSocket asks for the stream. A token goes as a subprotocol where its letters allow that, since addresses end up in the
-// logs of proxies.
+// openSocket asks for the stream. A token goes as a subprotocol where its letters allow that, since addresses end up
+// in the logs of proxies.
 export function openSocket() {
   const url = new URL('stream', base)
   url.protocol = url.protocol.replace('http', 'ws')

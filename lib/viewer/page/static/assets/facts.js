@@ -1,8 +1,8 @@
 // How figures are written.
 
 const codecNames = {
-  mpeg1video: 'MPEG-1', mpeg2video: 'MPEG-2', h264: 'H.264', hevc: 'HEVC', mp2: 'MP2', aac: 'AAC', ac3: 'AC-3', opus: 'Opus',
-  none: '', other: 'unknown',
+  mpeg1video: 'MPEG-1', mpeg2video: 'MPEG-2', h264: 'H.264', hevc: 'HEVC',
+  mp2: 'MP2', aac: 'AAC', ac3: 'AC-3', opus: 'Opus', none: '', other: 'unknown',
 }
 
 export function clock(ms) {

@@ -1,7 +1,7 @@
-// Plays MPEG-1 video and MP2 sound with the parts of jsmpeg. jsmpeg's own loop decodes one picture for each frame of the
-// screen, so the pictures that a new viewer gets from memory would run past as a fast forward. Here all that has come is
-// decoded, and the last picture drawn. All decoders work in a WebAssembly memory of their own: one that broke, or was made
-// for another size, leaves nothing behind.
+// Plays MPEG-1 video and MP2 sound with the parts of jsmpeg. jsmpeg's own loop decodes one picture for each frame of
+// the screen, so the pictures that a new viewer gets from memory would run past as a fast forward. Here all that has
+// come is decoded, and the last picture drawn. All decoders work in a WebAssembly memory of their own: one that
+// broke, or was made for another size, leaves nothing behind.
 
 const SLICE = 188 * 4096 // bytes, after which it is time to decode: less than the decoder's buffer holds
 const VIDEO_BUFFER = 4 << 20

@@ -106,8 +106,13 @@ function currentState() {
   const age = now - lastPicture
   const late = age > Math.max(GONE_AFTER, 4 * interval)
   if (ended?.refused) return refusedState(ended.refused)
-  if (ended?.unplayable) return { className: 'gone', title: 'This stream cannot be played here', detail: ended.unplayable }
-  if (blocked) return { className: 'connecting', title: 'Press to play', detail: 'The browser does not let the picture start by itself.' }
+  if (ended?.unplayable) {
+    return { className: 'gone', title: 'This stream cannot be played here', detail: ended.unplayable }
+  }
+  if (blocked) {
+    const detail = 'The browser does not let the picture start by itself.'
+    return { className: 'connecting', title: 'Press to play', detail }
+  }
   if (!late && (session.shown || previous)) return { live: true, className: 'live', title: 'Live', detail: '' }
   const seconds = Math.max(0, Math.ceil((nextAttempt - now) / 1000))
   const next = seconds > 0 ? `The next attempt is in ${seconds} s.` : 'Trying now.'
@@ -117,14 +122,20 @@ function currentState() {
     return { className: 'gone', title: 'Camera gone since ' + clock(lastPicture), detail: why }
   }
   if (session.transport.pictures > 0) return { className: 'connecting', title: 'Starting', detail: '' }
-  if (session.open) return { className: 'connecting', title: 'Waiting for the camera', detail: 'The connection stands.' }
+  if (session.open) {
+    return { className: 'connecting', title: 'Waiting for the camera', detail: 'The connection stands.' }
+  }
   if (!ended) return { className: 'connecting', title: 'Connecting', detail: '' }
-  return { className: 'connecting', title: 'No connection', detail: (ended.reason ? `The server says: ${ended.reason}. ` : '') + next }
+  const why = ended.reason ? `Because: ${ended.reason}. ` : ''
+  return { className: 'connecting', title: 'No connection', detail: why + next }
 }
 
 function refusedState(refused) {
-  const detail = refused.status === 401 ? 'Enter the token that you were given.' : refused.message.slice(0, 300)
-  return { className: 'gone', title: refused.status === 401 ? 'A token is needed' : 'The server refuses', detail, token: true }
+  if (refused.status !== 401) {
+    return { className: 'gone', title: 'The server refuses', detail: refused.message.slice(0, 300) }
+  }
+  const detail = $('token-form') ? 'Enter the token that you were given.' : 'The address must show it.'
+  return { className: 'gone', title: 'A token is needed', detail, token: true }
 }
 
 function update() {
@@ -151,11 +162,16 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }
 
+// pictureSize is that of the picture which is shown: the server may not know it.
+function pictureSize() {
+  const element = session.player?.element
+  return { width: element?.videoWidth ?? element?.width ?? 0, height: element?.videoHeight ?? element?.height ?? 0 }
+}
+
 function showFacts(status) {
   if (!$('facts')) return
-  const element = session.player?.element
-  const size = { width: element?.videoWidth ?? element?.width ?? 0, height: element?.videoHeight ?? element?.height ?? 0 }
-  for (const [name, text] of Object.entries(streamFacts({ ...status, ...(status.width ? {} : size) }))) setText($('fact-' + name), text || '–')
+  const known = status.width > 0 ? status : { ...status, ...pictureSize() }
+  for (const [name, text] of Object.entries(streamFacts(known))) setText($('fact-' + name), text || '–')
   $('note').hidden = !status.reason
   setText($('note'), status.reason)
   $('sound').hidden = !['mp2', 'aac', 'ac3', 'opus'].includes(status.codecs.audio)
@@ -191,8 +207,7 @@ function snapshot() {
   const element = session.player?.element
   if (!element || !state.live) return
   const canvas = document.createElement('canvas')
-  canvas.width = element.videoWidth ?? element.width
-  canvas.height = element.videoHeight ?? element.height
+  Object.assign(canvas, pictureSize())
   canvas.getContext('2d').drawImage(element, 0, 0)
   canvas.toBlob(blob => {
     const link = document.createElement('a')

@@ -1,5 +1,5 @@
-// Plays H.264, HEVC, AAC and MP2 with mpegts.js and the browser's own decoder. The page has the socket, so mpegts.js gets
-// the stream from a loader that hands on what the page was sent.
+// Plays H.264, HEVC, AAC and MP2 with mpegts.js and the browser's own decoder. The page has the socket, so mpegts.js
+// gets the stream from a loader that hands on what the page was sent.
 
 const JUMP = 1 // seconds: what is later than that is jumped over
 const SLACK = 0.12 // seconds beyond the target, from which on it plays faster
@@ -100,9 +100,9 @@ export class MSEPlayer {
     video.requestVideoFrameCallback(next)
   }
 
-  // #catchUp keeps the picture near the newest one. What lies far back, as the pictures from memory at the start or those
-  // after a tab was hidden, is jumped over; a little is caught up by playing a bit faster. Where pictures come unevenly, more
-  // of them wait.
+  // #catchUp keeps the picture near the newest one. What lies far back, as the pictures from memory at the start or
+  // those after a tab was hidden, is jumped over; a little is caught up by playing a bit faster. Where pictures come
+  // unevenly, more of them wait.
   #catchUp() {
     const video = this.element
     const ranges = video.buffered

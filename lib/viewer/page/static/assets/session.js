@@ -1,5 +1,5 @@
-// A session is one connection to the stream and the player that plays it. Every connection gets a new player: the server
-// ends a connection where an encoder begins anew, which no player survives.
+// A session is one connection to the stream and the player that plays it. Every connection gets a new player: the
+// server ends a connection where an encoder begins anew, which no player survives.
 
 import { openSocket, readStatus } from './address.js'
 import { JSMpegPlayer } from './jsmpeg.js'

@@ -1,5 +1,6 @@
-// Reads along in the MPEG transport stream (ISO/IEC 13818-1), without a copy: counts pictures, and those that the server
-// left out. The server announces a gap with discontinuity_indicator; how many pictures are missing is in the timestamps.
+// Reads along in the MPEG transport stream (ISO/IEC 13818-1), without a copy: counts pictures, and those that the
+// server left out. The server announces a gap with discontinuity_indicator; how many pictures are missing is in the
+// timestamps.
 
 const PACKET = 188
 const WRAP = 2 ** 33 // timestamps have 33 bits of 90 kHz
