@@ -11,8 +11,9 @@ var (
 	suites = map[string]func(*bench) error{
 		"paced": (*bench).pacedSuite, "flat": (*bench).flatSuite, "tools": (*bench).toolSuite, "record": (*bench).recordSuite,
 		"rotate": (*bench).rotateSuite, "tls": (*bench).tlsSuite, "start": (*bench).startSuite, "size": (*bench).sizeSuite,
+		"fanout": (*bench).fanoutSuite,
 	}
-	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size"}
+	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout"}
 )
 
 // turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of the
