@@ -123,7 +123,7 @@ func TestViewerJoinsInMidStream(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	v := view(t, w.ws)
+	v := viewStream(t, w.ws)
 	v.atLeast(1) // before anything more comes in
 	w.write(b[half:])
 	_ = w.in.Close()
@@ -137,8 +137,8 @@ func TestViewerJoinsInMidStream(t *testing.T) {
 	decodes(t, file)
 }
 
-// viewing is a viewer in the test's process.
-type viewing struct {
+// wsViewer is a viewer in the test's process.
+type wsViewer struct {
 	t    testing.TB
 	conn *wsconn.Conn
 	done chan struct{}
@@ -147,7 +147,7 @@ type viewing struct {
 	got []byte
 }
 
-func view(t testing.TB, url string) *viewing {
+func viewStream(t testing.TB, url string) *wsViewer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -155,13 +155,13 @@ func view(t testing.TB, url string) *viewing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &viewing{t: t, conn: conn, done: make(chan struct{})}
+	v := &wsViewer{t: t, conn: conn, done: make(chan struct{})}
 	t.Cleanup(func() { conn.CloseNow(); <-v.done })
 	go v.run()
 	return v
 }
 
-func (v *viewing) run() {
+func (v *wsViewer) run() {
 	defer close(v.done)
 	for {
 		_, r, err := v.conn.NextMessage(context.Background())
@@ -176,7 +176,7 @@ func (v *viewing) run() {
 }
 
 // atLeast waits until so many bytes have come.
-func (v *viewing) atLeast(n int) {
+func (v *wsViewer) atLeast(n int) {
 	v.t.Helper()
 	testwait.Eventually(v.t, "bytes have come", func() bool {
 		v.mu.Lock()
@@ -186,7 +186,7 @@ func (v *viewing) atLeast(n int) {
 }
 
 // end waits for the end of the connection, with that close code, and returns what came.
-func (v *viewing) end(code int) []byte {
+func (v *wsViewer) end(code int) []byte {
 	v.t.Helper()
 	select {
 	case <-v.done:
@@ -205,9 +205,9 @@ func (v *viewing) end(code int) []byte {
 func TestStalledViewers(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, "--live", "--dead-after", "3s")
-	var good []*viewing
+	var good []*wsViewer
 	for range 10 {
-		good = append(good, view(t, w.ws))
+		good = append(good, viewStream(t, w.ws))
 		stall(t, w.http)
 	}
 	w.viewers(20)
@@ -249,7 +249,7 @@ func TestViewersAndSignals(t *testing.T) {
 	b := read(t, sample("mpeg1.ts"))
 	t.Run("first", func(t *testing.T) {
 		w := startWatched(t, "--live", "--linger", "1s")
-		v := view(t, w.ws)
+		v := viewStream(t, w.ws)
 		stall(t, w.http)
 		w.viewers(2)
 		w.write(b)
@@ -259,7 +259,7 @@ func TestViewersAndSignals(t *testing.T) {
 	})
 	t.Run("second", func(t *testing.T) {
 		w := startWatched(t, "--live", "--linger", "1h")
-		view(t, w.ws)
+		viewStream(t, w.ws)
 		stall(t, w.http)
 		w.viewers(2)
 		w.signal(syscall.SIGTERM)
@@ -274,13 +274,13 @@ func TestNewEncoderWithViewers(t *testing.T) {
 	b := read(t, sample("mpeg1.ts"))
 	other := read(t, sample("h264.ts"))
 	w := startWatched(t, "--live")
-	v := view(t, w.ws)
+	v := viewStream(t, w.ws)
 	w.viewers(1)
 	w.write(b)
 	v.atLeast(len(b) / 2)
 	w.write(other)
 	v.end(wsconn.StatusServiceRestart)
-	next := view(t, w.ws)
+	next := viewStream(t, w.ws)
 	next.atLeast(1)
 	_ = w.in.Close()
 	got := next.end(wsconn.StatusGoingAway)
