@@ -118,6 +118,7 @@ func (d *door) announce(p *cli.Pipe) {
 	for _, ln := range d.listeners {
 		p.Log.Info("listening", "addr", ln.Addr(), "url", ln.URL(scheme))
 	}
+	cli.NotifyReady()
 }
 
 func (d *door) close() {

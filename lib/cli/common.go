@@ -37,7 +37,7 @@ func CommonFlags(maxAge time.Duration) []ucli.Flag {
 		SizeFlag("buffer", defaultBuffer, "hold at most `SIZE` for each output"),
 		DurationFlag("max-age", maxAge, "with --live: drop what is older than `D`; 0 is off"),
 		DurationFlag("linger", 10*time.Second, "after the first signal, and with --live after the end, take at most `D` to finish"),
-		&ucli.StringFlag{Name: "ledger", Usage: "write the account of all bytes to `FILE`, once a minute and at exit"},
+		&ucli.StringFlag{Name: "ledger", Usage: "write the account of all bytes to `FILE`, once a minute and at exit; as metrics if it ends in .prom"},
 		DurationFlag("stats", 0, "print a line on stderr every `D`"),
 	}
 	for _, f := range flags {

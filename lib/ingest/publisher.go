@@ -197,6 +197,7 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 		}
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
+		s.countPackets(b)
 		if err := s.output.Put(s.abortCtx, b); err != nil {
 			return n, 0, context.Cause(s.abortCtx)
 		}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -220,4 +221,36 @@ func TestPagesOfOtherHosts(t *testing.T) {
 			_ = r.await()
 		})
 	}
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Tokens: tokens(t, "cam1:s")})
+	if status := r.post("/wrong", strings.NewReader("x")); status != 401 {
+		t.Error(status)
+	}
+	if resp := r.begin("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").answer(); resp.StatusCode != 401 {
+		t.Errorf("without a token: %s", resp.Status)
+	}
+	publisher := r.begin("POST /s/cam HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(ts(20, 1)))
+	r.out.await(t, 188)
+	r.eventually("the metrics show the publisher", func() bool {
+		resp := r.begin("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s\r\n\r\n").answer()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
+			t.Fatalf("%s, %v, %v", resp.Status, resp.Header, err)
+		}
+		for _, line := range []string{
+			`vw_publisher{publisher="cam1"} 1`, `vw_publishers_total 1`, `vw_refused_total{status="401"} 2`,
+			`vw_connections{state="publishing"} 1`, `vw_output_dropped_bytes_total{to="stdout",reason="torn"} 0`,
+			fmt.Sprintf("vw_in_packets_total %d", len(ts(20, 1))/188),
+		} {
+			if !strings.Contains(string(text), "\n"+line+"\n") {
+				return false
+			}
+		}
+		return true
+	})
+	publisher.send(lastChunk)
+	publisher.expect(204)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/access"
@@ -26,6 +27,8 @@ type Server struct {
 	conns         connections
 	lingering     *lingering
 	rate          rate
+	packets       atomic.Int64 // of publishers
+	keyframes     atomic.Int64
 	pause         time.Duration // outputPause
 	keepAlive     time.Duration
 	headerTimeout time.Duration

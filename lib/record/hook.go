@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/childenv"
 	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
@@ -239,7 +240,7 @@ func (h *hook) runCommand(ctx context.Context, e *execution) error {
 		defer cancel()
 	}
 	cmd := exec.Command("/bin/sh", "-c", h.command)
-	cmd.Env = append(cmd.Environ(), environment(e)...)
+	cmd.Env = append(childenv.Filter(cmd.Environ()), environment(e)...)
 	if h.output != nil {
 		cmd.Stdout, cmd.Stderr = h.output, h.output
 	}

@@ -1,0 +1,21 @@
+package cli
+
+import (
+	"net"
+	"os"
+)
+
+// NotifyReady tells systemd, or whoever has set NOTIFY_SOCKET, that the tool is ready (sd_notify(3)). Nobody to tell, or one
+// who does not listen, is no error.
+func NotifyReady() {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"}) // "@" is an abstract one
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("READY=1"))
+}
