@@ -21,8 +21,8 @@ func (w *writer) openSegment(ctx context.Context, c *segmenter) error {
 		if err == nil {
 			w.setOpen(s)
 			w.checkedAt = c.p.ReceivedAt
-			s.afterGap = w.clock.jumped || c.from == 0 && c.p.Gap
-			w.clock.jumped = false
+			s.afterGap = w.clock.jumped || c.from == 0 && (c.p.Gap || c.p.Change&beginsAnew != 0)
+			w.clock.jumped, w.changePending = false, false
 			w.setRotateAt(s)
 			w.hangup.Store(false)
 			return nil
@@ -53,21 +53,12 @@ func (w *writer) makeRoom() bool {
 	return w.archive.makeRoom() || w.archive.deletions() > before
 }
 
-// createSegment creates a segment, and writes PAT and PMT in front if the stream has none there.
+// createSegment creates a segment, and writes in front what a decoder needs and the stream does not have there: PAT and
+// PMT, and the keyframe's parameter sets.
 func (w *writer) createSegment(c *segmenter) (*segment, error) {
-	tables := w.tables[:0]
-	if c.p.Kind == stream.Packets && !(c.from == 0 && c.p.HasPSI) {
-		known, counters := w.scan.Tables()
-		if c.from == 0 && c.p.PSI != nil {
-			known, counters = c.p.PSI, c.p.Counters
-		}
-		if known != nil {
-			tables = known.Append(tables, counters)
-			w.tables = tables
-		}
-	}
-	if !w.fits(len(tables) + mpegts.PacketSize) {
-		tables = nil
+	front, hasSets := w.front(c)
+	if !w.fits(len(front) + mpegts.PacketSize) {
+		front, hasSets = nil, false
 	}
 	now := c.p.ReceivedAt
 	s := &segment{path: w.template.Path(now), raw: c.p.Kind == stream.Bytes, start: now, end: now}
@@ -81,18 +72,62 @@ func (w *writer) createSegment(c *segmenter) (*segment, error) {
 		at = w.lastStart.Add(1)
 	}
 	var err error
-	if s.temp, s.file, err = createTemp(w.disk, w.template, s, at, int64(len(tables))); err != nil {
+	if s.temp, s.file, err = createTemp(w.disk, w.template, s, at, int64(len(front))); err != nil {
 		return nil, err
 	}
-	if err := s.inject(tables); err != nil {
+	if err := s.inject(front); err != nil {
 		return nil, errors.Join(err, s.file.Close(), w.disk.Remove(s.temp))
 	}
-	if len(tables) > 0 {
-		w.account.AddWritten(&stream.Delivery{Data: tables})
-		w.written += int64(len(tables))
+	if len(front) > 0 {
+		w.account.AddWritten(&stream.Delivery{Data: front})
+		w.written += int64(len(front))
 	}
+	s.hasSets = hasSets
 	w.lastStart = at
 	return s, nil
+}
+
+// front returns the packets to put in front of a segment, and whether parameter sets are among them.
+func (w *writer) front(c *segmenter) (front []byte, hasSets bool) {
+	p := c.p
+	if p.Kind != stream.Packets {
+		return nil, false
+	}
+	psi, counters := c.tablesAt(c.from)
+	if c.from == 0 && p.PSI != nil {
+		psi, counters = p.PSI, p.Counters
+	}
+	needsSets := c.from == 0 && p.RandomAccess && p.Sets != nil
+	if psi == nil || c.from == 0 && p.HasPSI && !needsSets {
+		return nil, false
+	}
+	w.tables = psi.Append(w.tables[:0], counters)
+	if !needsSets {
+		return w.tables, false
+	}
+	// Also where the stream has PAT and PMT of its own there: what is injected stays at the beginning of a file.
+	tables := len(w.tables)
+	at := stream.KeyframeAt(p.Data)
+	w.tables = p.Sets.AppendPES(w.tables, mpegts.Packet(p.Data[at:at+mpegts.PacketSize]))
+	hasSets = len(w.tables) > tables
+	if !hasSets {
+		w.warnSets()
+		if p.HasPSI {
+			return nil, false
+		}
+	}
+	return w.tables, hasSets
+}
+
+// warnSets logs, once, that files do not play alone.
+func (w *writer) warnSets() {
+	if w.setsWarned {
+		return
+	}
+	w.setsWarned = true
+	w.throttled.Warn("sets", "keyframes without parameter sets (SPS, PPS); files begin that do not play alone",
+		"hint", "let the encoder repeat them: config-interval=-1 (GStreamer's h264parse, h265parse), "+
+			"-bsf:v dump_extra (ffmpeg)")
 }
 
 // createTemp creates the file of s, which begins at the given time, under a temporary name that is not taken.

@@ -79,13 +79,14 @@ func (e *Entry) length() int64 {
 type Reason string
 
 // The reasons for which a file ends. Size, Time and Frames are the limits of rotation, Stop is a limit of the whole
-// recording. Partial is a crash, or says that the line was rebuilt from the file.
+// recording, Anew is another stream or a jump of its clock. Partial is a crash, or says that the line was rebuilt from the file.
 const (
 	Size    Reason = "size"
 	Time    Reason = "time"
 	Frames  Reason = "frames"
 	Stop    Reason = "stop"
 	Hangup  Reason = "hangup"
+	Anew    Reason = "change"
 	End     Reason = "end"
 	Signal  Reason = "signal"
 	Partial Reason = "partial"

@@ -323,6 +323,7 @@ func newDay(t *testing.T) *day {
 
 // TestExecStateSurvives: a crash between a line and the next loses no command: what the manifest says is tried again.
 func TestExecStateSurvives(t *testing.T) {
+	began := time.Now()
 	b := tsgen.Frames(tsgen.Options{GOP: 1}, 3)
 	tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 1})
 	tr.config.Exec = "exit 1"
@@ -336,6 +337,10 @@ func TestExecStateSurvives(t *testing.T) {
 	}
 	for cut := range all {
 		if err := os.WriteFile(tr.config.Manifest, all[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// Not younger than the files: they would be taken for such as were never meant to be in it.
+		if err := os.Chtimes(tr.config.Manifest, time.Time{}, began); err != nil {
 			t.Fatal(err)
 		}
 		again := newTrialIn(t, tr.dir, bytes.NewReader(nil), Limits{})

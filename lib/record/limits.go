@@ -113,10 +113,9 @@ func (w *writer) fits(n int) bool {
 // stopsAtFirstFrame reports whether the recording ends before the first frame of a delivery that begins a group of
 // pictures. Then no file is begun for its tables alone.
 func (w *writer) stopsAtFirstFrame(p *stream.Delivery) bool {
-	lead := leadingPSI(p)
-	if !p.HasPSI && p.PSI != nil {
-		lead += len(p.PSI.Append(w.tables[:0], p.Counters))
-	}
+	c := segmenter{w: w, p: p}
+	front, _ := w.front(&c)
+	lead := leadingPSI(p) + len(front)
 	return w.reachedStop(lead, mpegts.AccessUnit)
 }
 

@@ -48,6 +48,7 @@ func (s *segment) count(f io.Reader) (announcedGaps, error) {
 	reader := stream.NewReader(f, stream.ReaderOptions{Format: stream.TS})
 	defer reader.Close()
 	var (
+		marks             []mpegts.Mark
 		scan              mpegts.Scanner
 		gaps              announcedGaps
 		afterAnnouncement bool // the packet before announced a gap
@@ -69,10 +70,17 @@ func (s *segment) count(f io.Reader) (announcedGaps, error) {
 				continue
 			}
 			s.size = offset
-			for b := c.Data; len(b) > 0; b = b[mpegts.PacketSize:] {
-				p := mpegts.Packet(b[:mpegts.PacketSize])
-				mark := scan.Packet(p)
-				s.packet(p, mark)
+			marks = scan.AppendMarks(marks[:0], c.Data)
+			video, isVideo, _ := scan.Followed()
+			if !isVideo {
+				video.PID = 0
+			}
+			if c.Change&mpegts.ClockJump != 0 {
+				s.jump()
+			}
+			for i, mark := range marks {
+				p := mpegts.Packet(c.Data[i*mpegts.PacketSize : (i+1)*mpegts.PacketSize])
+				s.packet(p, mark, video.PID)
 				if afterAnnouncement && mark&(mpegts.AccessUnit|mpegts.RandomAccess) != 0 {
 					gaps.gaps++ // the queue announces each gap once for the video
 				}

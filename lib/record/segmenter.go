@@ -20,28 +20,64 @@ type segmenter struct {
 	pos  int64
 	// isInjected tells for each packet whether the queue injected it; nil if none was.
 	isInjected []bool
+	// marks are those of the packets. psi and counters were in force before them.
+	marks    []mpegts.Mark
+	psi      *mpegts.Tables
+	counters mpegts.Counters
 }
 
 // errWrite says that a write to the open segment failed.
 var errWrite = errors.New("write failed")
 
+// scan marks the packets of the delivery.
+func (c *segmenter) scan() {
+	w := c.w
+	c.psi, c.counters = w.scan.Tables()
+	w.scan.ReceivedAt = c.p.ReceivedAt
+	w.marks = w.scan.AppendMarks(w.marks[:0], c.p.Data)
+	c.marks = w.marks
+	w.videoPID = 0
+	if s, isVideo, ok := w.scan.Followed(); ok && isVideo {
+		w.videoPID = s.PID
+	}
+}
+
+// unmarked returns how many bytes from p.Data[i] on are of packets without a mark, at most limit.
+func (c *segmenter) unmarked(i, limit int) (n int) {
+	for n+mpegts.PacketSize <= limit && c.marks[(i+n)/mpegts.PacketSize] == 0 {
+		n += mpegts.PacketSize
+	}
+	return n
+}
+
+// tablesAt returns the PAT and PMT in force at p.Data[i], and their counters.
+func (c *segmenter) tablesAt(i int) (*mpegts.Tables, mpegts.Counters) {
+	for _, mark := range c.marks[:i/mpegts.PacketSize] {
+		if mark&mpegts.PSI != 0 {
+			return c.w.scan.Tables()
+		}
+	}
+	return c.psi, c.counters
+}
+
 // writePackets writes a delivery of packets.
 func (c *segmenter) writePackets(ctx context.Context) error {
 	w, p := c.w, c.p
+	c.scan()
 	if err := c.ensureSegment(ctx); err != nil {
 		return err
 	}
-	passThrough := false // packets without a PES header may pass unseen up to the next limit
+	passThrough := false // packets without a mark may pass unseen up to the next limit
 	for i := 0; i < len(p.Data); i += mpegts.PacketSize {
 		if passThrough {
-			n := w.scan.SkipPayload(p.Data[i : i+w.bytesToLimit(i-c.from, len(p.Data)-i)])
+			n := c.unmarked(i, w.bytesToLimit(i-c.from, len(p.Data)-i))
 			w.open.skipPayload(n)
 			if i += n; i == len(p.Data) {
 				break
 			}
 		}
 		packet := mpegts.Packet(p.Data[i : i+mpegts.PacketSize])
-		mark := w.scan.Packet(packet)
+		mark := c.marks[i/mpegts.PacketSize]
 		w.tick(packet, mark, p.ReceivedAt)
 		if w.reachedStop(i-c.from, mark) {
 			return c.stop(i)
@@ -53,9 +89,13 @@ func (c *segmenter) writePackets(ctx context.Context) error {
 			}
 		}
 		before := w.open.frames
-		w.open.packet(packet, mark)
+		w.open.packet(packet, mark, w.videoPID)
 		w.frames += w.open.frames - before
-		passThrough = mark&mpegts.PSI == 0 && w.open.decided && !w.empty(i-c.from)
+		if mark&mpegts.MissesSets != 0 && mark&mpegts.RandomAccess == 0 {
+			w.warnSets()
+		}
+		// Without frames the time is that of other packets.
+		passThrough = mark&mpegts.PSI == 0 && w.open.decided && !w.empty(i-c.from) && w.clock.source == fromFrames
 	}
 	if err := c.flush(len(p.Data)); err != nil {
 		return err

@@ -35,7 +35,12 @@ type writer struct {
 	written         int64     // bytes of the whole recording, with injected ones
 	unreportedDrops int64     // bytes that were dropped before a delivery which was not written
 	checkedAt       time.Time // when the open segment's file was last checked
-	tables          []byte    // buffer for injected tables
+	tables          []byte    // buffer for what is put in front of a segment
+	marks           []mpegts.Mark
+	videoPID        uint16    // 0: none is known
+	lastChange      time.Time // when a file last began because of a change
+	changePending   bool      // the stream has changed since the open file began
+	setsWarned      bool
 	nextBackoff     time.Duration
 	batcher         *batcher
 }
@@ -192,8 +197,16 @@ func (w *writer) write(ctx context.Context, p *stream.Delivery) error {
 			}
 		}
 	}
-	if w.open != nil && p.RandomAccess {
-		reason := w.shouldRotate(p.ReceivedAt)
+	if w.open != nil {
+		reason := Reason("")
+		if p.RandomAccess {
+			reason = w.shouldRotate(p.ReceivedAt)
+		}
+		if w.isAnew(p) && reason == "" {
+			reason = Anew
+		} else if p.Change&mpegts.ClockJump != 0 {
+			w.open.jump()
+		}
 		if reason != "" && !(p.Kind == stream.Packets && w.stopsAtFirstFrame(p)) {
 			w.finish(reason)
 		}
