@@ -37,6 +37,9 @@ func readRecording(t testing.TB, folder, manifest string) (r recording, missing 
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
+		if e.Reason == "" {
+			continue // about the command of --exec
+		}
 		b, err := os.ReadFile(filepath.Join(folder, e.File))
 		if err != nil {
 			missing++

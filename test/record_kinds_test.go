@@ -61,7 +61,7 @@ func TestRecordStreamsOfAllKinds(t *testing.T) {
 		if o.Flags != 0 {
 			t.Skip("SKIPPED: the flag makes no difference to a recorder that reads the elementary stream")
 		}
-		entries := recordedFiles(t, stream, "--rotate-frames", "1")
+		entries := recordedFiles(t, stream, "--rotate-frames", "20")
 		var frames int64
 		for _, e := range entries {
 			frames += e.Frames
