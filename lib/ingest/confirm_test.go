@@ -54,6 +54,27 @@ func TestPongWaitsForDelivery(t *testing.T) {
 	r.closeWebsocket(conn)
 }
 
+// A publisher that waits for its pong is not idle.
+func TestWaitingForAPongIsNotIdle(t *testing.T) {
+	t.Parallel()
+	const idle = 50 * time.Millisecond
+	r := start(t, Options{Format: stream.TS, IdleTimeout: idle})
+	r.out.hold(true)
+	conn := r.websocket("/")
+	conn.Discard()
+	pong, err := conn.WritePing(t.Context(), ts(10, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(4 * idle) // the time that must pass
+	r.out.hold(false)
+	<-pong.Done()
+	if pong.Err() != nil {
+		t.Error(pong.Err())
+	}
+	r.expectClose(conn, wsconn.StatusPolicyViolation) // now it is
+}
+
 // When the server ends before the output has taken what came, no pong says that it has.
 func TestNoPongForWhatIsDropped(t *testing.T) {
 	t.Parallel()

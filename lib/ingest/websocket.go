@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/stream"
@@ -156,7 +157,17 @@ func (m *messageReader) close() {
 
 // receive copies messages until the stream ends, and returns how it ended.
 func (m *messageReader) receive() error {
-	idle := time.AfterFunc(math.MaxInt64, func() { m.endWith(errIdle) })
+	var waiting atomic.Bool
+	var idle *time.Timer
+	idle = time.AfterFunc(math.MaxInt64, func() {
+		switch {
+		case !waiting.Load():
+		case m.conn.PingsWait():
+			idle.Reset(m.idle) // the publisher may wait for its pong, and that for a slow output
+		default:
+			m.endWith(errIdle)
+		}
+	})
 	defer idle.Stop()
 	buf := make([]byte, receiveBuffer)
 	for {
@@ -164,7 +175,9 @@ func (m *messageReader) receive() error {
 		if m.idle > 0 {
 			idle.Reset(m.idle)
 		}
+		waiting.Store(true)
 		n, err := m.next(buf)
+		waiting.Store(false)
 		idle.Stop() // a slow output is not the publisher's fault
 		if n > 0 {
 			if err := m.forward(buf[:n]); err != nil {
