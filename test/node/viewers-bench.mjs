@@ -172,6 +172,15 @@ async function lateness(tab) {
   return delays.length < 5 ? null : median(delays)
 }
 
+// moves waits until there is a new picture, for 20 s at most.
+async function moves(tab) {
+  const before = (await seen(tab))?.frame
+  for (const limit = Date.now() + 20_000; Date.now() < limit;) {
+    if ((await seen(tab).catch(() => null))?.frame !== before) return
+    await delay(50)
+  }
+}
+
 // joins opens the page again and again, at any place in a group of pictures.
 async function joins(browser, page, gop) {
   const firsts = [], lates = []
@@ -221,6 +230,7 @@ async function trials(browser, source, c) {
       await first(tab, through.page)
     }
     await step()
+    await moves(tab)
     await delay(5000)
     result[name] = await lateness(tab).catch(() => null)
     log(`  ${name}: ${result[name]}`)
