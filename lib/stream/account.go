@@ -2,9 +2,9 @@ package stream
 
 import "sync"
 
-// Account keeps one entry of a ledger by double entry: bytes come in as held, and after that they only move, so that the
-// entry balances at every moment. The queue moves them. The output counts what is apart from the sum: what it wrote,
-// messages, connections.
+// Account keeps one entry of a ledger by double entry: bytes come in as held, and after that they only move, so that
+// the entry balances at every moment. The queue moves them. The output counts what is apart from the sum: what it
+// wrote, messages, connections.
 type Account struct {
 	mu     sync.Mutex
 	counts Counts

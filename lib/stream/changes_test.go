@@ -62,8 +62,8 @@ func packetPieces(b []byte) io.Reader {
 	return &p
 }
 
-// TestSetsAreInjected: where the stream sends its parameter sets once, each connection but the first begins with PAT, PMT,
-// the sets and the keyframe. After a gap inside a connection no sets are put in.
+// TestSetsAreInjected: where the stream sends its parameter sets once, each connection but the first begins with PAT,
+// PMT, the sets and the keyframe. After a gap inside a connection no sets are put in.
 func TestSetsAreInjected(t *testing.T) {
 	b := headersOnce(sample(t, "h264.ts"))
 	h := newHarness(t, packetPieces(b), QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20}, ReaderOptions{})
@@ -103,13 +103,14 @@ func TestSetsAreInjected(t *testing.T) {
 	}
 }
 
-// TestChangeNeedsConnection: another codec ends a live connection, and the next one begins with PAT, PMT and a keyframe. A
-// lossless queue delivers every byte as it is.
+// TestChangeNeedsConnection: another codec ends a live connection, and the next one begins with PAT, PMT and a
+// keyframe. A lossless queue delivers every byte as it is.
 func TestChangeNeedsConnection(t *testing.T) {
 	one, other := sample(t, "mpeg1.ts"), sample(t, "h264.ts")
 	both := slices.Concat(one, other)
 	for _, live := range []bool{true, false} {
-		h := newHarness(t, packetPieces(both), QueueOptions{Live: live, OnChange: EndAtChange, Buffer: 1 << 24}, ReaderOptions{})
+		o := QueueOptions{Live: live, OnChange: EndAtChange, Buffer: 1 << 24}
+		h := newHarness(t, packetPieces(both), o, ReaderOptions{})
 		defer h.reader.Close()
 		putAll(h)
 		for h.take() {
@@ -152,7 +153,8 @@ func TestChangeIsTold(t *testing.T) {
 		{"clocks go back in a gap", mpeg1, true, mpegts.ClockJump},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHarness(t, packetPieces(slices.Concat(mpeg1, test.second)), QueueOptions{Live: true, Buffer: 1 << 24}, ReaderOptions{})
+			src := packetPieces(slices.Concat(mpeg1, test.second))
+			h := newHarness(t, src, QueueOptions{Live: true, Buffer: 1 << 24}, ReaderOptions{})
 			defer h.reader.Close()
 			putAll(h)
 			if test.drop {
@@ -176,13 +178,14 @@ func TestChangeIsTold(t *testing.T) {
 	}
 }
 
-// TestSpliceIsAnnounced: where another publisher's stream begins, PAT and PMT come first, and each PID announces it. What
-// comes before its first keyframe is dropped.
+// TestSpliceIsAnnounced: where another publisher's stream begins, PAT and PMT come first, and each PID announces it.
+// What comes before its first keyframe is dropped.
 func TestSpliceIsAnnounced(t *testing.T) {
 	b := sample(t, "mpeg1.ts")
 	group := len(b) / 10 / mpegts.PacketSize * mpegts.PacketSize
 	for _, cut := range []int{0, group / 2 / mpegts.PacketSize * mpegts.PacketSize} {
-		h := newHarness(t, packetPieces(b), QueueOptions{Live: true, OnChange: AnnounceChange, Buffer: 1 << 24}, ReaderOptions{})
+		o := QueueOptions{Live: true, OnChange: AnnounceChange, Buffer: 1 << 24}
+		h := newHarness(t, packetPieces(b), o, ReaderOptions{})
 		putAll(h)
 		h.reader.Close()
 		h.reader = NewReader(packetPieces(b[cut:]), ReaderOptions{Format: TS})
@@ -219,7 +222,8 @@ func TestSpliceIsAnnounced(t *testing.T) {
 func TestStartAtKeyframe(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 4, KeyPackets: 10, FramePackets: 10}, 12)
 	const cut, group = 5 * mpegts.PacketSize, 42 * mpegts.PacketSize
-	h := newHarness(t, packetPieces(b[cut:]), QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20}, ReaderOptions{})
+	o := QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20}
+	h := newHarness(t, packetPieces(b[cut:]), o, ReaderOptions{})
 	defer h.reader.Close()
 	putAll(h)
 	for h.take() {

@@ -45,9 +45,9 @@ type Chunk struct {
 	Counters mpegts.Counters
 	// Change is what is new in the stream from this chunk on.
 	Change mpegts.Change
-	// Sets are the parameter sets that the keyframe needs and the stream does not repeat here. Whoever begins something new
-	// with this chunk (a file, a connection with Live, a viewer) puts Sets.AppendPES at KeyframeAt(Data), and counts it as
-	// injected. Nil: the keyframe has its sets with it.
+	// Sets are the parameter sets that the keyframe needs and the stream does not repeat here. Whoever begins something
+	// new with this chunk (a file, a connection with Live, a viewer) puts Sets.AppendPES at KeyframeAt(Data), and counts
+	// it as injected. Nil: the keyframe has its sets with it.
 	Sets *mpegts.ParameterSets
 	// Splice says that the stream of another publisher begins with this chunk. A live queue goes on at its first keyframe,
 	// and announces that.

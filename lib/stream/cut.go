@@ -25,8 +25,8 @@ type undecided struct {
 	since time.Time
 }
 
-// cutPackets makes chunks of the whole packets that have been read. A chunk ends before a keyframe and the PSI right before
-// it, before a change of the stream, at the longest length, and where sync is lost.
+// cutPackets makes chunks of the whole packets that have been read. A chunk ends before a keyframe and the PSI right
+// before it, before a change of the stream, at the longest length, and where sync is lost.
 func (r *Reader) cutPackets() {
 	r.scan.ReceivedAt = r.at
 	for {
@@ -183,8 +183,8 @@ func (r *Reader) cut(n int) {
 	}
 }
 
-// findSync looks for the next packet: a sync byte with another one a packet later. What stands before it becomes unsynced
-// chunks. It returns false when it needs more bytes.
+// findSync looks for the next packet: a sync byte with another one a packet later. What stands before it becomes
+// unsynced chunks. It returns false when it needs more bytes.
 func (r *Reader) findSync() bool {
 	b := r.block.buf[r.start:r.end]
 	for i := 0; ; i++ {

@@ -10,8 +10,8 @@ import (
 // would fill the queue with very many very small chunks.
 const mergeLimit = 16 << 10
 
-// fifo holds the chunks of a queue in the order in which they came in: first those that were taken and are kept until they
-// are confirmed, then those that wait. It knows nothing of why a chunk is kept or dropped.
+// fifo holds the chunks of a queue in the order in which they came in: first those that were taken and are kept until
+// they are confirmed, then those that wait. It knows nothing of why a chunk is kept or dropped.
 type fifo struct {
 	entries []entry // of which the first head are gone, and the next taken were taken
 	head    int
@@ -58,8 +58,8 @@ func (f *fifo) waiting() []entry { return f.entries[f.head+f.taken:] }
 // waitingSize is how many bytes wait to be taken.
 func (f *fifo) waitingSize() int64 { return f.size - f.takenSize }
 
-// push appends a chunk after a gap. It joins a short one that waits when it follows that one in memory and in the stream,
-// and both together are no longer than longest.
+// push appends a chunk after a gap. It joins a short one that waits when it follows that one in memory and in the
+// stream, and both together are no longer than longest.
 func (f *fifo) push(c *Chunk, g gap, longest int) {
 	n := len(c.Data)
 	f.size += int64(n)
@@ -74,8 +74,8 @@ func (f *fifo) push(c *Chunk, g gap, longest int) {
 	f.entries = append(f.entries, entry{Chunk: *c, seq: f.lastSeq, gap: g})
 }
 
-// canGrowBy reports whether next can become part of e. What was delivered once stays as it was, or more bytes than those
-// would count as sent again.
+// canGrowBy reports whether next can become part of e. What was delivered once stays as it was, or more bytes than
+// those would count as sent again.
 func (e *entry) canGrowBy(next *Chunk) bool {
 	separate := next.RandomAccess && next.Kind != Bytes || next.Change != 0
 	return e.Kind == next.Kind && !e.redelivered && !separate && next.follows(&e.Chunk)

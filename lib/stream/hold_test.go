@@ -26,8 +26,8 @@ func headerAlone(p mpegts.Packet) (header, rest []byte) {
 	return packet(0x40, p.Continuity(), b[:pesHeader]), packet(0, p.Continuity()+1, b[pesHeader:pesHeader+100])
 }
 
-// TestReaderHolds: PAT, PMT and the header of a PES packet alone are held back until it is known that a keyframe follows,
-// or for 20 ms.
+// TestReaderHolds: PAT, PMT and the header of a PES packet alone are held back until it is known that a keyframe
+// follows, or for 20 ms.
 func TestReaderHolds(t *testing.T) {
 	const tables = 2 * mpegts.PacketSize
 	g := tsgen.New(tsgen.Options{GOP: 4, KeyPackets: 4, FramePackets: 4})
@@ -123,8 +123,8 @@ func otherPackets(ts []byte, size int) (b []byte) {
 	return b
 }
 
-// TestReaderPacketSizes: packets that are not those of MPEG-TS pass as raw bytes with one warning, or are an error if TS
-// was asked for. What was read then counts as dropped.
+// TestReaderPacketSizes: packets that are not those of MPEG-TS pass as raw bytes with one warning, or are an error if
+// TS was asked for. What was read then counts as dropped.
 func TestReaderPacketSizes(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 4, FramePackets: 5}, 20)
 	for _, size := range []int{192, 204} {

@@ -2,7 +2,8 @@ package stream
 
 import "testing"
 
-// TestClosedAccountGoesOn: an output that comes again has the account that it had; one that is still there keeps its own.
+// TestClosedAccountGoesOn: an output that comes again has the account that it had; one that is still there keeps its
+// own.
 func TestClosedAccountGoesOn(t *testing.T) {
 	l := NewLedger("test")
 	first, other := l.Open("a"), l.Open("a")

@@ -7,9 +7,9 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// live never makes input wait. It drops whole groups of pictures that the consumer has not begun, oldest first. The group
-// that the consumer has begun is delivered to its end as long as there is room for it, since a decoder would see half a
-// group otherwise.
+// live never makes input wait. It drops whole groups of pictures that the consumer has not begun, oldest first. The
+// group that the consumer has begun is delivered to its end as long as there is room for it, since a decoder would see
+// half a group otherwise.
 type live struct {
 	fifo        *fifo
 	account     *Account
@@ -32,8 +32,8 @@ type live struct {
 	resyncBytes int64
 	// leadingGap is what was dropped before the first entry, trailingGap what was dropped after the last one.
 	leadingGap, trailingGap gap
-	// rewritten is what is left of the chunk of number rewrittenSeq, which had to be rewritten after a gap. It comes before
-	// the entries.
+	// rewritten is what is left of the chunk of number rewrittenSeq, which had to be rewritten after a gap. It comes
+	// before the entries.
 	rewritten    []Delivery
 	rewrittenSeq uint64
 	resumer      Resumer

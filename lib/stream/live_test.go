@@ -139,8 +139,8 @@ func (c *connectionCheck) continuity(n int, p mpegts.Packet) {
 	c.announced[pid], c.started[pid] = false, true
 }
 
-// content checks that the packets are the source's, in its order, and that a later connection begins with PAT, PMT and a
-// keyframe.
+// content checks that the packets are the source's, in its order, and that a later connection begins with PAT, PMT and
+// a keyframe.
 func (c *connectionCheck) content(n int, p mpegts.Packet, mark mpegts.Mark) {
 	if c.firstGOP < 0 && c.later && !c.warned {
 		if mark&mpegts.RandomAccess == 0 {
@@ -266,8 +266,8 @@ func TestLiveWithoutKeyframes(t *testing.T) {
 	h.balance()
 }
 
-// TestFinishedKeepsGroupsWhole: while there is no connection, asking whether a live queue is finished does not prepare a
-// part of a group, which would be delivered late and with a gap after it.
+// TestFinishedKeepsGroupsWhole: while there is no connection, asking whether a live queue is finished does not prepare
+// a part of a group, which would be delivered late and with a gap after it.
 func TestFinishedKeepsGroupsWhole(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 10, FramePackets: 4}, 30)
 	group := len(ts) / 6

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// Output writes what comes out of a queue to a writer. If the writer can write without waiting (TryWrite), Put writes at
-// once while nothing else is being written: waking another goroutine for each frame of a camera costs more than the frame.
+// Output writes what comes out of a queue to a writer. If the writer can write without waiting (TryWrite), Put writes
+// at once while nothing else is being written: waking another goroutine for each frame of a camera costs more than the
+// frame.
 //
 // Run is the queue's only consumer, and Put its only producer.
 type Output struct {

@@ -15,8 +15,8 @@ const (
 )
 
 // Pacer makes the feed loop of a source that has ever more to give wait for a queue's consumer, for a moment, when that
-// is far behind. Otherwise the two take turns of many megabytes on one processor, and each finds in memory what the other
-// had in the cache. A live queue is not waited for. A Pacer is for the queue's producer.
+// is far behind. Otherwise the two take turns of many megabytes on one processor, and each finds in memory what the
+// other had in the cache. A live queue is not waited for. A Pacer is for the queue's producer.
 type Pacer struct {
 	queue       *Queue
 	timer       *time.Timer
@@ -26,8 +26,8 @@ type Pacer struct {
 // NewPacer returns a pacer for the producer of q.
 func NewPacer(q *Queue) *Pacer { return &Pacer{queue: q} }
 
-// Pace is called after each Put with the number of bytes that were read. A consumer that takes less than these while the
-// producer waits is slower than the source, and is not waited for again soon.
+// Pace is called after each Put with the number of bytes that were read. A consumer that takes less than these while
+// the producer waits is slower than the source, and is not waited for again soon.
 func (p *Pacer) Pace(ctx context.Context, n int) {
 	q := p.queue
 	if q.o.Live || n < minBlock || q.Waiting() <= highWater || time.Now().Before(p.noPaceUntil) {

@@ -31,7 +31,8 @@ func flood(t *testing.T, q *Queue, pacer *Pacer, n int) {
 	}
 }
 
-// TestPace: a producer that has ever more to give stays close to a consumer that moves, however much the queue may hold.
+// TestPace: a producer that has ever more to give stays close to a consumer that moves, however much the queue may
+// hold.
 func TestPace(t *testing.T) {
 	for _, atLeastOnce := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ type QueueOptions struct {
 	// Live: input never waits. What is too old or does not fit is dropped, oldest first, in whole groups of pictures.
 	// Otherwise nothing is dropped, and input waits.
 	Live bool
-	// StartAtKeyframe: with Live, decoding can start with the first delivery too, as after Requeue. What comes before it is
-	// dropped.
+	// StartAtKeyframe: with Live, decoding can start with the first delivery too, as after Requeue. What comes before it
+	// is dropped.
 	StartAtKeyframe bool
 	// OnChange says what to do with Live where the stream begins anew.
 	OnChange ChangePolicy
@@ -179,8 +179,8 @@ func (q *Queue) End() {
 func (q *Queue) Ended() <-chan struct{} { return q.done }
 
 // Abort drops everything: what is held for the reason, what is unconfirmed as lost. What comes in later is dropped for
-// the same reason, and Take returns io.EOF. When the reason is Stop, the consumer has confirmed what is within its limit,
-// and the rest of what it took counts as dropped for Stop too.
+// the same reason, and Take returns io.EOF. When the reason is Stop, the consumer has confirmed what is within its
+// limit, and the rest of what it took counts as dropped for Stop too.
 func (q *Queue) Abort(reason Reason) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -193,8 +193,9 @@ func (q *Queue) Abort(reason Reason) {
 	wake(q.room)
 }
 
-// Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce there
-// may be more after io.EOF, if Requeue is called before everything is confirmed. With EndAtChange it may return ErrChanged.
+// Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce
+// there may be more after io.EOF, if Requeue is called before everything is confirmed. With EndAtChange it may return
+// ErrChanged.
 func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 	for {
 		d, err := q.takeNow()
@@ -255,10 +256,10 @@ func (q *Queue) Confirm(pos int64) {
 	q.notifyFlushed()
 }
 
-// Requeue says that what was taken and not confirmed will never be: the connection or the file is gone, and the consumer
-// begins anew. With AtLeastOnce it is taken again, before anything else. Otherwise it is lost, and with Live decoding can
-// start with the next delivery: it begins with PAT, PMT and a keyframe with its parameter sets, and what the stream does
-// not have there is injected.
+// Requeue says that what was taken and not confirmed will never be: the connection or the file is gone, and the
+// consumer begins anew. With AtLeastOnce it is taken again, before anything else. Otherwise it is lost, and with Live
+// decoding can start with the next delivery: it begins with PAT, PMT and a keyframe with its parameter sets, and what
+// the stream does not have there is injected.
 func (q *Queue) Requeue() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

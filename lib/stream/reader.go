@@ -21,9 +21,9 @@ type ReaderOptions struct {
 }
 
 // Reader cuts a stream into chunks: at once, as it arrives, never inside a packet, and before each place where decoding
-// can start. It holds back only PSI until what follows is known, and for maxHold at most packets until it is known whether
-// a keyframe begins with them. It loses nothing: bytes that belong to no packet become chunks of a kind of their own,
-// which a queue may drop. All methods but Stop belong to one goroutine.
+// can start. It holds back only PSI until what follows is known, and for maxHold at most packets until it is known
+// whether a keyframe begins with them. It loses nothing: bytes that belong to no packet become chunks of a kind of
+// their own, which a queue may drop. All methods but Stop belong to one goroutine.
 type Reader struct {
 	src     io.Reader
 	format  Format
@@ -55,8 +55,8 @@ type Reader struct {
 // deadliner is a source whose reads can be cut short.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
-// NewReader returns a reader of src. If src has SetReadDeadline, the format is known within 100 ms, packets are held back
-// for maxHold at most, and Stop ends a read that waits. Otherwise each of these waits for the next bytes.
+// NewReader returns a reader of src. If src has SetReadDeadline, the format is known within 100 ms, packets are held
+// back for maxHold at most, and Stop ends a read that waits. Otherwise each of these waits for the next bytes.
 func NewReader(src io.Reader, o ReaderOptions) *Reader {
 	r := &Reader{src: src, format: o.Format, size: minBlock, max: o.MaxChunk, warn: o.Warn}
 	if r.max <= 0 {

@@ -4,7 +4,8 @@ import "github.com/timdrysdale/vw/lib/mpegts"
 
 // How a live queue goes on after a gap.
 
-// prepare makes the first entry ready to be taken: it drops what must not come first, and puts in front what is missing.
+// prepare makes the first entry ready to be taken: it drops what must not come first, and puts in front what is
+// missing.
 func (l *live) prepare() {
 	for len(l.rewritten) == 0 && len(l.fifo.waiting()) > 0 {
 		e := &l.fifo.waiting()[0]

@@ -2,10 +2,10 @@ package stream
 
 import "github.com/timdrysdale/vw/lib/mpegts"
 
-// Resumer makes what follows a gap, or what a connection begins with, fit for a decoder: PAT and PMT come first, and each
-// PID goes on at its next payload_unit_start. Where the decoder has seen the stream before the gap, each PID announces it
-// (ISO/IEC 13818-1, 2.4.3.5). Where it has not, the keyframe's parameter sets are put in front of it; inside a connection
-// decoders keep them, and a browser's would take them for a picture. The zero value is not active.
+// Resumer makes what follows a gap, or what a connection begins with, fit for a decoder: PAT and PMT come first, and
+// each PID goes on at its next payload_unit_start. Where the decoder has seen the stream before the gap, each PID
+// announces it (ISO/IEC 13818-1, 2.4.3.5). Where it has not, the keyframe's parameter sets are put in front of it;
+// inside a connection decoders keep them, and a browser's would take them for a picture. The zero value is not active.
 type Resumer struct {
 	active   bool
 	announce bool
@@ -38,8 +38,8 @@ func (r *Resumer) Settled() bool {
 	return true
 }
 
-// Resume returns what of the next chunk may pass, with what had to be put in front, as bytes of its own; size of them are
-// the stream's. If the chunk passes as it is, changed is false, and data is the chunk's.
+// Resume returns what of the next chunk may pass, with what had to be put in front, as bytes of its own; size of them
+// are the stream's. If the chunk passes as it is, changed is false, and data is the chunk's.
 func (r *Resumer) Resume(c *Chunk) (data []byte, size int, changed bool) {
 	if r.passes(c) {
 		return c.Data, len(c.Data), false
@@ -89,7 +89,8 @@ func (r *Resumer) passes(c *Chunk) bool {
 	return true
 }
 
-// rewrite calls add for each packet that passes, and for those that are injected. It returns how many bytes do not pass.
+// rewrite calls add for each packet that passes, and for those that are injected. It returns how many bytes do not
+// pass.
 func (r *Resumer) rewrite(c *Chunk, add func(p mpegts.Packet, injected bool)) (dropped int64) {
 	inject := func(packets []byte) {
 		for ; len(packets) > 0; packets = packets[mpegts.PacketSize:] {
