@@ -33,6 +33,7 @@ package_of() {
     fsfreeze) echo util-linux ;;
     gcc) echo gcc libc6-dev ;; # go test -race links with cgo
     ip) echo iproute2 ;;
+    systemd-nspawn) echo systemd-container ;;
     rotatelogs) echo apache2-utils ;;
     pkill) echo procps ;;
     tinyproxy) echo tinyproxy-bin ;; # without the service that the package tinyproxy starts
