@@ -13,6 +13,7 @@ import (
 
 	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
+	"github.com/timdrysdale/vw/lib/stream"
 )
 
 // clockwork feeds a stream frame by frame in real time, and notes when each was written.
@@ -124,22 +125,7 @@ func TestFrozenDisk(t *testing.T) {
 			stop, fed := make(chan struct{}), make(chan error, 1)
 			go func() { fed <- stream.feed(w, options, 40*time.Millisecond, stop) }()
 			testwait.Eventually(t, "the first files", func() bool { return len(finished(files)) >= 2 })
-			turns := []time.Time{time.Now()} // the disk hangs from each odd entry to the next even one
-			pass := func(d time.Duration) {
-				time.Sleep(d)
-				turns = append(turns, time.Now())
-			}
-			for _, d := range []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second} {
-				if d > longest {
-					break
-				}
-				pass(d)
-				thaw := freeze(t, folder)
-				defer thaw() // before the processes are waited for: a process that waits for a frozen disk cannot be killed
-				pass(d)
-				thaw()
-			}
-			pass(2 * time.Second)
+			turns := hangRepeatedly(t, folder, longest)
 			close(stop)
 			if err := <-fed; err != nil {
 				t.Fatal(err)
@@ -148,25 +134,7 @@ func TestFrozenDisk(t *testing.T) {
 			server.expect(0)
 			same(t, "what arrived", server.saved(1), stream.all)
 
-			var frozen, between []time.Duration
-			for i, late := range stream.lateness(t, arrivals) {
-				turn, _ := slices.BinarySearchFunc(turns, stream.at[i], time.Time.Compare)
-				switch {
-				case turn == 0 || turn == len(turns):
-				case turn%2 == 0:
-					frozen = append(frozen, late)
-				default:
-					between = append(between, late)
-				}
-			}
-			hanging, usual := spreadOf(frozen), spreadOf(between)
-			t.Logf("%d frames while the disk hung: %v", len(frozen), hanging)
-			t.Logf("%d frames between: %v", len(between), usual)
-			// The machine has other load. The effect of a hanging disk would be much larger.
-			if hanging.median > 2*usual.median+5*time.Millisecond ||
-				hanging.longest > max(usual.longest, 250*time.Millisecond) {
-				t.Errorf("late while the disk hung: %v; else: %v", hanging, usual)
-			}
+			checkLateness(t, turns, stream.at, stream.lateness(t, arrivals))
 
 			// With tee(1) nothing waits for the end of the recorder.
 			rec := &process{t: t, name: "vw-record", ledger: ledger, stderr: p.stderr}
@@ -174,26 +142,80 @@ func TestFrozenDisk(t *testing.T) {
 				b, _ := os.ReadFile(ledger)
 				return bytes.Contains(b, []byte(`"ended"`))
 			})
-			s := rec.account()
-			c := s.Out[0]
-			if s.In.Bytes != int64(len(stream.all)) || c.Dropped.Full == 0 ||
-				c.Dropped.Full+c.Dropped.Resync != c.Dropped.Sum() {
-				t.Errorf("%+v", s)
-			}
-			r, missing := readRecording(t, files, manifest)
-			var dropped int64
-			for _, e := range r.entries {
-				dropped += e.Dropped
-				if !e.StartsAtKeyframe {
-					t.Errorf("%+v", e)
-				}
-			}
-			if missing > 0 || int64(len(r.joined)) != c.Confirmed || dropped != c.Dropped.Sum() {
-				t.Errorf("%d bytes in files, %d dropped, says the manifest; %+v", len(r.joined), dropped, c)
-			}
-			t.Logf("%d bytes, %d recorded, %d dropped", s.In.Bytes, c.Confirmed, c.Dropped.Sum())
+			checkPartialRecording(t, rec.account(), int64(len(stream.all)), files, manifest)
 		})
 	}
+}
+
+// hangRepeatedly lets the disk of a folder hang for 2, 10 and 30 seconds, as far as the longest allows, with as much time in
+// front of each and 2 s after the last. It hangs from each odd time returned to the next even one.
+func hangRepeatedly(t *testing.T, folder string, longest time.Duration) (turns []time.Time) {
+	t.Helper()
+	turns = []time.Time{time.Now()}
+	pass := func(d time.Duration) {
+		time.Sleep(d)
+		turns = append(turns, time.Now())
+	}
+	for _, d := range []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second} {
+		if d > longest {
+			break
+		}
+		pass(d)
+		thaw := freeze(t, folder)
+		defer thaw() // before the processes are waited for: a process that waits for a frozen disk cannot be killed
+		pass(d)
+		thaw()
+	}
+	pass(2 * time.Second)
+	return turns
+}
+
+// checkLateness checks that what was sent while the disk hung arrived no later than the rest: late is how late what was
+// sent at a time arrived.
+func checkLateness(t *testing.T, turns, at []time.Time, late []time.Duration) {
+	t.Helper()
+	var frozen, between []time.Duration
+	for i, d := range late {
+		turn, _ := slices.BinarySearchFunc(turns, at[i], time.Time.Compare)
+		switch {
+		case turn == 0 || turn == len(turns):
+		case turn%2 == 0:
+			frozen = append(frozen, d)
+		default:
+			between = append(between, d)
+		}
+	}
+	hanging, usual := spreadOf(frozen), spreadOf(between)
+	t.Logf("%d frames while the disk hung: %v", len(frozen), hanging)
+	t.Logf("%d frames between: %v", len(between), usual)
+	// The machine has other load. The effect of a hanging disk would be much larger.
+	if hanging.median > 2*usual.median+5*time.Millisecond ||
+		hanging.longest > max(usual.longest, 250*time.Millisecond) {
+		t.Errorf("late while the disk hung: %v; else: %v", hanging, usual)
+	}
+}
+
+// checkPartialRecording checks the ledger of a recorder that had to drop frames, and that its files and its manifest agree
+// with it.
+func checkPartialRecording(t *testing.T, s stream.Snapshot, sent int64, files, manifest string) {
+	t.Helper()
+	c := s.Out[0]
+	if s.In.Bytes != sent || c.Dropped.Full == 0 ||
+		c.Dropped.Full+c.Dropped.Resync != c.Dropped.Sum() {
+		t.Errorf("%+v", s)
+	}
+	r, missing := readRecording(t, files, manifest)
+	var dropped int64
+	for _, e := range r.entries {
+		dropped += e.Dropped
+		if !e.StartsAtKeyframe {
+			t.Errorf("%+v", e)
+		}
+	}
+	if missing > 0 || int64(len(r.joined)) != c.Confirmed || dropped != c.Dropped.Sum() {
+		t.Errorf("%d bytes in files, %d dropped, says the manifest; %+v", len(r.joined), dropped, c)
+	}
+	t.Logf("%d bytes, %d recorded, %d dropped", s.In.Bytes, c.Confirmed, c.Dropped.Sum())
 }
 
 // TestSlowDisk: a disk that hangs most of the time is slower than the stream. Without --live the stream waits and

@@ -8,8 +8,8 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// CompletionValues is the key of an app's Metadata under which a map[string][]string may give, by the name of a flag, the
-// beginnings of its values. A value that ends in "=" is completed without a space after it.
+// CompletionValues is the key of an app's Metadata under which a map[string][]string may give, by the name of a flag,
+// the beginnings of its values. A value that ends in "=" is completed without a space after it.
 const CompletionValues = "vw.completion.values"
 
 // completionShells are the shells that a completion can be printed for.

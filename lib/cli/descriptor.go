@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor reads or writes a file descriptor in blocking mode in such a way that a deadline or Close ends a call that
-// waits: it waits in poll(2), together with a wakeup. It is for what cannot be opened a second time; the mode of the
-// open file description must stay as it is, since other processes share it.
+// descriptor reads or writes a file descriptor in blocking mode, so that a deadline or Close ends a call that waits: it
+// waits in poll(2), together with a pipe of its own. It is for what cannot be opened a second time; the mode of the
+// open file description must not change, because other processes share it.
 //
-// What is promised about ending a call holds as long as nobody else reads the same input: poll(2) tells that there is
-// something to read, and another reader may take it first.
+// A deadline or Close may fail to end a call if another process reads the same input: poll(2) reports that there is
+// something to read, and the other process may read it first.
 type descriptor struct {
 	fd   int
 	name string
 	mode uint32 // S_IFIFO, S_IFSOCK, …
 
-	// call is held by a Read or a Write from first to last, so that Close can wait for its end.
+	// call is held during a Read or a Write, so that Close can wait for its end.
 	call sync.Mutex
 	// polled is an argument of poll(2), kept so that waiting allocates nothing. Protected by call.
 	polled [2]unix.PollFd
@@ -31,21 +31,21 @@ type descriptor struct {
 	mu       sync.Mutex // protects the rest; taken after call, never before
 	deadline time.Time
 	closed   bool
-	wake     wakeup
+	wake     selfPipe
 }
 
 func newDescriptor(fd int, name string, mode uint32) (*descriptor, error) {
-	wake, err := newWakeup()
+	wake, err := newSelfPipe()
 	if err != nil {
 		return nil, err
 	}
 	return &descriptor{fd: fd, name: name, mode: mode & unix.S_IFMT, wake: wake}, nil
 }
 
-// await returns when one of the events has come, with os.ErrDeadlineExceeded or with os.ErrClosed. d.call is held.
-func (d *descriptor) await(events int16) error {
+// poll waits for one of the events. It fails with os.ErrDeadlineExceeded or os.ErrClosed. d.call is held.
+func (d *descriptor) poll(events int16) error {
 	for {
-		timeout, err := d.patience()
+		timeout, err := d.pollTimeout()
 		if err != nil {
 			return err
 		}
@@ -63,8 +63,8 @@ func (d *descriptor) await(events int16) error {
 	}
 }
 
-// patience is how long to wait, in milliseconds; -1 is for ever.
-func (d *descriptor) patience() (int, error) {
+// pollTimeout returns how long to wait, in milliseconds; -1 means for ever.
+func (d *descriptor) pollTimeout() (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -87,14 +87,14 @@ func (d *descriptor) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		if err := d.await(unix.POLLIN); err != nil {
-			return 0, d.failed("read", err)
+		if err := d.poll(unix.POLLIN); err != nil {
+			return 0, d.pathError("read", err)
 		}
 		n, err := unix.Read(d.fd, p)
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 		case err != nil:
-			return 0, d.failed("read", err)
+			return 0, d.pathError("read", err)
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -108,12 +108,12 @@ func (d *descriptor) Write(p []byte) (int, error) {
 	defer d.call.Unlock()
 	written := 0
 	for written < len(p) {
-		if err := d.await(unix.POLLOUT); err != nil {
-			return written, d.failed("write", err)
+		if err := d.poll(unix.POLLOUT); err != nil {
+			return written, d.pathError("write", err)
 		}
 		n, err := d.writeSome(p[written:])
 		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
-			return written, d.failed("write", err)
+			return written, d.pathError("write", err)
 		}
 		written += max(n, 0)
 	}
@@ -133,7 +133,7 @@ func (d *descriptor) writeSome(p []byte) (int, error) {
 	}
 }
 
-func (d *descriptor) failed(op string, err error) error {
+func (d *descriptor) pathError(op string, err error) error {
 	return &fs.PathError{Op: op, Path: d.name, Err: err}
 }
 
@@ -147,7 +147,7 @@ func (d *descriptor) setDeadline(t time.Time) error {
 		return os.ErrClosed
 	}
 	d.deadline = t
-	d.wake.ring()
+	d.wake.signal()
 	return nil
 }
 
@@ -159,7 +159,7 @@ func (d *descriptor) Close() error {
 		return os.ErrClosed
 	}
 	d.closed = true
-	d.wake.ring()
+	d.wake.signal()
 	d.mu.Unlock()
 
 	d.call.Lock()
@@ -168,30 +168,30 @@ func (d *descriptor) Close() error {
 	return unix.Close(d.fd)
 }
 
-// wakeup ends a poll(2): a pipe of its own.
-type wakeup struct{ r, w int }
+// selfPipe is a pipe that ends a poll(2).
+type selfPipe struct{ r, w int }
 
-func newWakeup() (wakeup, error) {
+func newSelfPipe() (selfPipe, error) {
 	var p [2]int
 	// Without the lock a program that is started in between would inherit the pipe.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := unix.Pipe(p[:]); err != nil {
-		return wakeup{}, os.NewSyscallError("pipe", err)
+		return selfPipe{}, os.NewSyscallError("pipe", err)
 	}
 	for _, fd := range p {
 		unix.CloseOnExec(fd)
 		if err := unix.SetNonblock(fd, true); err != nil {
-			return wakeup{}, os.NewSyscallError("fcntl", err)
+			return selfPipe{}, os.NewSyscallError("fcntl", err)
 		}
 	}
-	return wakeup{p[0], p[1]}, nil
+	return selfPipe{p[0], p[1]}, nil
 }
 
-// ring makes r readable. It cannot fail but for a full pipe, and then r is readable already.
-func (w wakeup) ring() { _, _ = unix.Write(w.w, []byte{0}) }
+// signal makes r readable. It fails only if the pipe is full, and then r is readable already.
+func (w selfPipe) signal() { _, _ = unix.Write(w.w, []byte{0}) }
 
-func (w wakeup) drain() {
+func (w selfPipe) drain() {
 	var b [16]byte
 	for {
 		if n, err := unix.Read(w.r, b[:]); n < len(b) && err != unix.EINTR {
@@ -200,7 +200,7 @@ func (w wakeup) drain() {
 	}
 }
 
-func (w wakeup) close() {
+func (w selfPipe) close() {
 	_ = unix.Close(w.r)
 	_ = unix.Close(w.w)
 }

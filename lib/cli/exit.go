@@ -17,7 +17,7 @@ const (
 	ExitTimeout     = 5 // timed out waiting (vw-testserver)
 )
 
-// exitOrder is which status is told when several fit: the first.
+// exitOrder decides which status counts if several apply: the first.
 var exitOrder = []int{ExitUsage, ExitFailed, ExitExpectation, ExitTimeout, ExitDropped, ExitOK}
 
 var exitMeaning = map[int]string{
@@ -35,7 +35,7 @@ func Usagef(format string, args ...any) error {
 }
 
 // WithStatus gives err an exit status, whatever statuses it wraps. WithStatus(nil, status) is an error too: it sets the
-// status and is not printed, for what has been said already.
+// status and is not printed, for what has been reported already.
 func WithStatus(err error, status int) error {
 	return &statusError{err, status}
 }

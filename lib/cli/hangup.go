@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchPolled closes gone when the reader has left the pipe whose writing end is f, which is in Go's poller. Waiting to
-// read from a writing end wakes when the pipe has an error, which is that it has no reader; nothing else ever makes it
-// readable, so the goroutine sleeps until then and costs nothing. left is readerGone.
+// notifyHangup closes gone when the reader has closed the pipe whose writing end is f, which is in Go's poller. Waiting
+// to read from a writing end ends only when the pipe has no reader, so that the goroutine sleeps until then and costs
+// nothing. hungUp is readerGone.
 //
 // Call stop before f is closed; it returns when the goroutine has ended.
-func watchPolled(f *os.File, gone chan<- struct{}, left func(fd uintptr) bool) (stop func(), err error) {
+func notifyHangup(f *os.File, gone chan<- struct{}, hungUp func(fd uintptr) bool) (stop func(), err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -21,10 +21,10 @@ func watchPolled(f *os.File, gone chan<- struct{}, left func(fd uintptr) bool) (
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The poller may end the wait with an error of its own when it sees the pipe's: what happened is asked of the pipe.
-		_ = raw.Read(left)
+		// The poller may end the wait with an error of its own: only the pipe tells whether its reader has gone.
+		_ = raw.Read(hungUp)
 		_ = raw.Control(func(fd uintptr) {
-			if left(fd) {
+			if hungUp(fd) {
 				close(gone)
 			}
 		})
@@ -48,9 +48,10 @@ func readerGone(fd uintptr) bool {
 // hangup is what poll(2) tells, asked or not, of a pipe or a socket that nobody reads.
 const hangup = unix.POLLERR | unix.POLLHUP
 
-// watchBlocking is watchPolled for a pipe or a socket in blocking mode: the goroutine sleeps in poll(2), with a thread.
-func watchBlocking(fd int, gone chan<- struct{}) (stop func(), err error) {
-	wake, err := newWakeup()
+// notifyHangupBlocking is notifyHangup for a pipe or a socket in blocking mode: the goroutine sleeps in poll(2), with a
+// thread.
+func notifyHangupBlocking(fd int, gone chan<- struct{}) (stop func(), err error) {
+	wake, err := newSelfPipe()
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func watchBlocking(fd int, gone chan<- struct{}) (stop func(), err error) {
 		}
 	}()
 	return sync.OnceFunc(func() {
-		wake.ring()
+		wake.signal()
 		<-done
 		wake.close()
 	}), nil

@@ -34,8 +34,8 @@ type LedgerReporterOptions struct {
 	Throttled *ThrottledLogger
 }
 
-// LedgerReporter keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it from
-// answering SIGUSR1.
+// LedgerReporter keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it
+// from answering SIGUSR1.
 type LedgerReporter struct {
 	options LedgerReporterOptions
 	log     *slog.Logger
@@ -43,12 +43,12 @@ type LedgerReporter struct {
 	file    *ledgerFile // nil: none
 
 	terminate chan struct{}
-	told      sync.WaitGroup // the goroutine that tells
+	statsDone sync.WaitGroup // the goroutine that tells
 	written   chan error     // the result of the last write; closed after it
 }
 
-// StartLedgerReporter begins to keep a ledger. The file is written once before Keep returns, so that a ledger that cannot be written
-// is an error at the start, and not after months.
+// StartLedgerReporter begins to keep a ledger. The file is written once before Keep returns, so that a ledger that
+// cannot be written is an error at the start, and not after months.
 func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 	if o.Every == 0 {
 		o.Every = time.Minute
@@ -73,7 +73,7 @@ func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 		close(k.written)
 	}
 	signal.Notify(k.signals, syscall.SIGUSR1)
-	k.told.Go(k.tell)
+	k.statsDone.Go(k.tell)
 	return k, nil
 }
 
@@ -126,7 +126,7 @@ func (k *LedgerReporter) print() {
 func (k *LedgerReporter) Close(limit time.Duration) error {
 	signal.Stop(k.signals)
 	close(k.terminate)
-	k.told.Wait()
+	k.statsDone.Wait()
 	var late <-chan time.Time
 	if limit > 0 {
 		timer := time.NewTimer(limit)

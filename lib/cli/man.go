@@ -8,7 +8,8 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// manPage is the manual page of a tool in the language of man(7): what the help says, and what all tools have in common.
+// manPage is the manual page of a tool in the language of man(7): what the help says, and what all tools have in
+// common.
 func manPage(app *ucli.App, more []int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH %s 1 \"\" \"vw %s\" \"Video over websockets\"\n", strings.ToUpper(roff(app.Name)), roff(Version()))

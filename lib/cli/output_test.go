@@ -24,7 +24,7 @@ func blockingOutput(t *testing.T, f *os.File) *Output {
 		t.Fatal(err)
 	}
 	out := &Output{file: d, gone: make(chan struct{})}
-	if out.stopWatch, err = watchBlocking(d.fd, out.gone); err != nil {
+	if out.stopWatch, err = notifyHangupBlocking(d.fd, out.gone); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -187,7 +187,7 @@ func TestWatchingCostsNothing(t *testing.T) {
 	w.Close()
 	var looks atomic.Int32
 	gone := make(chan struct{})
-	stop, err := watchPolled(f, gone, func(fd uintptr) bool {
+	stop, err := notifyHangup(f, gone, func(fd uintptr) bool {
 		looks.Add(1)
 		return readerGone(fd)
 	})

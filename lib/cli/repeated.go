@@ -6,7 +6,8 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// repeatedValue is a flag that may be given several times. Unlike urfave/cli's, it takes a value as it is, with its commas.
+// repeatedValue is a flag that may be given several times. Unlike urfave/cli's, it takes a value as it is, with its
+// commas.
 type repeatedValue []string
 
 func (v *repeatedValue) Set(s string) error {

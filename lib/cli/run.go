@@ -30,10 +30,10 @@ func Main(app *ucli.App, more ...int) {
 // Run runs a tool and returns its exit status. args begins with the program's name. The app needs Name, Usage, Flags
 // and Action; it takes arguments if it has an ArgsUsage. Before, After, Commands and required flags are not for it.
 //
-// Help, the manual page, licenses and the version, when asked for, go to stdout. The error of the Action goes to stderr, and so does wrong usage:
-// unknown flags, bad values, flags after the first argument (but for those after --), arguments where none are taken.
-// They read "vw-push: error: …" and "vw-push: hint: …"; with --log json the Action's errors are log lines instead.
-// Wrong usage is always told in words: it is found before --log is sure.
+// Help, the manual page, licenses and the version, when asked for, go to stdout. The error of the Action goes to
+// stderr, and so does wrong usage: unknown flags, bad values, flags after the first argument (but for those after --),
+// arguments where none are taken. They read "vw-push: error: …" and "vw-push: hint: …"; with --log json the Action's
+// errors are log lines instead. Wrong usage is always reported as text: it is found before --log has been read.
 func Run(app *ucli.App, args []string, stdout, stderr io.Writer, more ...int) int {
 	r := runner{app: *app, args: args, stdout: stdout, stderr: stderr, more: more}
 	return r.run()
@@ -85,7 +85,7 @@ func (r *runner) run() int {
 		}
 	}
 	if err := set.Parse(r.args[1:]); err != nil {
-		return r.finish(r.explain(err))
+		return r.finish(r.translateFlagError(err))
 	}
 	if err := r.checkArguments(set.Args(), dashDash); err != nil {
 		return r.finish(err)
@@ -98,8 +98,9 @@ func (r *runner) run() int {
 	return r.finish(action(c))
 }
 
-// scan walks over the flags as package flag does. It returns which text is asked for, whatever else is wrong: the help, the
-// manual page, the licenses, the version, or the completion for the shell in value; and whether "--" ends the flags.
+// scan walks over the flags as package flag does. It returns which text is asked for, whatever else is wrong: the help,
+// the manual page, the licenses, the version, or the completion for the shell in value; and whether "--" ends the
+// flags.
 func (r *runner) scan() (asked, value string, dashDash bool) {
 	for i := 1; i < len(r.args); i++ {
 		arg := r.args[i]
@@ -168,8 +169,8 @@ func (r *runner) checkArguments(rest []string, dashDash bool) error {
 	return nil
 }
 
-// checkValues refuses a flag with an empty text. It is mostly a variable of the shell that is not set, and the flag must
-// not be taken for one that was not given: --token-file "$TOKEN" would let everybody publish.
+// checkValues refuses a flag with an empty text. It is mostly a variable of the shell that is not set, and the flag
+// must not be taken for one that was not given: --token-file "$TOKEN" would let everybody publish.
 func checkValues(c *ucli.Context) error {
 	for _, f := range c.App.Flags {
 		if f, ok := f.(*ucli.StringFlag); ok && c.IsSet(f.Name) && c.String(f.Name) == "" {
@@ -194,8 +195,8 @@ const (
 	badValue    = `^(invalid (?:boolean )?value .*) for (?:flag )?-([^ :"]+): (.*)$`
 )
 
-// explain puts an error of flag parsing into vw's words.
-func (r *runner) explain(err error) error {
+// translateFlagError words an error of flag parsing as vw does.
+func (r *runner) translateFlagError(err error) error {
 	text := err.Error()
 	if m := regexp.MustCompile(unknownFlag).FindStringSubmatch(text); m != nil {
 		return WithHint(Usagef("unknown flag --%s", m[1]), r.suggest(m[1]))

@@ -16,8 +16,8 @@ type Signalled struct{ Signal syscall.Signal }
 
 func (s Signalled) Error() string { return "received " + unix.SignalName(s.Signal) }
 
-// sameRequest is how long after a signal another of the same kind is the same request: timeout(1) sends one to its child
-// and one to the process group, the child included.
+// sameRequest is how long after a signal another of the same kind is the same request: timeout(1) sends one to its
+// child and one to the process group, the child included.
 const sameRequest = 200 * time.Millisecond
 
 // Shutdown tells when the user wants the tool to end: the first SIGINT or SIGTERM asks it to finish, the second to stop
@@ -31,8 +31,8 @@ type Shutdown struct {
 	done    chan struct{}
 }
 
-// NotifyShutdown begins to listen. SIGHUP calls reload, one call at a time; without reload it counts as SIGTERM, unless the
-// process was started with it ignored (nohup), which stays so.
+// NotifyShutdown begins to listen. SIGHUP calls reload, one call at a time; without reload it counts as SIGTERM, unless
+// the process was started with it ignored (nohup), which stays so.
 //
 // An ignored SIGINT does not stay so: scripts start pipelines in the background with it ignored, and those are to
 // finish when Ctrl-C ends the script.
@@ -84,7 +84,8 @@ func (s *Shutdown) listen(reload func()) {
 // Graceful ends at the first signal. Its cause is a Signalled.
 func (s *Shutdown) Graceful() context.Context { return s.graceful }
 
-// Immediate ends at the second signal, which is another one or comes 200 ms after the first. Its cause wraps a Signalled.
+// Immediate ends at the second signal, which is another one or comes 200 ms after the first. Its cause wraps a
+// Signalled.
 func (s *Shutdown) Immediate() context.Context { return s.immediate }
 
 // Close stops listening: signals have their default effect again, and neither context ends any more. It waits for a

@@ -16,7 +16,7 @@ func TestStuckStderr(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := &patient{file: w}
+	p := &timeoutWriter{file: w}
 	line := bytes.Repeat([]byte("x"), 1000)
 	begun := time.Now()
 	for range 1000 { // far more than a pipe holds
@@ -32,7 +32,7 @@ func TestStuckStderr(t *testing.T) {
 		b, _ := io.ReadAll(r)
 		got <- b
 	}()
-	for !p.room() {
+	for !p.waitWritable() {
 	}
 	if _, err := p.Write([]byte("again")); err != nil {
 		t.Fatal(err)

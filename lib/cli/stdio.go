@@ -144,7 +144,7 @@ func openOutput(fd int) (*Output, error) {
 	if mode&unix.S_IFMT == unix.S_IFIFO {
 		if f, err := reopen(fd, unix.O_WRONLY, name); err == nil {
 			out.file = fdio.NewFile(f)
-			if out.stopWatch, err = watchPolled(f, out.gone, readerGone); err != nil {
+			if out.stopWatch, err = notifyHangup(f, out.gone, readerGone); err != nil {
 				return nil, errors.Join(err, f.Close())
 			}
 			return out, nil
@@ -157,7 +157,7 @@ func openOutput(fd int) (*Output, error) {
 	}
 	out.file = d
 	if d.mode == unix.S_IFIFO || d.mode == unix.S_IFSOCK {
-		if out.stopWatch, err = watchBlocking(d.fd, out.gone); err != nil {
+		if out.stopWatch, err = notifyHangupBlocking(d.fd, out.gone); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
 	}

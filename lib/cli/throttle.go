@@ -11,11 +11,11 @@ import (
 // limitInterval is the least time between two lines of a Limiter.
 const limitInterval = time.Second
 
-// ThrottledLogger logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in all, so
-// that a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held until its
-// turn, the last line for each key: the latest state of everything is told in the end. Such a line says how many others
-// it stands for ("left_out"), and how old it is ("ago"). Keys are few: kinds of trouble, or those for each destination.
-// A Limiter is safe for concurrent use.
+// ThrottledLogger logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in
+// all, so that a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held
+// until its turn, the last line for each key: the latest state of everything is told in the end. Such a line says how
+// many others it stands for ("left_out"), and how old it is ("ago"). Keys are few: kinds of trouble, or those for each
+// destination. A Limiter is safe for concurrent use.
 type ThrottledLogger struct {
 	log *slog.Logger
 
