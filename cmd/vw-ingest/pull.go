@@ -51,9 +51,26 @@ func (p *pullConfig) source() *ingest.Source {
 	}
 	return &ingest.Source{
 		Name: wsconn.Redact(p.url),
-		Dial: func(ctx context.Context) (*wsconn.Conn, error) {
-			return wsconn.Dial(ctx, p.url, wsconn.DialOptions{Header: header, Proxy: p.proxy})
+		Dial: func(ctx context.Context, again bool) (*wsconn.Conn, error) {
+			to := p.url
+			if again {
+				to = startNext(to)
+			}
+			return wsconn.Dial(ctx, to, wsconn.DialOptions{Header: header, Proxy: p.proxy})
 		},
 		Pause: 250 * time.Millisecond, MaxPause: 30 * time.Second,
 	}
+}
+
+// startNext asks a vw-push --listen for the next keyframe instead of the group of pictures that it keeps for new viewers: a
+// short loss of the connection must send no clock back. Other servers do not look at it.
+func startNext(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	q := u.Query()
+	q.Set("start", "next")
+	u.RawQuery = q.Encode()
+	return u.String()
 }

@@ -43,3 +43,29 @@ func TestPull(t *testing.T) {
 		t.Errorf("log:\n%s", log.String())
 	}
 }
+
+// From its second connection on it asks for the next keyframe, and leaves the rest of the URL as it is.
+func TestPullAgainStartsAtTheNextKeyframe(t *testing.T) {
+	asked := make(chan string, 3)
+	relay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.String()
+		conn, err := wsconn.Accept(w, r, wsconn.AcceptOptions{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.CloseNow()
+	}))
+	defer relay.Close()
+	cmd := tool(t, nil, "--pull", "ws"+strings.TrimPrefix(relay.URL, "http")+"/a%2Fb?key=x")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/a%2Fb?key=x", "/a%2Fb?key=x&start=next", "/a%2Fb?key=x&start=next"} {
+		if got := <-asked; got != want {
+			t.Errorf("asked for %s, not %s", got, want)
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}

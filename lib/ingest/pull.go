@@ -11,7 +11,9 @@ import (
 // Source is a websocket server whose stream is fetched, where publishers do not come by themselves.
 type Source struct {
 	Name string // as it may be logged
-	Dial func(context.Context) (*wsconn.Conn, error)
+	// Dial connects. again says that there has been a connection before: what the server keeps for those who join would come
+	// twice.
+	Dial func(ctx context.Context, again bool) (*wsconn.Conn, error)
 	// Pause and MaxPause bound the pause between two dials, as backoff.New has them.
 	Pause, MaxPause time.Duration
 }
@@ -20,10 +22,12 @@ type Source struct {
 func (s *Server) pull() {
 	src := s.o.Pull
 	pause := backoff.New(src.Pause, src.MaxPause)
+	again := false
 	for s.acceptCtx.Err() == nil {
 		began := time.Now()
-		conn, err := src.Dial(s.acceptCtx)
+		conn, err := src.Dial(s.acceptCtx, again)
 		if err == nil {
+			again = true
 			p := &publisher{remote: src.Name, began: began, done: make(chan struct{})}
 			if s.claim(p) == nil {
 				s.takeWebsocket(p, conn, func() {})

@@ -40,7 +40,7 @@ func relay(t *testing.T) (*Source, <-chan *wsconn.Conn) {
 	t.Cleanup(server.Close)
 	return &Source{
 		Name: "the relay", Pause: time.Millisecond, MaxPause: time.Millisecond,
-		Dial: func(ctx context.Context) (*wsconn.Conn, error) {
+		Dial: func(ctx context.Context, _ bool) (*wsconn.Conn, error) {
 			return wsconn.Dial(ctx, "ws"+strings.TrimPrefix(server.URL, "http"), wsconn.DialOptions{})
 		},
 	}, conns
@@ -93,7 +93,7 @@ func TestPullStopsWhileDialling(t *testing.T) {
 	t.Parallel()
 	dialling := make(chan struct{})
 	r := start(t, Options{Pull: &Source{Name: "nowhere", Pause: time.Hour, MaxPause: time.Hour,
-		Dial: func(ctx context.Context) (*wsconn.Conn, error) {
+		Dial: func(ctx context.Context, _ bool) (*wsconn.Conn, error) {
 			close(dialling)
 			<-ctx.Done()
 			return nil, ctx.Err()
