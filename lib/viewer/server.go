@@ -1,10 +1,13 @@
 package viewer
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"log"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -149,33 +152,54 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, token *acce
 		s.refuse(w, r, http.StatusServiceUnavailable, access.TooMany, "there are too many viewers")
 		return
 	}
-	if limited {
-		if !s.perHost.Enter(addr) {
-			s.refuse(w, r, http.StatusTooManyRequests, access.TooMany, "there are too many viewers from this address")
-			return
-		}
-		defer s.perHost.Leave(addr)
-	}
-	conn, reader, err := upgrade(w, r)
-	if err != nil {
-		s.o.Log.Warn("handshake failed", "addr", addr, "err", err)
+	if limited && !s.perHost.Enter(addr) {
+		s.refuse(w, r, http.StatusTooManyRequests, access.TooMany, "there are too many viewers from this address")
 		return
 	}
-	defer s.conns.remove()
-	v := newViewer(s.hub, conn, token)
-	if !s.hub.join(v, r.URL.Query().Get("start") == "next") {
+	leave := func() {
+		if limited {
+			s.perHost.Leave(addr)
+		}
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		leave()
+		s.o.Log.Warn("connection not taken over", "addr", addr, "err", err)
+		http.Error(w, "this connection cannot become a websocket", http.StatusInternalServerError)
+		return
+	}
+	// In a goroutine of its own, so that what net/http has for a request is given back.
+	next := r.URL.Query().Get("start") == "next"
+	answer := handshakeAnswer(r)
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	reader := readAfter(bytes.Clone(early), conn)
+	go func() {
+		defer s.conns.remove()
+		defer leave()
+		if err := sendAnswer(conn, answer); err != nil {
+			_ = conn.Close()
+			s.o.Log.Warn("handshake failed", "addr", addr, "err", err)
+			return
+		}
+		s.serveViewer(newViewer(s.hub, conn, token), reader, addr, next)
+	}()
+}
+
+// serveViewer serves a viewer until its connection has ended.
+func (s *Server) serveViewer(v *viewer, r *bufio.Reader, addr netip.Addr, next bool) {
+	if !s.hub.join(v, next) {
 		v.cut()
 		return
 	}
 	args := []any{"addr", addr.String()}
-	if token != nil && token.Name() != "" {
-		args = append(args, "token", token.Name())
+	if v.token != nil && v.token.Name() != "" {
+		args = append(args, "token", v.token.Name())
 	}
 	s.o.Log.Info("viewer connected", args...)
-	if token != nil && !s.o.Tokens.Has(*token) {
+	if v.token != nil && !s.o.Tokens.Has(*v.token) {
 		s.hub.checkTokens() // it has gone since it let the viewer in
 	}
-	err = v.serve(reader)
+	err := v.serve(r)
 	s.o.Log.Info("viewer gone", append(args, "reason", v.reason(err))...)
 }
 

@@ -512,3 +512,18 @@ func TestFloodOfConnections(t *testing.T) {
 	}
 	testwait.Eventually(t, "all viewers are in", func() bool { return s.Viewers() == 20 })
 }
+
+// TestGoneBeforeTheAnswer: a client that is gone when its handshake is answered leaves nothing behind.
+func TestGoneBeforeTheAnswer(t *testing.T) {
+	s := startServer(t, Options{})
+	for range 100 {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "GET /cam HTTP/1.1\r\nHost: "+s.addr+"\r\n"+strings.Join(handshake, "\r\n")+"\r\n\r\n")
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+	testwait.Eventually(t, "nobody is left", func() bool { return s.Viewers() == 0 })
+}

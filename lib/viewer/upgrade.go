@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
 	"io"
@@ -32,31 +33,32 @@ func isWebsocket(r *http.Request) bool {
 	return false
 }
 
-// upgrade takes the connection over and answers the handshake, which is valid. Of the subprotocols the first one offered is
-// agreed to, whatever it is: Chromium drops a connection without, and stock jsmpeg pages offer the word null. Extensions
-// are not.
-func upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, *bufio.Reader, error) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	conn, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		http.Error(w, "this connection cannot become a websocket", http.StatusInternalServerError)
-		return nil, nil, err
-	}
-	_ = conn.SetDeadline(time.Now().Add(headerTimeout))
+// handshakeAnswer answers a valid handshake. Of the subprotocols the first one offered is agreed to, whatever it is: Chromium
+// drops a connection without, and stock jsmpeg pages offer the word null. Extensions are not.
+func handshakeAnswer(r *http.Request) string {
 	sum := sha1.Sum([]byte(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key")) + keyGUID))
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n"
 	if p := access.AgreedSubprotocol(r); p != "" {
 		answer += "Sec-WebSocket-Protocol: " + p + "\r\n"
 	}
-	if _, err := io.WriteString(conn, answer+"\r\n"); err != nil {
-		_ = conn.Close()
-		return nil, nil, err
+	return answer + "\r\n"
+}
+
+// sendAnswer sends the answer to a handshake, and lifts the deadlines of the request.
+func sendAnswer(conn net.Conn, answer string) error {
+	_ = conn.SetDeadline(time.Now().Add(headerTimeout))
+	if _, err := io.WriteString(conn, answer); err != nil {
+		return err
 	}
-	_ = conn.SetDeadline(time.Time{})
+	return conn.SetDeadline(time.Time{})
+}
+
+// readAfter reads what came with the request, and then from the connection.
+func readAfter(early []byte, conn net.Conn) *bufio.Reader {
 	var source io.Reader = conn
-	if early, _ := rw.Reader.Peek(rw.Reader.Buffered()); len(early) > 0 {
-		source = io.MultiReader(strings.NewReader(string(early)), conn)
+	if len(early) > 0 {
+		source = io.MultiReader(bytes.NewReader(early), conn)
 	}
-	return conn, bufio.NewReaderSize(source, readBuffer), nil
+	return bufio.NewReaderSize(source, readBuffer)
 }
