@@ -69,13 +69,15 @@ func TestCheckerClocks(t *testing.T) {
 			}
 			return b
 		}, 0, 0, "no PCR"},
-		"a PCR going back": {func(b []byte) []byte { b[find(t, b, 20, pcr)*size+8] ^= 0x40; return b }, 0, 1, "ms after the one before"},
+		"a PCR going back": {func(b []byte) []byte { b[find(t, b, 20, pcr)*size+8] ^= 0x40; return b }, 0, 1,
+			"ms after the one before"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, trouble := check(c.mutate(bytes.Clone(stream)))
 			says := strings.Join(trouble, "\n")
-			if got.TimestampErrors != c.timestamps || got.PCRErrors < c.pcr || c.pcr == 0 && got.PCRErrors > 0 || !strings.Contains(says, c.says) {
+			if got.TimestampErrors != c.timestamps || got.PCRErrors < c.pcr || c.pcr == 0 && got.PCRErrors > 0 ||
+				!strings.Contains(says, c.says) {
 				t.Errorf("%d timestamp errors, %d PCR errors, %q; want %+v", got.TimestampErrors, got.PCRErrors, says, c)
 			}
 		})
@@ -255,7 +257,8 @@ func TestCheckerPTS(t *testing.T) {
 			if c.says != "" {
 				want = fmt.Sprintf("1 timestamp errors, the first at byte %d (packet %d, PID 0x0100): %s", n*size, n, c.says)
 			}
-			if got := strings.Join(trouble, "\n"); !strings.Contains(got, want) || (got == "") != (want == "") || (f.TimestampErrors == 0) != (want == "") {
+			got := strings.Join(trouble, "\n")
+			if !strings.Contains(got, want) || (got == "") != (want == "") || (f.TimestampErrors == 0) != (want == "") {
 				t.Errorf("%s, %d ticks: %q, want %q", kind, c.delay, got, want)
 			}
 		}

@@ -91,13 +91,15 @@ func TestCheckerMutations(t *testing.T) {
 		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Report) {}, ""},
 		"a packet dropped": {inner, 20,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Report) { f.Packets--; f.ContinuityErrors++; f.Lost++ }, "1 continuity errors, the first at byte @ ("},
+			func(f *mpegts.Report) { f.Packets--; f.ContinuityErrors++; f.Lost++ },
+			"1 continuity errors, the first at byte @ ("},
 		"a packet sent twice": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at:]}, nil) },
 			func(f *mpegts.Report) { f.Packets++; f.Duplicates++ }, ""},
 		"a packet sent three times": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at : at+size], b[at:]}, nil) },
-			func(f *mpegts.Report) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @2 ("},
+			func(f *mpegts.Report) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ },
+			"1 continuity errors, the first at byte @2 ("},
 		"a counter repeated over other bytes": {inner, 20,
 			func(b []byte, at int) []byte {
 				other := bytes.Clone(b[at : at+size])
@@ -117,31 +119,38 @@ func TestCheckerMutations(t *testing.T) {
 				copy(b[next:], first)
 				return b
 			},
-			func(f *mpegts.Report) { f.ContinuityErrors += 3; f.Lost += 16 }, "3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
+			func(f *mpegts.Report) { f.ContinuityErrors += 3; f.Lost += 16 },
+			"3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
 		"the sync byte flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at] ^= 0x10; return b },
-			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ }, "1 sync errors, the first at byte @ ["},
+			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ },
+			"1 sync errors, the first at byte @ ["},
 		"the counter flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
 			func(f *mpegts.Report) { f.ContinuityErrors += 2; f.Lost += 16 }, "2 continuity errors, the first at byte @ ("},
 		"the transport error indicator set": {inner, 20,
 			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
-			func(f *mpegts.Report) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ }, "1 transport errors, the first at byte @ ("},
+			func(f *mpegts.Report) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ },
+			"1 transport errors, the first at byte @ ("},
 		"junk between packets": {inner, 20,
 			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at], make([]byte, 5000), b[at:]}, nil) },
 			func(f *mpegts.Report) { f.SyncErrors++ }, "1 sync errors, the first at byte @ ["},
 		"a PAT's bit flipped": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+9] ^= 1; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
+			"1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
 		"a PMT's CRC broken": {on(tsgen.PMTPID), 1,
 			func(b []byte, at int) []byte { b[at+5+20] ^= 1; return b },
-			func(f *mpegts.Report) { f.PMTs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
+			func(f *mpegts.Report) { f.PMTs--; f.TableErrors++ },
+			"1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
 		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
+			"1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"a PAT's pointer beyond the packet": {on(mpegts.PIDPAT), 1,
 			func(b []byte, at int) []byte { b[at+4] = 200; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ }, "1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
+			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
+			"1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
 		"the first PAT removed": {on(mpegts.PIDPAT), 0,
 			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
 			func(f *mpegts.Report) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
@@ -158,12 +167,14 @@ func TestCheckerMutations(t *testing.T) {
 			func(b []byte, at int) []byte {
 				return filtered(b, func(p mpegts.Packet) bool { return !on(tsgen.PMTPID)(p) })
 			},
-			func(f *mpegts.Report) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false }, "no PMT\ndoes not start at a keyframe"},
+			func(f *mpegts.Report) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false },
+			"no PMT\ndoes not start at a keyframe"},
 		"all PATs removed": {inner, 20,
 			func(b []byte, at int) []byte {
 				return filtered(b, func(p mpegts.Packet) bool { return !on(mpegts.PIDPAT)(p) })
 			},
-			func(f *mpegts.Report) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false }, "no PAT\nno PMT"},
+			func(f *mpegts.Report) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false },
+			"no PAT\nno PMT"},
 	}
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
 		clean, _ := check(sample(t, name))
@@ -209,7 +220,8 @@ func TestCheckerStreams(t *testing.T) {
 	c := mpegts.NewChecker()
 	c.Write(sample(t, "mpeg1.ts"))
 	c.End()
-	if f := c.Report(); f.PATs != 41 || f.PMTs != 41 || f.PCRs != 60 || f.GOPMin != 12 || f.GOPMax != 12 || f.PCRIntervalMax != 80 {
+	if f := c.Report(); f.PATs != 41 || f.PMTs != 41 || f.PCRs != 60 || f.GOPMin != 12 ||
+		f.GOPMax != 12 || f.PCRIntervalMax != 80 {
 		t.Errorf("%+v", f)
 	}
 	got := ""
@@ -230,7 +242,8 @@ func TestCheckerBehindJunk(t *testing.T) {
 		return p.PID() == tsgen.VideoPID && !p.PayloadUnitStart() && p.Continuity() == 3
 	})
 	noise := make([]byte, junk)
-	b = bytes.Join([][]byte{b[:n*size], noise, b[n*size : lost*size], b[(lost+1)*size : len(b)-50*size], noise, b[len(b)-50*size:]}, nil)
+	b = bytes.Join([][]byte{b[:n*size], noise, b[n*size : lost*size], b[(lost+1)*size : len(b)-50*size], noise,
+		b[len(b)-50*size:]}, nil)
 	f, trouble := check(b)
 	says := strings.Join(trouble, "\n")
 	for _, want := range []string{

@@ -77,7 +77,8 @@ var readable = []StreamType{StreamMPEG2Video, StreamH264, StreamHEVC, 0x06}
 func FuzzElementaryStream(f *testing.F) {
 	f.Add(byte(1), byte(3), bytes.Repeat([]byte{0, 0, 1}, 2000))
 	f.Add(byte(0), byte(20), bytes.Repeat([]byte{0, 0, 1, 0xB3, 0, 0, 1, 0, 0, 0x0F}, 500))
-	f.Add(byte(1), byte(30), bytes.Repeat([]byte{0, 0, 1, 0x67, 66, 0, 30, 0x80, 0, 0, 1, 0x68, 0xC0, 0, 0, 1, 0x65, 0xF0}, 500))
+	sets := []byte{0, 0, 1, 0x67, 66, 0, 30, 0x80, 0, 0, 1, 0x68, 0xC0, 0, 0, 1, 0x65, 0xF0}
+	f.Add(byte(1), byte(30), bytes.Repeat(sets, 500))
 	f.Add(byte(1), byte(1), bytes.Repeat([]byte{0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x41, 0x9A}, 500))
 	f.Add(byte(2), byte(2), bytes.Repeat([]byte{0, 0, 1, 0x40, 1, 0, 0, 1, 0x42, 1, 1}, 500))
 	f.Add(byte(2), byte(100), bytes.Repeat([]byte{0xFF}, 20000))

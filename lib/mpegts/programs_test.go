@@ -59,6 +59,12 @@ var (
 	audioStream = Stream{PID: audioPID, Type: 0x0F}
 )
 
+// h264Keyframe is an access unit with delimiter, SPS, PPS and the beginning of an IDR slice.
+func h264Keyframe(level byte) []byte {
+	return []byte{0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x67, 66, 0, level, 0xDA, 0x80, 0, 0, 0, 1, 0x68, 0xCE, 0x80,
+		0, 0, 0, 1, 0x65, 0x88, 0x80}
+}
+
 // TestPrograms: the first program with video is followed, wherever its PMT is and whatever else is on its PID.
 func TestPrograms(t *testing.T) {
 	const pmt, low = 0x1000, 0x10
@@ -75,15 +81,18 @@ func TestPrograms(t *testing.T) {
 		"two PMTs on a PID": {slices.Concat(join(PIDPAT, testPAT(1, pmt, 2, pmt)),
 			join(pmt, testPMT(1, audioStream)), join(pmt, testPMT(2, h264Stream))), true, StreamH264},
 		"a PMT that the PAT does not name": {slices.Concat(join(PIDPAT, testPAT(2, pmt)),
-			join(pmt, testPMT(1, Stream{PID: 0x200, Type: StreamHEVC})), join(pmt, testPMT(2, h264Stream))), true, StreamH264},
+			join(pmt, testPMT(1, Stream{PID: 0x200, Type: StreamHEVC})), join(pmt, testPMT(2, h264Stream))),
+			true, StreamH264},
 		"two PMTs in a packet": {slices.Concat(join(PIDPAT, testPAT(1, pmt, 2, pmt)),
 			join(pmt, testPMT(1, audioStream), testPMT(2, h264Stream))), true, StreamH264},
-		"a low PID": {slices.Concat(join(PIDPAT, testPAT(0, 0x11, 1, low)), join(low, testPMT(1, h264Stream))), true, StreamH264},
+		"a low PID": {slices.Concat(join(PIDPAT, testPAT(0, 0x11, 1, low)), join(low, testPMT(1, h264Stream))),
+			true, StreamH264},
 		"video by descriptor": {slices.Concat(join(PIDPAT, testPAT(1, pmt)),
 			join(pmt, testPMT(1, audioStream, Stream{videoPID, 0x06, codecOther}))), true, 0x06},
 		"video by stream_id": {slices.Concat(join(PIDPAT, testPAT(1, pmt)), join(pmt, testPMT(1, audioStream, private)), pes),
 			true, 0x06},
-		"first stream by stream_id": {slices.Concat(join(PIDPAT, testPAT(1, pmt)), join(pmt, testPMT(1, private, audioStream)), pes),
+		"first stream by stream_id": {slices.Concat(join(PIDPAT, testPAT(1, pmt)),
+			join(pmt, testPMT(1, private, audioStream)), pes),
 			true, 0x06},
 		"audio alone": {slices.Concat(join(PIDPAT, testPAT(1, pmt)), join(pmt, testPMT(1, audioStream))), false, 0x0F},
 		"no PMT":      {pes, true, 0},
@@ -98,7 +107,7 @@ func TestPrograms(t *testing.T) {
 
 // TestLearnedVideoIsRead: H.264 under a private stream type has its keyframes read.
 func TestLearnedVideoIsRead(t *testing.T) {
-	es := []byte{0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x67, 66, 0, 30, 0xDA, 0x80, 0, 0, 0, 1, 0x68, 0xCE, 0x80, 0, 0, 0, 1, 0x65, 0x88, 0x80}
+	es := h264Keyframe(30)
 	b := slices.Concat(appendSection(nil, PIDPAT, testPAT(1, 0x1000)),
 		appendSection(nil, 0x1000, testPMT(1, Stream{PID: videoPID, Type: 0x06})), packetize(es, videoPID, 1))
 	marks := new(Scanner).AppendMarks(nil, b)
@@ -111,7 +120,8 @@ func TestLearnedVideoIsRead(t *testing.T) {
 func TestTableChanges(t *testing.T) {
 	const pmt = 0x1000
 	tables := func(number uint16, streams ...Stream) []byte {
-		return append(appendSection(nil, PIDPAT, testPAT(number, pmt)), appendSection(nil, pmt, testPMT(number, streams...))...)
+		b := appendSection(nil, PIDPAT, testPAT(number, pmt))
+		return append(b, appendSection(nil, pmt, testPMT(number, streams...))...)
 	}
 	before := tables(1, h264Stream, audioStream)
 	for name, c := range map[string]struct {
@@ -147,7 +157,8 @@ func TestClockJumps(t *testing.T) {
 	packet := func(dts uint64) []byte {
 		b := packetize([]byte{0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x41, 0x9A, 0, 0x80, 0x80}, videoPID, 1)
 		h := Packet(b).Payload()[9:]
-		h[0], h[1], h[2], h[3], h[4] = 0x21|byte(dts>>29)&0x0E, byte(dts>>22), 0x01|byte(dts>>14), byte(dts>>7), 0x01|byte(dts<<1)
+		h[0], h[1], h[2] = 0x21|byte(dts>>29)&0x0E, byte(dts>>22), 0x01|byte(dts>>14)
+		h[3], h[4] = byte(dts>>7), 0x01|byte(dts<<1)
 		return b
 	}
 	for name, c := range map[string]struct {
@@ -186,16 +197,13 @@ func TestClockJumps(t *testing.T) {
 
 // TestSetsChanged: another SPS makes another stream, the same one sent again does not.
 func TestSetsChanged(t *testing.T) {
-	unit := func(sps byte) []byte {
-		return []byte{0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x67, 66, 0, sps, 0xDA, 0x80, 0, 0, 0, 1, 0x68, 0xCE, 0x80, 0, 0, 0, 1, 0x65, 0x88, 0x80}
-	}
 	var s Scanner
 	s.followStream(h264Stream, true)
 	for i, c := range []struct {
 		sps  byte
 		want []Change
 	}{{30, nil}, {30, nil}, {31, []Change{SetsChanged}}, {31, nil}, {30, []Change{SetsChanged}}} {
-		if got := scanPackets(&s, packetize(unit(c.sps), videoPID, 1)); !slices.Equal(got, c.want) {
+		if got := scanPackets(&s, packetize(h264Keyframe(c.sps), videoPID, 1)); !slices.Equal(got, c.want) {
 			t.Errorf("access unit %d: %v, want %v", i, got, c.want)
 		}
 	}

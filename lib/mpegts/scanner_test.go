@@ -55,10 +55,11 @@ func TestScannerGenerated(t *testing.T) {
 	}
 }
 
-// TestPlainPacketsNeedNoLook: what Plain passes over, Packet would have had nothing to say of, and that is most of a
-// stream.
-func TestPlainPacketsNeedNoLook(t *testing.T) {
-	streams := map[string][]byte{"interleaved audio": tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20, Audio: true, Interleave: true}, 120)}
+// TestSkipPayload: Packet has no mark for what SkipPayload skips, and that is most of a stream.
+func TestSkipPayload(t *testing.T) {
+	streams := map[string][]byte{
+		"interleaved audio": tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20, Audio: true, Interleave: true}, 120),
+	}
 	for name := range samples {
 		b, err := os.ReadFile(filepath.Join("../../test/testdata", name))
 		if err != nil {
@@ -69,28 +70,28 @@ func TestPlainPacketsNeedNoLook(t *testing.T) {
 	stamped := tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 20}, 24)
 	copy(stamped[9*mpegts.PacketSize+3:], []byte{0x30, 7, 0x10, 0, 0, 0, 0, 0, 0}) // a PCR in the middle of a frame
 	streams["PCR in between"] = stamped
-	plain, all := 0, 0
+	skipped, all := 0, 0
 	for _, b := range streams {
-		plain += comparePlain(t, b)
+		skipped += compareSkipping(t, b)
 		all += len(b)
 	}
-	if plain < all/2 {
-		t.Errorf("%d of %d bytes are plain", plain, all)
+	if skipped < all/2 {
+		t.Errorf("%d of %d bytes are skipped", skipped, all)
 	}
 }
 
-// comparePlain scans b with Plain and without, and returns how many bytes Plain passed over.
-func comparePlain(t *testing.T, b []byte) (plain int) {
+// compareSkipping scans b with SkipPayload and without, and returns how many bytes were skipped.
+func compareSkipping(t *testing.T, b []byte) (skipped int) {
 	t.Helper()
 	var with, without mpegts.Scanner
 	for at := 0; at+mpegts.PacketSize <= len(b); {
 		n := with.SkipPayload(b[at:])
-		plain += n
+		skipped += n
 		for end := at + n; at < end; at += mpegts.PacketSize {
 			p := mpegts.Packet(b[at : at+mpegts.PacketSize])
 			_, stamped := p.PCR()
 			if mark := without.Packet(p); mark != 0 || stamped || !p.HasPayload() || p[0] != mpegts.SyncByte {
-				t.Fatalf("the packet at %d, %x…, is no plain one: mark %b", at, []byte(p[:8]), mark)
+				t.Fatalf("the packet at %d, %x…, must not be skipped: mark %b", at, []byte(p[:8]), mark)
 			}
 		}
 		if at+mpegts.PacketSize > len(b) {
@@ -98,7 +99,7 @@ func comparePlain(t *testing.T, b []byte) (plain int) {
 		}
 		p := mpegts.Packet(b[at : at+mpegts.PacketSize])
 		if a, b := with.Packet(p), without.Packet(p); a != b {
-			t.Fatalf("the packet at %d has mark %b, and %b without Plain", at, a, b)
+			t.Fatalf("the packet at %d has mark %b, and %b without SkipPayload", at, a, b)
 		}
 		at += mpegts.PacketSize
 	}
@@ -107,7 +108,7 @@ func comparePlain(t *testing.T, b []byte) (plain int) {
 	if aNext != cNext || (a == nil) != (c == nil) || a != nil && !bytes.Equal(a.Append(nil, aNext), c.Append(nil, cNext)) {
 		t.Fatal("the tables differ")
 	}
-	return plain
+	return skipped
 }
 
 func TestScannerWithoutTables(t *testing.T) {
@@ -229,7 +230,7 @@ func FuzzPacket(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		comparePlain(t, b)
+		compareSkipping(t, b)
 		var s mpegts.Scanner
 		for ; len(b) >= mpegts.PacketSize; b = b[mpegts.PacketSize:] {
 			p := mpegts.Packet(b[:mpegts.PacketSize])
