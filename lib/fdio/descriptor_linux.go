@@ -111,9 +111,12 @@ func (t *transfer) all(fd uintptr) (done bool) {
 	return true
 }
 
-// part writes what is taken now.
+// part writes what is taken now. It leaves busy as it is: a caller writes to many descriptors in a row so, each ordinary call
+// would wake the monitoring thread, and nothing waits for longer than that row takes.
 func (t *transfer) part(fd uintptr) (done bool) {
+	before := busy.Load()
 	t.all(fd)
+	busy.Store(before)
 	return true
 }
 
