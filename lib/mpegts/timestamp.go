@@ -64,12 +64,6 @@ func (p Packet) pesHeader() []byte {
 	return b
 }
 
-// isVideoPES reports whether a PES packet of a video stream begins in p (stream_id 0xE0 to 0xEF).
-func (p Packet) isVideoPES() bool {
-	h := p.pesHeader()
-	return h != nil && h[3]&0xF0 == 0xE0
-}
-
 // elementaryStream returns the bytes of the elementary stream that follow the PES header in p.
 func (p Packet) elementaryStream() []byte {
 	h := p.pesHeader()
