@@ -103,7 +103,7 @@ func TestOddLimits(t *testing.T) {
 	}
 }
 
-// TestClockOfStream: --rotate-time goes by the stream's clock, across its wrap, and a jump is only a discontinuity.
+// TestClockOfStream: --rotate-time goes by the stream's clock, across its wrap, and at a jump a new file begins, after a discontinuity.
 // Each file lasts as long as asked for, except at a splice and at the end.
 func TestClockOfStream(t *testing.T) {
 	t.Parallel()
@@ -133,10 +133,13 @@ func TestClockOfStream(t *testing.T) {
 			p.expect(0)
 			r, _ := readRecording(t, folder, manifest)
 			same(t, "the files, joined", r.joined, tc.stream)
-			odd := 0
+			odd, changes := 0, 0
 			for _, e := range r.entries[:len(r.entries)-1] {
-				if e.Reason != record.Time || !e.StartsAtKeyframe {
+				if e.Reason != record.Time && e.Reason != record.Anew || !e.StartsAtKeyframe {
 					t.Errorf("%+v", e)
+				}
+				if e.Reason == record.Anew {
+					changes++
 				}
 				if e.Frames != 48 {
 					odd++
@@ -144,8 +147,8 @@ func TestClockOfStream(t *testing.T) {
 				}
 				asListed(t, folder, e)
 			}
-			if odd > tc.splices {
-				t.Errorf("%d files are not of 48 frames", odd)
+			if odd > tc.splices || changes != tc.splices {
+				t.Errorf("%d files are not of 48 frames, %d end at a change", odd, changes)
 			}
 			if n := bytes.Count(read(t, playlist), []byte("#EXT-X-DISCONTINUITY\n")); n != tc.discontinuities {
 				t.Errorf("%d discontinuities in\n%s", n, read(t, playlist))

@@ -88,6 +88,7 @@ const startTimeout = 250 * time.Millisecond
 func New(c Config) (*Recording, error) { return newRecording(c, osDisk{}) }
 
 func newRecording(c Config, d disk) (*Recording, error) {
+	c.Keep.SpareTodo = c.Exec != "" && c.Manifest != "" && c.Keep.Any()
 	preparing := make(chan prepared, 1)
 	go func() { preparing <- prepare(c, d) }()
 	var timeout <-chan time.Time
@@ -113,7 +114,6 @@ func newRecording(c Config, d disk) (*Recording, error) {
 		r.copies = r.newQueue(c.Ledger.Open("stdout"), stream.AnnounceChange)
 		r.output = stream.NewOutput(r.copies, c.Out)
 	}
-	c.Keep.SpareTodo = c.Exec != "" && c.Manifest != "" && c.Keep.Any()
 	kept := newArchive(c.Keep, c.Template, d, c.Throttled)
 	r.finalizer = &finalizer{
 		template: c.Template, disk: d, queue: r.queue, account: account,
