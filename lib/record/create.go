@@ -45,12 +45,14 @@ func (w *writer) makeRoom() bool {
 	if !w.archive.hasRules() {
 		return false
 	}
-	if w.archive.makeRoom() {
-		return true
+	if !w.archive.makeRoom() && w.archive.deletions() == w.deletions {
+		w.finalizer.drain() // files that it is about to finish make older ones deletable
+		w.archive.makeRoom()
 	}
-	before := w.archive.deletions()
-	w.finalizer.drain() // files that it is about to finish make older ones deletable, and it may delete them itself
-	return w.archive.makeRoom() || w.archive.deletions() > before
+	// The finalizer deletes files, too: perhaps since the write has failed.
+	before := w.deletions
+	w.deletions = w.archive.deletions()
+	return w.deletions > before
 }
 
 // createSegment creates a segment, and writes in front what a decoder needs and the stream does not have there: PAT and

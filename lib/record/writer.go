@@ -41,6 +41,7 @@ type writer struct {
 	lastChange      time.Time // when a file last began because of a change
 	changePending   bool      // the stream has changed since the open file began
 	setsWarned      bool
+	deletions       int // by retention, when room was last made
 	nextBackoff     time.Duration
 	batcher         *batcher
 }
