@@ -49,8 +49,11 @@ func TestRefusalLog(t *testing.T) {
 		if n := len(log.lines()); n != refusalsPerSecond {
 			t.Errorf("%d lines in the first second", n)
 		}
-		if len(l.pending) != maxRefused {
-			t.Errorf("%d addresses are remembered", len(l.pending))
+		l.mu.Lock()
+		remembered := len(l.pending)
+		l.mu.Unlock()
+		if remembered != maxRefused {
+			t.Errorf("%d addresses are remembered", remembered)
 		}
 		time.Sleep(5*time.Second + time.Millisecond)
 		if n := len(log.lines()); n != 6*refusalsPerSecond {
