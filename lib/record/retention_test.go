@@ -412,6 +412,7 @@ func TestClockGoesBack(t *testing.T) {
 	if err := w.finalizer.close(); err != nil {
 		t.Fatal(err)
 	}
+	<-w.finalizer.ended
 	l, err := w.finalizer.manifest.load()
 	entries := l.entries
 	var order []string
