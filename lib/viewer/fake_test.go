@@ -110,7 +110,7 @@ func (c *fakeConn) SetReadDeadline(at time.Time) error {
 func (c *fakeConn) give(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.room = min(c.room+n, 1<<40)
+	c.room = min(c.room+n, 1<<30)
 	c.moved.Broadcast()
 }
 
