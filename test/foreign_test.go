@@ -116,7 +116,7 @@ func TestPageOfAnotherHost(t *testing.T) {
 			t.Errorf("%v: the page saw %+v", err, got)
 		}
 	}
-	tools[0].find(tools[0].stderr, "msg=refused addr=\\S+ reason=origin")
+	tools[0].find(tools[0].stderr, "msg=refused .*addr=\\S+ reason=origin")
 	for i, want := range []int64{0, 3000} {
 		tools[i].signal(syscall.SIGTERM)
 		tools[i].expect(0)
