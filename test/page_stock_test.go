@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -19,12 +20,12 @@ func TestStockPage(t *testing.T) {
 		"cycjimmy":      "node/node_modules/@cycjimmy/jsmpeg-player/dist/jsmpeg-player.umd.min.js",
 	} {
 		t.Run(name, func(t *testing.T) {
-			var stream string
+			var stream atomic.Value // of string; known when the server listens
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/":
 					fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><canvas id="canvas"></canvas><script src="player.js"></script>
-<script>new JSMpeg.Player('%s', { canvas: document.getElementById('canvas') })</script>`, stream)
+<script>new JSMpeg.Player('%s', { canvas: document.getElementById('canvas') })</script>`, stream.Load())
 				case "/player.js":
 					http.ServeFile(w, r, script)
 				default:
@@ -33,7 +34,7 @@ func TestStockPage(t *testing.T) {
 			}))
 			defer site.Close()
 			v := startViewing(t, "--origin", strings.TrimPrefix(site.URL, "http://"))
-			stream = "ws" + strings.TrimPrefix(v.url, "http")
+			stream.Store("ws" + strings.TrimPrefix(v.url, "http"))
 			v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
 			page := openTab(t, site.URL)
 			page.plays(25)
