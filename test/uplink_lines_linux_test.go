@@ -143,6 +143,9 @@ func TestLinesUnderStress(t *testing.T) {
 func TestIngestLinesUnderStress(t *testing.T) {
 	t.Parallel()
 	token := write(t, "token", []byte("sesame\n"))
+	if err := os.Chmod(token, 0o600); err != nil { // or a warning is logged
+		t.Fatal(err)
+	}
 	ingest := start(t, wiring{}, "vw-ingest", "--listen", "127.0.0.1:0", "--format", "raw",
 		"--publishers", "takeover", "--token-file", token)
 	address := strings.TrimPrefix(ingestURL(ingest), "http://")
