@@ -16,7 +16,7 @@ import (
 // be reached may be one that has moved.
 type urlFile struct {
 	name    string
-	trouble *cli.ThrottledLogger        // is told of a bad file; set before pusher
+	trouble *cli.ThrottledLogger        // logs a bad file; set before pusher
 	pusher  atomic.Pointer[push.Pusher] // nil before it runs
 
 	mu   sync.Mutex

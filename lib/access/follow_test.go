@@ -72,7 +72,7 @@ func TestTokensFollowTheirFile(t *testing.T) {
 
 func TestBadTokenFileChangesNothing(t *testing.T) {
 	tokens, path, log := openTokens(t, "one")
-	cancel := tokens.Subscribe(func() { t.Error("somebody is told of new tokens") })
+	cancel := tokens.Subscribe(func() { t.Error("a subscriber was called without a change") })
 	defer cancel()
 	for _, text := range []string{"", "se cret", "one\none"} {
 		writeFile(t, path, text)

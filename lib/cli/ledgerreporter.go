@@ -30,7 +30,7 @@ type LedgerReporterOptions struct {
 	Stderr io.Writer
 	Tool   string
 	Log    string
-	// Throttled is told when the file could not be written while the tool runs. It may be nil.
+	// Throttled logs that the file could not be written while the tool runs. It may be nil.
 	Throttled *ThrottledLogger
 }
 

@@ -33,7 +33,7 @@ type heldLine struct {
 	leftOut int
 }
 
-// Record is a line of a log, made when it is told. It must not call the Limiter.
+// Record is a line of a log, made when it is logged. It must not call the ThrottledLogger.
 type Record = func() (level slog.Level, msg string, args []any)
 
 // NewThrottledLogger limits what is logged to log.
