@@ -175,6 +175,7 @@ func rawClient(t testing.TB, url string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	conn.SetDeadline(time.Now().Add(deadline))
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
 	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 101 {
@@ -187,5 +188,14 @@ func rawClient(t testing.TB, url string) net.Conn {
 func awaitSending(c *Conn) {
 	for c.out.unsent.Load() == 0 {
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// awaitSent returns when nothing is being written to the socket.
+func awaitSent(c *Conn) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	for c.out.flushing {
+		c.out.idle.Wait()
 	}
 }

@@ -66,6 +66,7 @@ func TestDelayedPongs(t *testing.T) {
 	send(OpBinary, "x")
 	<-read
 	c.Delivered(4)
+	awaitSent(c) // beside what is being sent, a sign of life is left out
 	c.KeepAlive()
 	expect("") // the sign of life, and no pong before it
 	c.Delivered(5)
