@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http/httputil"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -69,8 +70,11 @@ type memory struct {
 func (m memory) Read(p []byte) (int, error)    { return m.Reader.Read(p) }
 func (memory) SetReadDeadline(time.Time) error { return nil }
 
-// A chunked body means here what it means to net/http, but for what only this package refuses; and it means the same in
-// whatever pieces it comes.
+// spaceBeforeExtension is white space that RFC 9112, 7.1.1, allows and net/http does not.
+var spaceBeforeExtension = regexp.MustCompile(`[[:xdigit:]][ \t]+;`)
+
+// A chunked body means here what it means to net/http, but for what only this package refuses, and for white space before
+// an extension; and it means the same in whatever pieces it comes.
 func FuzzChunked(f *testing.F) {
 	f.Add([]byte("5\r\nhello\r\n0\r\n\r\n"))
 	f.Add([]byte("5;x=y\r\nhello\r\n3\r\nfoo\r\n0\r\nTrailer: x\r\n\r\n"))
@@ -81,7 +85,8 @@ func FuzzChunked(f *testing.F) {
 		whole := newBody(memory{Reader: bytes.NewReader(data)}, nil, -1, 0, 0)
 		got, err := io.ReadAll(whole)
 		want, wantErr := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(data)))
-		if err == nil && wantErr != nil && !strings.Contains(wantErr.Error(), "too much non-data") {
+		if err == nil && wantErr != nil && !strings.Contains(wantErr.Error(), "too much non-data") &&
+			!spaceBeforeExtension.Match(data) {
 			t.Errorf("taken, but net/http says: %v", wantErr)
 		}
 		if err == nil && wantErr == nil && !bytes.Equal(got, want) {
