@@ -51,8 +51,8 @@ func (d *door) crowd(perSecond int, stop <-chan struct{}, do func()) *sync.WaitG
 	return &running
 }
 
-// newcomers connects twenty times from another address, waits 200 ms before each header, and returns how many got in: the
-// answer is 409, since somebody publishes.
+// newcomers connects twenty times from another address, waits 200 ms before each header, and returns how many got in:
+// the answer is 409, since somebody publishes.
 func (d *door) newcomers() (in int) {
 	for range 20 {
 		conn := d.dial(2)
@@ -181,8 +181,8 @@ func TestDoorMemory(t *testing.T) {
 	d.close(0)
 }
 
-// TestDoorReadsFilesAgain: new tokens open the door at once, a token that has gone ends its publisher, a bad file changes
-// nothing, and SIGHUP ends nothing.
+// TestDoorReadsFilesAgain: new tokens open the door at once, a token that has gone ends its publisher, a bad file
+// changes nothing, and SIGHUP ends nothing.
 func TestDoorReadsFilesAgain(t *testing.T) {
 	t.Parallel()
 	file := tokenFile(t)
@@ -229,8 +229,8 @@ func TestDoorReadsFilesAgain(t *testing.T) {
 	}
 }
 
-// TestDoorWithoutAPause: a publisher that sends without a pause is not idle, however slowly, and its bytes come out as they
-// arrive; one that sends everything but payload is.
+// TestDoorWithoutAPause: a publisher that sends without a pause is not idle, however slowly, and its bytes come out as
+// they arrive; one that sends everything but payload is.
 func TestDoorWithoutAPause(t *testing.T) {
 	t.Parallel()
 	body := tsgen.Frames(tsgen.Options{GOP: 25, KeyPackets: 40, FramePackets: 10}, 100)[:188*100]

@@ -28,8 +28,8 @@ type fullPipeline struct {
 	rec                          string
 }
 
-// startFullPipeline starts all of it, with more flags for all tools, for vw-ingest and for vw-push, and returns when two
-// files have been recorded.
+// startFullPipeline starts all of it, with more flags for all tools, for vw-ingest and for vw-push, and returns when
+// two files have been recorded.
 func startFullPipeline(t testing.TB, all, ingest, push []string) *fullPipeline {
 	t.Helper()
 	f := &fullPipeline{rec: t.TempDir(), server: serve(t, "--conns", "1")}
@@ -119,8 +119,8 @@ func TestEndedByPublisher(t *testing.T) {
 	}
 }
 
-// TestEndedByServer: the server goes away for good; with --give-up-after the push ends with 1, and the recording goes on
-// without it.
+// TestEndedByServer: the server goes away for good; with --give-up-after the push ends with 1, and the recording goes
+// on without it.
 func TestEndedByServer(t *testing.T) {
 	t.Parallel()
 	f := startFullPipeline(t, nil, nil, []string{"--give-up-after", "3s"})

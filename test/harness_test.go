@@ -1,5 +1,5 @@
-// Package test runs the built tools, with the race detector in them, as a user would: real processes, pipes and sockets,
-// real ffmpeg, curl and node.
+// Package test runs the built tools, with the race detector in them, as a user would: real processes, pipes and
+// sockets, real ffmpeg, curl and node.
 package test
 
 import (
@@ -257,8 +257,8 @@ func (p *process) checkLedger() (s stream.Snapshot, ok bool) {
 	return readLedger(p.t, p.ledger, tool)
 }
 
-// readLedger reads a tool's ledger, if there is one, and checks that each entry balances, and if the tool has ended, that
-// nothing is held or unconfirmed. The tool "" means any.
+// readLedger reads a tool's ledger, if there is one, and checks that each entry balances, and if the tool has ended,
+// that nothing is held or unconfirmed. The tool "" means any.
 func readLedger(t testing.TB, file, tool string) (s stream.Snapshot, ok bool) {
 	t.Helper()
 	b, err := os.ReadFile(file)

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// namespace is a network namespace, for processes that start puts into it. It has no name and no file: it lives as long as
-// a process in it. The one that holds it ends with its standard input, and the others are killed when the test binary
-// dies. So nothing is left, however the test ends.
+// namespace is a network namespace, for processes that start puts into it. It has no name and no file: it lives as long
+// as a process in it. The one that holds it ends with its standard input, and the others are killed when the test
+// binary dies. So nothing is left, however the test ends.
 type namespace struct {
 	t   testing.TB
 	pid string // of the process that holds it

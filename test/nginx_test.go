@@ -135,8 +135,8 @@ func (r *relay) push(stdin []byte, args ...string) *process {
 	return r.camera.start(wiring{stdin: strings.NewReader(string(stdin))}, nil, "vw-push", args...)
 }
 
-// TestNginx: through nginx as a reverse proxy a stream arrives whole, over IPv4 and IPv6, plain and with TLS, with Basic
-// authentication and with a client's certificate; what nginx refuses is told so that a person can act on it.
+// TestNginx: through nginx as a reverse proxy a stream arrives whole, over IPv4 and IPv6, plain and with TLS, with
+// Basic authentication and with a client's certificate; what nginx refuses is told so that a person can act on it.
 func TestNginx(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -176,8 +176,8 @@ func TestNginx(t *testing.T) {
 	}
 }
 
-// TestNginxKeepsIdleConnections: nginx ends a connection on which nothing comes back for proxy_read_timeout. Pings keep it
-// open while there is nothing to send.
+// TestNginxKeepsIdleConnections: nginx ends a connection on which nothing comes back for proxy_read_timeout. Pings keep
+// it open while there is nothing to send.
 func TestNginxKeepsIdleConnections(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -197,8 +197,8 @@ func TestNginxKeepsIdleConnections(t *testing.T) {
 	}
 }
 
-// TestNginxComesAndGoes: nginx is reloaded and restarted, and the server behind it too, while a stream flows. A pong comes
-// from the server and not from nginx, so nothing that nginx had taken and lost counts as confirmed.
+// TestNginxComesAndGoes: nginx is reloaded and restarted, and the server behind it too, while a stream flows. A pong
+// comes from the server and not from nginx, so nothing that nginx had taken and lost counts as confirmed.
 func TestNginxComesAndGoes(t *testing.T) {
 	t.Parallel()
 	for _, live := range []bool{false, true} {

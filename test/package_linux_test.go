@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestPackage installs the Debian package in a fresh Debian root, boots that, and has a service run a whole pipeline: its
-// members are killed, it is stopped, upgraded, removed and purged.
+// TestPackage installs the Debian package in a fresh Debian root, boots that, and has a service run a whole pipeline:
+// its members are killed, it is stopped, upgraded, removed and purged.
 func TestPackage(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root can boot a machine in a container")

@@ -103,8 +103,8 @@ func TestOddLimits(t *testing.T) {
 	}
 }
 
-// TestClockOfStream: --rotate-time goes by the stream's clock, across its wrap, and at a jump a new file begins, after a discontinuity.
-// Each file lasts as long as asked for, except at a splice and at the end.
+// TestClockOfStream: --rotate-time goes by the stream's clock, across its wrap, and at a jump a new file begins, after
+// a discontinuity. Each file lasts as long as asked for, except at a splice and at the end.
 func TestClockOfStream(t *testing.T) {
 	t.Parallel()
 	original := film(t, 20)

@@ -147,8 +147,8 @@ func TestFrozenDisk(t *testing.T) {
 	}
 }
 
-// hangRepeatedly lets the disk of a folder hang for 2, 10 and 30 seconds, as far as the longest allows, with as much time in
-// front of each and 2 s after the last. It hangs from each odd time returned to the next even one.
+// hangRepeatedly lets the disk of a folder hang for 2, 10 and 30 seconds, as far as the longest allows, with as much
+// time in front of each and 2 s after the last. It hangs from each odd time returned to the next even one.
 func hangRepeatedly(t *testing.T, folder string, longest time.Duration) (turns []time.Time) {
 	t.Helper()
 	turns = []time.Time{time.Now()}
@@ -195,8 +195,8 @@ func checkLateness(t *testing.T, turns, at []time.Time, late []time.Duration) {
 	}
 }
 
-// checkPartialRecording checks the ledger of a recorder that had to drop frames, and that its files and its manifest agree
-// with it.
+// checkPartialRecording checks the ledger of a recorder that had to drop frames, and that its files and its manifest
+// agree with it.
 func checkPartialRecording(t *testing.T, s stream.Snapshot, sent int64, files, manifest string) {
 	t.Helper()
 	c := s.Out[0]

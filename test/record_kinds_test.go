@@ -13,8 +13,8 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// recordedFiles records a stream, and returns the lines of the manifest. It checks that joined the files are the stream,
-// less what was injected, that each decodes from its first packet, and that its line is what ffprobe finds.
+// recordedFiles records a stream, and returns the lines of the manifest. It checks that joined the files are the
+// stream, less what was injected, that each decodes from its first packet, and that its line is what ffprobe finds.
 // With hasAllPTS each frame of the stream has a PTS of its own.
 func recordedFiles(t *testing.T, stream []byte, hasAllPTS bool, flags ...string) []record.Entry {
 	t.Helper()
@@ -88,8 +88,8 @@ func TestRecordStreamsOfAllKinds(t *testing.T) {
 	})
 }
 
-// TestRecordAnotherEncoder: a file ends where the codec changes or the clock goes back, and an encoder in a restart loop
-// does not make a file each time.
+// TestRecordAnotherEncoder: a file ends where the codec changes or the clock goes back, and an encoder in a restart
+// loop does not make a file each time.
 func TestRecordAnotherEncoder(t *testing.T) {
 	t.Parallel()
 	h264, _ := encoded(t, "ffmpeg", codecs[2].ffmpeg, "")

@@ -52,8 +52,8 @@ func TestRecipeCheck(t *testing.T) {
 	check("x_001.ts: not what was recorded\nextra.ts: no line in the manifest\n")
 }
 
-// TestRecordingUnderTimeout: timeout(1) sends its signal to the tool and to the tool's process group, which is one request
-// to finish, and the recording is whole.
+// TestRecordingUnderTimeout: timeout(1) sends its signal to the tool and to the tool's process group, which is one
+// request to finish, and the recording is whole.
 func TestRecordingUnderTimeout(t *testing.T) {
 	t.Parallel()
 	folder := memoryFolder(t)

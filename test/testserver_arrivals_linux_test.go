@@ -24,8 +24,8 @@ type segment struct {
 	payload []byte
 }
 
-// TestArrivalStamps: --arrivals against what tcpdump captures on the loopback device. That device has the last byte of a
-// message before the server can have read it; how long before is written down.
+// TestArrivalStamps: --arrivals against what tcpdump captures on the loopback device. That device has the last byte of
+// a message before the server can have read it; how long before is written down.
 func TestArrivalStamps(t *testing.T) {
 	nodeModules(t)
 	if os.Getuid() != 0 {

@@ -61,8 +61,9 @@ func documented(t *testing.T, language string) string {
 	return string(m[1])
 }
 
-// TestDocumentedJob runs what the GitHub Actions job of docs/testserver.md runs, as it stands there, in a checkout as it
-// wants it; @latest is this tree. What the actions do that it uses is there: a checkout, Go, and the artifact's files.
+// TestDocumentedJob runs what the GitHub Actions job of docs/testserver.md runs, as it stands there, in a checkout as
+// it wants it; @latest is this tree. What the actions do that it uses is there: a checkout, Go, and the artifact's
+// files.
 func TestDocumentedJob(t *testing.T) {
 	t.Parallel()
 	job := documented(t, "yaml")

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestSaveOnFrozenDisk: a sender does not notice that the disk hangs on which it is saved, and nothing of it is missing.
+// TestSaveOnFrozenDisk: a sender does not notice that the disk hangs on which it is saved, and nothing of it is
+// missing.
 func TestSaveOnFrozenDisk(t *testing.T) {
 	folder := mountExt4(t)
 	thaw := freeze(t, folder)

@@ -18,8 +18,8 @@ import (
 	"github.com/timdrysdale/vw/internal/testwait"
 )
 
-// TestIdleMemory: an idle connection costs vw-testserver less than 64 KiB of the process's memory, in the worst case too:
-// with TLS, whose buffer has grown to a record of 16 KiB, and with all checks.
+// TestIdleMemory: an idle connection costs vw-testserver less than 64 KiB of the process's memory, in the worst case
+// too: with TLS, whose buffer has grown to a record of 16 KiB, and with all checks.
 func TestIdleMemory(t *testing.T) {
 	const connections = 600
 	// The race detector needs many times the memory.

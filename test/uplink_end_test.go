@@ -82,7 +82,8 @@ func ignoreClosing(c *sunk) {
 	}
 }
 
-// TestSIGTERMEndsInTime: whatever the peer does, vw-push ends within --linger and a second; a busy machine may add to that.
+// TestSIGTERMEndsInTime: whatever the peer does, vw-push ends within --linger and a second; a busy machine may add to
+// that.
 func TestSIGTERMEndsInTime(t *testing.T) {
 	const linger, busy = 2 * time.Second, time.Second
 	var all sync.WaitGroup

@@ -28,8 +28,8 @@ func unread(pipe *os.File) (n int) {
 	return n
 }
 
-// writeAll writes b, and says for how long it had to wait because the pipe was full: the time that a write takes is also
-// that of a machine on which it does not get its turn.
+// writeAll writes b, and says for how long it had to wait because the pipe was full: the time that a write takes is
+// also that of a machine on which it does not get its turn.
 func writeAll(pipe *os.File, b []byte) (waited time.Duration, err error) {
 	raw, err := pipe.SyscallConn()
 	if err != nil {
@@ -128,8 +128,8 @@ func (p *process) descriptors() int {
 	return len(all)
 }
 
-// goroutines ends a process and counts its goroutines, without those of Go's own runtime, of which some come with the first
-// garbage collection.
+// goroutines ends a process and counts its goroutines, without those of Go's own runtime, of which some come with the
+// first garbage collection.
 func (p *process) goroutines() int {
 	p.t.Helper()
 	p.signal(unix.SIGQUIT)

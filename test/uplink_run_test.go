@@ -21,8 +21,8 @@ const (
 	slack  = 700 * time.Millisecond
 	// smallBuffer is what a server's kernel takes that the server does not read, in bytes.
 	smallBuffer = 32 << 10
-	// inKernel is what vw-push's own kernel holds at most: what is not sent yet (TCP_NOTSENT_LOWAT), with what is on the
-	// way on a link without delay, and a server's small buffer.
+	// inKernel is what vw-push's own kernel holds at most: what is not sent yet (TCP_NOTSENT_LOWAT), with what is on
+	// the way on a link without delay, and a server's small buffer.
 	inKernel = 64<<10 + 64<<10 + smallBuffer
 )
 

@@ -161,8 +161,9 @@ func (f *feeder) whenLocked(pos int) time.Time {
 const (
 	// mayWait is what vw-push promises: how long a write may wait for room in the pipe, because vw-push does not read.
 	mayWait = 5 * time.Millisecond
-	// patientPipe is how long a byte may be in the pipe until vw-push has got its turn on a machine that is busy with the
-	// race detector. It is less than what a pipe holds, so a reader that stands still does not pass for a busy machine.
+	// patientPipe is how long a byte may be in the pipe until vw-push has got its turn on a machine that is busy with
+	// the race detector. It is less than what a pipe holds, so a reader that stands still does not pass for a busy
+	// machine.
 	patientPipe = time.Second
 )
 

@@ -94,8 +94,8 @@ func TestHalfOpen(t *testing.T) {
 }
 
 // TestSlowLink: a link that carries a fifth of the stream (VW_TEST_RATE bytes a second) is never cut, and what it
-// carries is no older than --max-age and the time that the link needs for one group of pictures and for what sits in the
-// kernels: 64 KiB that are not sent (TCP_NOTSENT_LOWAT), and small buffers of the link and the server.
+// carries is no older than --max-age and the time that the link needs for one group of pictures and for what sits in
+// the kernels: 64 KiB that are not sent (TCP_NOTSENT_LOWAT), and small buffers of the link and the server.
 func TestSlowLink(t *testing.T) {
 	t.Parallel()
 	rate := setting(t, "VW_TEST_RATE", 32_000)

@@ -200,8 +200,8 @@ func (v *wsViewer) end(code int) []byte {
 	return v.got
 }
 
-// TestStalledViewers: ten of twenty viewers take nothing, at 16 times a camera's rate. The others get every byte, and the
-// stalled ones are closed.
+// TestStalledViewers: ten of twenty viewers take nothing, at 16 times a camera's rate. The others get every byte, and
+// the stalled ones are closed.
 func TestStalledViewers(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, "--live", "--dead-after", "3s")

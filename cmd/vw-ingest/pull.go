@@ -62,8 +62,8 @@ func (p *pullConfig) source() *ingest.Source {
 	}
 }
 
-// startNext asks a vw-push --listen for the next keyframe instead of the group of pictures that it keeps for new viewers: a
-// short loss of the connection must send no clock back. Other servers do not look at it.
+// startNext asks a vw-push --listen for the next keyframe instead of the group of pictures that it keeps for new
+// viewers: a short loss of the connection must send no clock back. Other servers do not look at it.
 func startNext(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

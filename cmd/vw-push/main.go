@@ -225,8 +225,8 @@ func readHeader(lines []string, file string) (http.Header, error) {
 	return header, nil
 }
 
-// statsLine shows the rate of the input since the last line, and for each destination the rate at which it has confirmed,
-// what waits (the buffer) and for how long it has, what was dropped, and the round trip.
+// statsLine shows the rate of the input since the last line, and for each destination the rate at which it has
+// confirmed, what waits (the buffer) and for how long it has, what was dropped, and the round trip.
 func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
 	last, lastIn := time.Now(), int64(0)
 	type nth struct {

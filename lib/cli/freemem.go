@@ -8,8 +8,8 @@ import (
 
 const (
 	releaseInterval = time.Second
-	// gcPercent replaces Go's 100 for a server: TLS handshakes leave more garbage than their connections need memory, and
-	// messages next to none.
+	// gcPercent replaces Go's 100 for a server: TLS handshakes leave more garbage than their connections need memory,
+	// and messages next to none.
 	gcPercent = 50
 )
 

@@ -35,8 +35,8 @@ func (f *ledgerFile) write(s stream.Snapshot) error {
 	return nil
 }
 
-// format returns the ledger as a line of JSON, or if the file's name ends in .prom as metrics for node_exporter's textfile
-// collector. These have the label file: a series that two files have makes the collector fail.
+// format returns the ledger as a line of JSON, or if the file's name ends in .prom as metrics for node_exporter's
+// textfile collector. These have the label file: a series that two files have makes the collector fail.
 func (f *ledgerFile) format(s stream.Snapshot) ([]byte, error) {
 	if filepath.Ext(f.path) != ".prom" {
 		line, err := json.Marshal(s)

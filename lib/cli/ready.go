@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// NotifyReady tells systemd, or whoever has set NOTIFY_SOCKET, that the tool is ready (sd_notify(3)). Nobody to tell, or one
-// who does not listen, is no error.
+// NotifyReady tells systemd, or whoever has set NOTIFY_SOCKET, that the tool is ready (sd_notify(3)). Nobody to tell,
+// or one who does not listen, is no error.
 func NotifyReady() {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {

@@ -74,9 +74,9 @@ func (r *runner) run() int {
 		return r.finish(r.print(r.app.Name + " " + Version() + "\n"))
 	}
 
-	// Not by App.Run: it prints usage to stdout, takes an argument after --help for a topic, splits values at commas, has
-	// exit statuses of its own, and brings in text/template, for which the linker must keep every method of every type: a
-	// sixth of the program.
+	// Not by App.Run: it prints usage to stdout, takes an argument after --help for a topic, splits values at commas,
+	// has exit statuses of its own, and brings in text/template, for which the linker must keep every method of every
+	// type: a sixth of the program.
 	set := flag.NewFlagSet(r.app.Name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, f := range r.app.Flags {

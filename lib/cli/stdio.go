@@ -52,8 +52,8 @@ func openInput(fd int) (*Input, error) {
 	mode, access, err := inspect(fd)
 	switch {
 	case errors.Is(err, unix.EBADF) || err == nil && access == unix.O_RDWR && isNull(fd):
-		// Go's runtime opens /dev/null, for reading and writing, in place of a closed descriptor; a shell's </dev/null is
-		// for reading only.
+		// Go's runtime opens /dev/null, for reading and writing, in place of a closed descriptor; a shell's </dev/null
+		// is for reading only.
 		return nil, WithHint(errors.New("standard input is closed"), inputHint())
 	case err != nil:
 		return nil, fmt.Errorf("examine %s: %w", name, err)

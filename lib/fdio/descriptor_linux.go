@@ -10,9 +10,9 @@ import (
 	"unsafe"
 )
 
-// busy counts the system calls of the process since one found nothing to do. After heed of them, one is an ordinary one:
-// a process that is busy needs the monitoring thread, which preempts, and looks at the poller while there is always
-// something else to run.
+// busy counts the system calls of the process since one found nothing to do. After heed of them, one is an ordinary
+// one: a process that is busy needs the monitoring thread, which preempts, and looks at the poller while there is
+// always something else to run.
 var busy atomic.Uint32
 
 // descriptor is what is in the poller, for any number of readers and writers, one of each at a time. Its errors are
@@ -111,8 +111,8 @@ func (t *transfer) all(fd uintptr) (done bool) {
 	return true
 }
 
-// part writes what is taken now. It leaves busy as it is: a caller writes to many descriptors in a row so, each ordinary call
-// would wake the monitoring thread, and nothing waits for longer than that row takes.
+// part writes what is taken now. It leaves busy as it is: a caller writes to many descriptors in a row so, each
+// ordinary call would wake the monitoring thread, and nothing waits for longer than that row takes.
 func (t *transfer) part(fd uintptr) (done bool) {
 	before := busy.Load()
 	t.all(fd)

@@ -12,8 +12,8 @@ import (
 // keepAlive is the pause between signs of life to a websocket publisher whose ping cannot be answered yet.
 const keepAlive = 5 * time.Second
 
-// confirmer answers the pings of a websocket publisher when what came before them has been delivered to the output, or is
-// held as the beginning of a packet.
+// confirmer answers the pings of a websocket publisher when what came before them has been delivered to the output, or
+// is held as the beginning of a packet.
 type confirmer struct {
 	conn  *wsconn.Conn
 	queue *stream.Queue

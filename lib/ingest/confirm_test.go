@@ -13,7 +13,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// A pong says that what came before its ping has been written to the output. While it cannot be, there are signs of life.
+// A pong says that what came before its ping has been written to the output. While it cannot be, there are signs of
+// life.
 func TestPongWaitsForDelivery(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{Format: stream.TS}, func(r *rig) { r.server.keepAlive = 10 * time.Millisecond })

@@ -107,8 +107,8 @@ func (s *Server) claim(p *publisher) *response {
 	return nil
 }
 
-// returns reports whether p is the publisher that before was, whose connection is probably half-open: it showed the same
-// token, which has a name, or it names the same stream.
+// returns reports whether p is the publisher that before was, whose connection is probably half-open: it showed the
+// same token, which has a name, or it names the same stream.
 func (p *publisher) returns(before *publisher) bool {
 	return p.token == before.token && (p.token.Name() != "" || p.stream != "" && p.stream == before.stream)
 }

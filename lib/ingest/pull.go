@@ -11,8 +11,8 @@ import (
 // Source is a websocket server whose stream is fetched, where publishers do not come by themselves.
 type Source struct {
 	Name string // as it may be logged
-	// Dial connects. again says that there has been a connection before: what the server keeps for those who join would come
-	// twice.
+	// Dial connects. again says that there has been a connection before: what the server keeps for those who join would
+	// come twice.
 	Dial func(ctx context.Context, again bool) (*wsconn.Conn, error)
 	// Pause and MaxPause bound the pause between two dials, as backoff.New has them.
 	Pause, MaxPause time.Duration

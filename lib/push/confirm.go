@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// pingEvery is the pause between pings while data flows. A ping goes with a message, so that it costs no wake-up. When
-	// no message comes for as long again, the ping goes alone.
+	// pingEvery is the pause between pings while data flows. A ping goes with a message, so that it costs no wake-up.
+	// When no message comes for as long again, the ping goes alone.
 	pingEvery = 500 * time.Millisecond
-	// pingThreshold is the part of the buffer that may be unconfirmed before a ping no longer waits for pingEvery. It is
-	// half of windowPart's, because the bytes of a message become unconfirmed all at once.
+	// pingThreshold is the part of the buffer that may be unconfirmed before a ping no longer waits for pingEvery. It
+	// is half of windowPart's, because the bytes of a message become unconfirmed all at once.
 	pingThreshold = 2 * windowPart
 )
 
@@ -96,15 +96,15 @@ func (s *session) sincePong() time.Duration {
 	return time.Since(s.start) - time.Duration(last)
 }
 
-// pingInterval returns how long after a pong the next ping is due. On a young connection that is as long as it had lasted
-// when the pong came: it begins with the whole backlog, and may die soon.
+// pingInterval returns how long after a pong the next ping is due. On a young connection that is as long as it had
+// lasted when the pong came: it begins with the whole backlog, and may die soon.
 func (s *session) pingInterval() time.Duration {
 	return min(pingEvery, time.Duration(s.lastPong.Load()))
 }
 
-// monitor returns why the connection has ended, errLinkTimeout when DeadAfter has passed without a frame and without a byte
-// that the peer's TCP acknowledged, or errUnconfirmed when the time to give the destination up has come. A link that moves
-// is not dead, however slow. A write that has returned proves nothing: its bytes may still be in the kernel.
+// monitor returns why the connection has ended, errLinkTimeout when DeadAfter has passed without a frame and without a
+// byte that the peer's TCP acknowledged, or errUnconfirmed when the time to give the destination up has come. A link
+// that moves is not dead, however slow. A write that has returned proves nothing: its bytes may still be in the kernel.
 func (s *session) monitor(ctx context.Context) error {
 	limit := s.d.o.DeadAfter
 	every := limit / 8
@@ -147,8 +147,8 @@ type progress struct {
 	received int64
 }
 
-// progress counts any frame from the peer as a sign of life: a server that cannot confirm yet may send pongs that answer no
-// ping.
+// progress counts any frame from the peer as a sign of life: a server that cannot confirm yet may send pongs that
+// answer no ping.
 func (s *session) progress() progress {
 	if acked, ok := s.conn.Acked(); ok {
 		return progress{acked, s.conn.Received()}

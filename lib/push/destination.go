@@ -66,8 +66,8 @@ func (d *destination) startOutage() outage {
 	return outage{time.Now(), d.account.Counts().Dropped.Sum()}
 }
 
-// run delivers the queue, over as many connections as that takes. It returns an error only if it gave up. When it returns,
-// nothing is held or unconfirmed.
+// run delivers the queue, over as many connections as that takes. It returns an error only if it gave up. When it
+// returns, nothing is held or unconfirmed.
 func (d *destination) run(ctx context.Context) error {
 	defer d.queue.Abort(stream.Shutdown)
 	pause := backoff.New(d.o.BackoffMin, d.o.BackoffMax)
@@ -109,8 +109,8 @@ type dialError struct{ error }
 
 func (e *dialError) Unwrap() error { return e.error }
 
-// connectOnce makes one connection and delivers the queue over it. It returns nil when the queue has ended and everything
-// is confirmed, a dialError, or why the connection was lost.
+// connectOnce makes one connection and delivers the queue over it. It returns nil when the queue has ended and
+// everything is confirmed, a dialError, or why the connection was lost.
 func (d *destination) connectOnce(ctx context.Context, pause *backoff.Backoff) error {
 	if d.o.BeforeDial != nil {
 		d.o.BeforeDial()

@@ -84,8 +84,8 @@ func (f *fanout) list() []*destination {
 }
 
 // put puts a batch into the queues of all destinations. before and after are the numbers of bytes pending in the reader
-// before and after it read the batch. put returns false when ctx has ended; even then each attached queue has counted the
-// batch.
+// before and after it read the batch. put returns false when ctx has ended; even then each attached queue has counted
+// the batch.
 func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) bool {
 	// Without mu, because a queue may block, and the set must still be able to change then.
 	f.putMu.Lock()
@@ -123,8 +123,9 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 	return ok
 }
 
-// switchPoint returns the index of the chunk of b at which a change of the destinations takes effect: the first that begins
-// a group of pictures, or len(b.Chunks) if no chunk does. After Buffer bytes without one, the first chunk becomes it.
+// switchPoint returns the index of the chunk of b at which a change of the destinations takes effect: the first that
+// begins a group of pictures, or len(b.Chunks) if no chunk does. After Buffer bytes without one, the first chunk
+// becomes it.
 func (f *fanout) switchPoint(all []*destination, b *stream.Batch) int {
 	if len(b.Chunks) == 0 {
 		return 0
@@ -232,10 +233,10 @@ func size(chunks []stream.Chunk) (n int) {
 	return n
 }
 
-// SetURLs changes the destinations while Run is at work; the others do not notice. A new one begins with the next group of
-// pictures, or after Buffer bytes without a keyframe. A removed one gets its current group to the end and closes in order,
-// if that takes no longer than Linger; it does not get the rest of the group if it has no connection when Linger is over, or
-// if no input comes. If a URL is not valid or comes twice, nothing changes.
+// SetURLs changes the destinations while Run is at work; the others do not notice. A new one begins with the next group
+// of pictures, or after Buffer bytes without a keyframe. A removed one gets its current group to the end and closes in
+// order, if that takes no longer than Linger; it does not get the rest of the group if it has no connection when Linger
+// is over, or if no input comes. If a URL is not valid or comes twice, nothing changes.
 func (p *Pusher) SetURLs(urls []string) error {
 	if len(urls) == 0 {
 		return errors.New("no destination")

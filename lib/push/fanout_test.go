@@ -16,8 +16,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// TestSetURLs changes the destinations 50 times while a stream flows. What each connection gets is a run of whole groups
-// of pictures of the stream, the one that stays gets all, and none is closed but in order.
+// TestSetURLs changes the destinations 50 times while a stream flows. What each connection gets is a run of whole
+// groups of pictures of the stream, the one that stays gets all, and none is closed but in order.
 func TestSetURLs(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		t.Run(fmt.Sprint("live ", live), func(t *testing.T) {
@@ -161,8 +161,8 @@ func TestChangeInALongGroup(t *testing.T) {
 	}
 }
 
-// TestChangeInSilence: one that is removed is closed in order also when nothing comes any more, and what comes later goes
-// to the next one from its first byte, in the middle of a group and of a packet. One that stays does not notice.
+// TestChangeInSilence: one that is removed is closed in order also when nothing comes any more, and what comes later
+// goes to the next one from its first byte, in the middle of a group and of a packet. One that stays does not notice.
 func TestChangeInSilence(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		from, to, stays := newServer(t), newServer(t), newServer(t)

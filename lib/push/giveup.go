@@ -14,8 +14,8 @@ type confirmClock struct {
 	since     time.Time
 }
 
-// sample returns the time on the clock. Without a connection, what was dropped counts as if it waited, because with live a
-// queue may be empty until the next group of pictures. With one, an empty queue has been served.
+// sample returns the time on the clock. Without a connection, what was dropped counts as if it waited, because with
+// live a queue may be empty until the next group of pictures. With one, an empty queue has been served.
 func (k *confirmClock) sample(now time.Time, c stream.Counts, connected bool) time.Duration {
 	failed := c.Dropped.Age + c.Dropped.Full + c.Dropped.Lost
 	waits := c.Held+c.Unconfirmed > 0 || !connected && failed != k.failed

@@ -11,7 +11,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// TestLiveLoses: with live, a connection that is lost costs what was not confirmed, and the next begins with a keyframe.
+// TestLiveLoses: with live, a connection that is lost costs what was not confirmed, and the next begins with a
+// keyframe.
 func TestLiveLoses(t *testing.T) {
 	srv := newServer(t)
 	again := make(chan struct{})

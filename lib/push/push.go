@@ -1,6 +1,6 @@
 // Package push carries a stream to websocket servers. For each destination it connects, sends, waits for the pongs that
-// confirm, and connects again after a loss. What waits and what is dropped is decided by lib/stream; what goes over the wire
-// is made by lib/wsconn.
+// confirm, and connects again after a loss. What waits and what is dropped is decided by lib/stream; what goes over the
+// wire is made by lib/wsconn.
 //
 // It is vw's own and may change.
 package push
@@ -40,8 +40,8 @@ type Options struct {
 	DeadAfter time.Duration
 	// BackoffMin and BackoffMax limit the pause before another dial.
 	BackoffMin, BackoffMax time.Duration
-	// GiveUpAfter is how long a destination may confirm nothing, while something waits for it, before Run fails; 0 means
-	// for ever.
+	// GiveUpAfter is how long a destination may confirm nothing, while something waits for it, before Run fails; 0
+	// means for ever.
 	GiveUpAfter time.Duration
 	// Linger limits how long Run goes on after the first signal, and with Live after the end of the input.
 	Linger time.Duration
@@ -69,12 +69,13 @@ type Tap interface {
 	End()
 }
 
-// Log takes what a user should know. Of lines with one key it may leave out all but the last. A key may contain secrets and
-// is never shown.
+// Log takes what a user should know. Of lines with one key it may leave out all but the last. A key may contain secrets
+// and is never shown.
 type Log interface {
 	Info(key, msg string, args ...any)
 	Warn(key, msg string, args ...any)
-	// LogLatest calls record once, now or when the log has room. It forgets an earlier record of the same key that waits.
+	// LogLatest calls record once, now or when the log has room. It forgets an earlier record of the same key that
+	// waits.
 	LogLatest(key string, record func() (level slog.Level, msg string, args []any))
 }
 
@@ -109,9 +110,9 @@ func New(o Options) (*Pusher, error) {
 // drainGrace is the time for delivery that is left when reading went on until Linger was over.
 const drainGrace = 500 * time.Millisecond
 
-// Run carries in to the destinations until all of them have confirmed all of it, or dropped it. After the end of soft it
-// reads on for Linger at most, and has half a second more to deliver. When hard ends, it stops. It returns an error if the
-// stream could not be carried to its end, or if it gave up a destination. The ledger has what was dropped.
+// Run carries in to the destinations until all of them have confirmed all of it, or dropped it. After the end of soft
+// it reads on for Linger at most, and has half a second more to deliver. When hard ends, it stops. It returns an error
+// if the stream could not be carried to its end, or if it gave up a destination. The ledger has what was dropped.
 func (p *Pusher) Run(soft, hard context.Context, in io.Reader) error {
 	reader := stream.NewReader(in, stream.ReaderOptions{
 		Format: p.o.Format, MaxChunk: p.o.MaxMessage,

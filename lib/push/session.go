@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// initialWindow limits what is sent before the first pong, in bytes, so that a short-lived connection cannot lose the
-	// whole backlog. TCP begins no faster.
+	// initialWindow limits what is sent before the first pong, in bytes, so that a short-lived connection cannot lose
+	// the whole backlog. TCP begins no faster.
 	initialWindow = 48 << 10
 	// initialPongTimeout limits the wait for the first pong.
 	initialPongTimeout = time.Second
 	// windowPart is the part of the buffer that may be unconfirmed before send waits for a pong.
 	windowPart = 4
-	// windowWait limits that wait, which happens once for each ping. On a fast link the pong has arrived by then, but while
-	// neither end ever blocks, no other goroutine gets to read it.
+	// windowWait limits that wait, which happens once for each ping. On a fast link the pong has arrived by then, but
+	// while neither end ever blocks, no other goroutine gets to read it.
 	windowWait = 10 * time.Millisecond
 	// closeTimeout limits the close handshake once everything is confirmed. Nothing depends on it any more.
 	closeTimeout = 2 * time.Second
@@ -36,8 +36,8 @@ type session struct {
 	conn  *wsconn.Conn
 	start time.Time
 
-	// sent and confirmed are positions in the stream: the socket has taken everything before the first, and the peer has
-	// read everything before the second.
+	// sent and confirmed are positions in the stream: the socket has taken everything before the first, and the peer
+	// has read everything before the second.
 	sent, confirmed atomic.Int64
 	lastPong        atomic.Int64 // in ns after start; 0 before the first
 
@@ -64,8 +64,8 @@ func newSession(d *destination, conn *wsconn.Conn) *session {
 	return s
 }
 
-// run returns nil when the queue has ended and everything is confirmed, stream.ErrChanged when what comes next needs another
-// connection and everything before it is confirmed, else why the connection is lost. It closes the connection.
+// run returns nil when the queue has ended and everything is confirmed, stream.ErrChanged when what comes next needs
+// another connection and everything before it is confirmed, else why the connection is lost. It closes the connection.
 func (s *session) run(parent context.Context) error {
 	s.conn.Discard()
 	ctx, lose := context.WithCancelCause(parent)
@@ -179,8 +179,8 @@ func (s *session) drain(ctx context.Context) error {
 	return nil
 }
 
-// close closes the connection: with a handshake when everything is confirmed, with a short one when the time is up, else
-// without one.
+// close closes the connection: with a handshake when everything is confirmed, with a short one when the time is up,
+// else without one.
 func (s *session) close(parent context.Context, err error) {
 	switch {
 	case err == nil:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// statusLog logs how a destination is. More happens than the log takes, so each line sums up what has happened since the
-// line before: how many outages ended, how long they lasted and what they cost. It ends with the present state.
+// statusLog logs how a destination is. More happens than the log takes, so each line sums up what has happened since
+// the line before: how many outages ended, how long they lasted and what they cost. It ends with the present state.
 type statusLog struct {
 	to  string // the destination's name, which others may share
 	key string
@@ -23,7 +23,8 @@ type statusLog struct {
 	outages  int
 	downtime time.Duration
 	dropped  int64
-	// Of a slow link: the bytes that it cost and that are in no line yet, and what was held when it cost the last of them.
+	// Of a slow link: the bytes that it cost and that are in no line yet, and what was held when it cost the last of
+	// them.
 	unreportedDrops, held int64
 }
 

@@ -42,7 +42,8 @@ func newBatcher(q *stream.Queue, buffer int64, maxAge time.Duration) *batcher {
 	return b
 }
 
-// arrived is called before n bytes are put into the queue. It must be before: if they do not fit, Put waits for the writer.
+// arrived is called before n bytes are put into the queue. It must be before: if they do not fit, Put waits for the
+// writer.
 func (b *batcher) arrived(n int) {
 	if b.waiting.Load() && b.queue.Waiting()+int64(n) >= b.size {
 		select {

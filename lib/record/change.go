@@ -14,8 +14,8 @@ const beginsAnew = mpegts.CodecChanged | mpegts.ClockJump
 // again and again would make many small files, and retention would delete good recordings for them.
 const minChangeInterval = 10 * time.Second
 
-// isAnew reports whether a file must begin with a delivery because the stream begins anew there, or has done so when the
-// last such file was too young. Changed parameter sets need a new file only where those in between may be missing.
+// isAnew reports whether a file must begin with a delivery because the stream begins anew there, or has done so when
+// the last such file was too young. Changed parameter sets need a new file only where those in between may be missing.
 func (w *writer) isAnew(p *stream.Delivery) bool {
 	isChange := p.Change&beginsAnew != 0 || p.Gap && p.Change&mpegts.SetsChanged != 0
 	if !isChange && !(w.changePending && p.RandomAccess) {

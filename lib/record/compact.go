@@ -84,8 +84,8 @@ const (
 	maxLost = 1000
 )
 
-// compact removes the lines of deleted files, and joins lines about commands with the entries of their files, once there
-// are enough of them. This bounds the manifest, and each line is copied only a few times.
+// compact removes the lines of deleted files, and joins lines about commands with the entries of their files, once
+// there are enough of them. This bounds the manifest, and each line is copied only a few times.
 func (m *manifest) compact() error {
 	if m.stale < max(minStale, m.live/4) {
 		return nil
@@ -96,8 +96,8 @@ func (m *manifest) compact() error {
 	return nil
 }
 
-// writeInserts adds the entries that wait to be inserted, each before that of the file that it belongs before, or if that
-// has none, before the first that ended later.
+// writeInserts adds the entries that wait to be inserted, each before that of the file that it belongs before, or if
+// that has none, before the first that ended later.
 func (m *manifest) writeInserts() error {
 	if err := m.rewrite(m.inserts); err != nil {
 		return err

@@ -39,8 +39,8 @@ const (
 	Lost ExecState = "lost" // the file had to be deleted before
 )
 
-// execLine is a line of the manifest that says what became of the command for a file. The hash tells the file from others
-// that had its name.
+// execLine is a line of the manifest that says what became of the command for a file. The hash tells the file from
+// others that had its name.
 type execLine struct {
 	File   string    `json:"file"`
 	SHA256 string    `json:"sha256"`
@@ -79,7 +79,8 @@ func (e *Entry) length() int64 {
 type Reason string
 
 // The reasons for which a file ends. Size, Time and Frames are the limits of rotation, Stop is a limit of the whole
-// recording, Anew is another stream or a jump of its clock. Partial is a crash, or says that the line was rebuilt from the file.
+// recording, Anew is another stream or a jump of its clock. Partial is a crash, or says that the line was rebuilt from
+// the file.
 const (
 	Size    Reason = "size"
 	Time    Reason = "time"

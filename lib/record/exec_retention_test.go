@@ -213,8 +213,8 @@ func TestExecMovesFilesAway(t *testing.T) {
 	}
 }
 
-// TestDayOfExec simulates 24 hours in which the command fails and succeeds at random, with retention on and a disk that is
-// too small now and then: each file is carried away or announced as lost, and the ledger balances.
+// TestDayOfExec simulates 24 hours in which the command fails and succeeds at random, with retention on and a disk that
+// is too small now and then: each file is carried away or announced as lost, and the ledger balances.
 func TestDayOfExec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDay(t)
@@ -281,7 +281,8 @@ func newDay(t *testing.T) *day {
 	r := d.tr.open()
 	a, h := r.writer.archive, r.finalizer.hook
 	a.free = func(string) (int64, int64, error) {
-		// For ten minutes every six hours there is room for five files only: when the network has been down for a while.
+		// For ten minutes every six hours there is room for five files only: when the network has been down for a
+		// while.
 		if minute := time.Since(began) % (6 * time.Hour) / time.Minute; minute < 50 || minute >= 60 {
 			return 2 << 30, 4 << 30, nil
 		}

@@ -17,7 +17,8 @@ import (
 )
 
 // hook runs a command for each finished file. Of those that are due the oldest goes first. With retries it runs the
-// command again for a file until it succeeds, so that one file blocks no other. Only the end of a recording waits for it.
+// command again for a file until it succeeds, so that one file blocks no other. Only the end of a recording waits for
+// it.
 type hook struct {
 	command   string
 	output    *os.File      // gets the command's output; nil discards it
@@ -231,8 +232,8 @@ func (h *hook) execute(e *execution) {
 	h.signal()
 }
 
-// runCommand runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the group
-// ends everything that it has started.
+// runCommand runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the
+// group ends everything that it has started.
 func (h *hook) runCommand(ctx context.Context, e *execution) error {
 	if h.timeout > 0 {
 		var cancel context.CancelFunc

@@ -34,8 +34,8 @@ func (f *finalizer) warnManifest(err error) {
 	f.throttled.Warn("manifest", "manifest not written; its lines wait in memory", "err", err)
 }
 
-// unlistDeleted removes deleted files from the playlist, and marks their lines of the manifest. A file whose command had
-// not succeeded is lost, which it says wherever a user may look.
+// unlistDeleted removes deleted files from the playlist, and marks their lines of the manifest. A file whose command
+// had not succeeded is lost, which it says wherever a user may look.
 func (f *finalizer) unlistDeleted() {
 	for _, k := range f.archive.takeRemoved() {
 		name := f.template.relative(k.path)

@@ -16,19 +16,19 @@ import (
 	"github.com/timdrysdale/vw/lib/atomicfile"
 )
 
-// manifest is a file of JSON Lines that only grows, but for compaction. It is opened anew for each line, so the user may
-// move it away. Damage never makes it fail: see repair.
+// manifest is a file of JSON Lines that only grows, but for compaction. It is opened anew for each line, so the user
+// may move it away. Damage never makes it fail: see repair.
 type manifest struct {
 	path      string
 	throttled Logger
 	// pending are lines that are not written yet, inserts entries that belong before lines that are.
 	pending []byte
 	inserts []insert
-	// since is the modification time of the manifest at start. A younger file without a line may have lost it to a crash.
-	// Zero if there was no manifest.
+	// since is the modification time of the manifest at start. A younger file without a line may have lost it to a
+	// crash. Zero if there was no manifest.
 	since time.Time
-	// deleted counts for each name how many of its lines, from the first, describe deleted files; stale is how many lines
-	// compaction would remove, live how many it would leave.
+	// deleted counts for each name how many of its lines, from the first, describe deleted files; stale is how many
+	// lines compaction would remove, live how many it would leave.
 	deleted     map[string]int
 	stale, live int
 	// repaired says that lines were lost to damage since this was last cleared.
@@ -185,8 +185,8 @@ func (m *manifest) writePending() (err error) {
 	return nil
 }
 
-// checkEnds looks at both ends of the file. A crash may have cut the last line off: size is where the whole ones end. If
-// that last line lacks only its newline, lines has it.
+// checkEnds looks at both ends of the file. A crash may have cut the last line off: size is where the whole ones end.
+// If that last line lacks only its newline, lines has it.
 func (m *manifest) checkEnds(f io.ReaderAt, end int64) (size int64, lines []byte, err error) {
 	head := make([]byte, min(end, int64(len(lineStart))))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {

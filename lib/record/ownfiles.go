@@ -17,8 +17,8 @@ func (t *Template) relative(path string) string {
 	return path
 }
 
-// matches reports whether a path relative to the template's folder is that of a finished file, with or without a number,
-// partial or not.
+// matches reports whether a path relative to the template's folder is that of a finished file, with or without a
+// number, partial or not.
 func (t *Template) matches(relative string) bool {
 	name := unnumbered(relative)
 	return t.pattern.matches(relative) || t.pattern.matches(name) ||
@@ -73,7 +73,8 @@ type found struct {
 	before         string // of a file that the manifest lacks: the next one that it has
 }
 
-// unlisted returns those of files, which are in the order of their modification times, that the manifest has no line of.
+// unlisted returns those of files, which are in the order of their modification times, that the manifest has no line
+// of.
 func unlisted(files []found, isListed func(relative string) bool) (missing []found) {
 	before := ""
 	for _, file := range slices.Backward(files) {

@@ -21,8 +21,8 @@ type Retention struct {
 	Size    int64         // bytes that the files occupy on the disk
 	Age     time.Duration // since a file was finished
 	MinFree int64         // bytes that must be free on the file system
-	// SpareTodo spares files whose command has not succeeded, unless the disk is full or has less free than MinFree, which
-	// then is a twentieth of the file system unless given.
+	// SpareTodo spares files whose command has not succeeded, unless the disk is full or has less free than MinFree,
+	// which then is a twentieth of the file system unless given.
 	SpareTodo bool
 }
 

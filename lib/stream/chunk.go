@@ -34,8 +34,8 @@ type Chunk struct {
 	Data       []byte
 	ReceivedAt time.Time // when it was read
 	Kind       Kind
-	// RandomAccess says that decoding can start with this chunk: it begins with a keyframe, or with PAT and PMT where the
-	// stream has them right before one. It is set for all raw chunks.
+	// RandomAccess says that decoding can start with this chunk: it begins with a keyframe, or with PAT and PMT where
+	// the stream has them right before one. It is set for all raw chunks.
 	RandomAccess bool
 	// HasPSI says that the chunk begins with both PAT and PMT.
 	HasPSI bool
@@ -46,13 +46,14 @@ type Chunk struct {
 	// Change is what is new in the stream from this chunk on.
 	Change mpegts.Change
 	// Sets are the parameter sets that the keyframe needs and the stream does not repeat here. Whoever begins something
-	// new with this chunk (a file, a connection with Live, a viewer) puts Sets.AppendPES at KeyframeAt(Data), and counts
-	// it as injected. Nil: the keyframe has its sets with it.
+	// new with this chunk (a file, a connection with Live, a viewer) puts Sets.AppendPES at KeyframeAt(Data), and
+	// counts it as injected. Nil: the keyframe has its sets with it.
 	Sets *mpegts.ParameterSets
-	// Splice says that the stream of another publisher begins with this chunk. A live queue goes on at its first keyframe,
-	// and announces that.
+	// Splice says that the stream of another publisher begins with this chunk. A live queue goes on at its first
+	// keyframe, and announces that.
 	Splice bool
-	// Discard says that no queue may deliver the chunk, not even a lossless one: it is part of a packet before a splice.
+	// Discard says that no queue may deliver the chunk, not even a lossless one: it is part of a packet before a
+	// splice.
 	Discard bool
 
 	block  *block

@@ -9,7 +9,8 @@ import (
 // Delivery is what a consumer takes from a queue. It is written, or sent, as a whole.
 type Delivery struct {
 	Data []byte
-	// Size is how many bytes of Data are the stream's. The others were injected: PAT and PMT, the announcement of a gap.
+	// Size is how many bytes of Data are the stream's. The others were injected: PAT and PMT, the announcement of a
+	// gap.
 	Size int
 	// Pos is the position in the stream after the delivery, for Confirm.
 	Pos        int64

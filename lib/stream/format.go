@@ -44,8 +44,8 @@ const (
 
 // PacketSizeError says that a stream has packets that MPEG-TS does not have.
 type PacketSizeError struct {
-	// Size of the packets in bytes: 192 with four bytes of time before each (M2TS), 204 with 16 bytes of Reed-Solomon code
-	// after each (DVB).
+	// Size of the packets in bytes: 192 with four bytes of time before each (M2TS), 204 with 16 bytes of Reed-Solomon
+	// code after each (DVB).
 	Size int
 }
 

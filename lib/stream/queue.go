@@ -13,8 +13,8 @@ type QueueOptions struct {
 	// Live: input never waits. What is too old or does not fit is dropped, oldest first, in whole groups of pictures.
 	// Otherwise nothing is dropped, and input waits.
 	Live bool
-	// StartAtKeyframe: with Live, decoding can start with the first delivery too, as after Requeue. What comes before it
-	// is dropped.
+	// StartAtKeyframe: with Live, decoding can start with the first delivery too, as after Requeue. What comes before
+	// it is dropped.
 	StartAtKeyframe bool
 	// OnChange says what to do with Live where the stream begins anew.
 	OnChange ChangePolicy
@@ -22,7 +22,8 @@ type QueueOptions struct {
 	Buffer int64
 	// MaxAge is how old waiting chunks may become with Live; 0: any age.
 	MaxAge time.Duration
-	// AtLeastOnce keeps what was taken until it is confirmed, within Buffer, so that it can be taken again. Not with Live.
+	// AtLeastOnce keeps what was taken until it is confirmed, within Buffer, so that it can be taken again. Not with
+	// Live.
 	AtLeastOnce bool
 	// MaxDelivery is the longest delivery in bytes that the queue may make of several or rewritten chunks; 0: any.
 	MaxDelivery int
@@ -40,8 +41,8 @@ const (
 	PassChange ChangePolicy = iota
 	// AnnounceChange announces it to the decoder as it does a gap.
 	AnnounceChange
-	// EndAtChange is AnnounceChange, but where a decoder cannot go on in the same connection Take returns ErrChanged. It
-	// cannot where the codecs change, nor where the parameter sets changed in a gap and are not sent again.
+	// EndAtChange is AnnounceChange, but where a decoder cannot go on in the same connection Take returns ErrChanged.
+	// It cannot where the codecs change, nor where the parameter sets changed in a gap and are not sent again.
 	EndAtChange
 )
 

@@ -15,12 +15,12 @@ type Expectation interface {
 	Name() string
 	// Path is the path of the connections that it is about; "" means all.
 	Path() string
-	// Watch is called for each connection with its path, and returns what observes its bytes, or nil if the expectation is
-	// not about this connection.
+	// Watch is called for each connection with its path, and returns what observes its bytes, or nil if the expectation
+	// is not about this connection.
 	Watch(path string) Observer
-	// Judge gets the observed connections in the order in which they came, and reports whether the expectation holds. If
-	// not, detail says what was expected and what came, in one line; more lines, indented, may show the bytes around the
-	// difference.
+	// Judge gets the observed connections in the order in which they came, and reports whether the expectation holds.
+	// If not, detail says what was expected and what came, in one line; more lines, indented, may show the bytes around
+	// the difference.
 	Judge(results []Result) (ok bool, detail string)
 }
 

@@ -85,7 +85,8 @@ type FaultEvent struct {
 	Fault int    `json:"fault"`
 	Do    string `json:"do"` // FaultKind.Name
 	Path  string `json:"path"`
-	// Handshake is the number, from 1, of the handshake, and Connection that of the connection that came of it; 0: none.
+	// Handshake is the number, from 1, of the handshake, and Connection that of the connection that came of it; 0:
+	// none.
 	Handshake  int       `json:"handshake"`
 	Connection int       `json:"connection,omitempty"`
 	At         time.Time `json:"at"`

@@ -19,8 +19,8 @@ import (
 // purpose, because a correct library cannot misbehave.
 type websocketConn interface {
 	NextMessage(ctx context.Context) (isText bool, r io.Reader, err error)
-	// Close closes the connection and discards what still comes; SendClose leaves that to NextMessage. Only the caller of
-	// NextMessage may close a faultyConn with Close.
+	// Close closes the connection and discards what still comes; SendClose leaves that to NextMessage. Only the caller
+	// of NextMessage may close a faultyConn with Close.
 	Close(ctx context.Context, code int, reason string) error
 	SendClose(code int, reason string)
 	CloseNow()

@@ -12,8 +12,8 @@ import (
 const (
 	floodMessage = 64 << 10 // bytes
 	floodPing    = 125      // bytes
-	// slowBuffer is the kernel's receive buffer of a slow reader, in bytes. Less than a segment on loopback (64 KiB) would
-	// make the sender wait for timers.
+	// slowBuffer is the kernel's receive buffer of a slow reader, in bytes. Less than a segment on loopback (64 KiB)
+	// would make the sender wait for timers.
 	slowBuffer   = 128 << 10
 	slowTick     = 50 * time.Millisecond // a slow reader reads at once what its rate allows in this time
 	goneInterval = 20 * time.Millisecond // between two looks at whether the peer has gone

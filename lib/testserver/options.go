@@ -38,8 +38,8 @@ type Options struct {
 	// Linger is how long open connections may go on after Wait's context has ended.
 	Linger time.Duration
 
-	// MaxMessage is the longest accepted message in bytes; a longer one ends its connection with close code 1009. 0 means
-	// DefaultMaxMessage.
+	// MaxMessage is the longest accepted message in bytes; a longer one ends its connection with close code 1009. 0
+	// means DefaultMaxMessage.
 	MaxMessage int64
 	// Save is a folder for what each connection sends: "001-cam1.ts" for the first connection, with the path /cam1. The
 	// folder is made if it is missing; files are overwritten. "": nothing is saved.
@@ -51,14 +51,14 @@ type Options struct {
 
 	// MaxPCRInterval is the longest time between two PCRs that ExpectClean allows; 0 means mpegts.DefaultPCRInterval.
 	MaxPCRInterval time.Duration
-	// MaxTimestampInterval is the longest time between two timestamps of audio or video that ExpectClean allows; 0 means
-	// mpegts.DefaultTimestampInterval.
+	// MaxTimestampInterval is the longest time between two timestamps of audio or video that ExpectClean allows; 0
+	// means mpegts.DefaultTimestampInterval.
 	MaxTimestampInterval time.Duration
 	// Expectations are judged at the end, and reported in this order.
 	Expectations []Expectation
 
-	// Faults go wrong on purpose. Seed decides about those with a probability: with the same seed, the same handshakes are
-	// affected.
+	// Faults go wrong on purpose. Seed decides about those with a probability: with the same seed, the same handshakes
+	// are affected.
 	Faults []Fault
 	Seed   uint64
 

@@ -58,11 +58,12 @@ type Connection struct {
 	Close Close `json:"close"`
 	// Intervals are the times from one message's last byte to the next one's.
 	Intervals Intervals `json:"interarrival_us"`
-	// Sizes are those of the messages, and BitRate that of all their bytes from the first message's end to the last one's.
+	// Sizes are those of the messages, and BitRate that of all their bytes from the first message's end to the last
+	// one's.
 	Sizes   Sizes `json:"message_bytes"`
 	BitRate int64 `json:"bits_per_second"`
-	// Jitter is how much the time between the arrivals of two PCRs of a PID differs from the time between the PCRs. A PCR
-	// arrives when the read of the socket does that completes its packet.
+	// Jitter is how much the time between the arrivals of two PCRs of a PID differs from the time between the PCRs. A
+	// PCR arrives when the read of the socket does that completes its packet.
 	Jitter Intervals `json:"pcr_jitter_us"`
 	// TS leaves out a partial packet at the end if the server, or a fault, ended the connection.
 	TS mpegts.Report `json:"ts"`

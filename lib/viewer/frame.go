@@ -64,8 +64,8 @@ func appendClose(dst []byte, code int, reason string) []byte {
 	return appendControl(dst, wsconn.OpClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
 }
 
-// group is a group of pictures: the frames from one that decoding can begin with up to the next such. The frames before the
-// first keyframe of a stream are a group that nothing begins with.
+// group is a group of pictures: the frames from one that decoding can begin with up to the next such. The frames before
+// the first keyframe of a stream are a group that nothing begins with.
 type group struct {
 	id         uint64 // one more than that of the group before
 	receivedAt time.Time

@@ -54,8 +54,8 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, "assets/")
 }
 
-// route returns what the request is for, relative to the base path, and the token that it shows, if there is one. based says
-// that the token is the first element of the path.
+// route returns what the request is for, relative to the base path, and the token that it shows, if there is one. based
+// says that the token is the first element of the path.
 func (s *Server) route(r *http.Request) (name string, token *access.Token, based bool) {
 	name = strings.TrimLeft(r.URL.Path, "/")
 	if s.o.Tokens == nil {
@@ -95,8 +95,8 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, 
 	}
 }
 
-// askForToken answers a browser that opens the page without a token with 401 and the page: it asks the user for one, or, when
-// it is loaded again, has kept it. It returns false if something else is asked for.
+// askForToken answers a browser that opens the page without a token with 401 and the page: it asks the user for one,
+// or, when it is loaded again, has kept it. It returns false if something else is asked for.
 func (s *Server) askForToken(w http.ResponseWriter, r *http.Request, name string) bool {
 	if name != "" && name != "embed" || r.Method != http.MethodGet || isWebsocket(r) ||
 		!strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -11,8 +11,8 @@ import (
 const (
 	// pingInterval is how often a viewer is asked to confirm what it has got.
 	pingInterval = 2 * time.Second
-	// keepaliveInterval is how often it is when there is nothing to confirm, so that what stands between does not forget the
-	// connection.
+	// keepaliveInterval is how often it is when there is nothing to confirm, so that what stands between does not
+	// forget the connection.
 	keepaliveInterval = 15 * time.Second
 	// tickInterval is how often the hub looks for what is due while no stream comes.
 	tickInterval = time.Second
@@ -21,8 +21,8 @@ const (
 )
 
 // hub gives what comes in to all viewers. One goroutine makes the frames and writes each, without waiting, to those who
-// have got everything before it. A viewer that the kernel takes nothing more for gets a goroutine of its own until it has
-// caught up.
+// have got everything before it. A viewer that the kernel takes nothing more for gets a goroutine of its own until it
+// has caught up.
 type hub struct {
 	o       *Options
 	in      inbox
@@ -32,8 +32,8 @@ type hub struct {
 	began time.Time
 
 	mu sync.Mutex
-	// groups are the last group, which new viewers begin with, and those before it that are not too old for viewers who are
-	// behind. Their ids have no gaps.
+	// groups are the last group, which new viewers begin with, and those before it that are not too old for viewers who
+	// are behind. Their ids have no gaps.
 	groups []*group
 	nextID uint64
 	memory int64 // of groups
@@ -162,8 +162,8 @@ func (h *hub) beginGroup(c *stream.Chunk, now time.Time) {
 	}
 }
 
-// placeWaiting lets those who wait for a keyframe begin with f, the last frame of g, if it is one, or if there has been none
-// for so long that going on without one is better.
+// placeWaiting lets those who wait for a keyframe begin with f, the last frame of g, if it is one, or if there has been
+// none for so long that going on without one is better.
 func (h *hub) placeWaiting(g *group, f *frame) {
 	for i := len(h.waiting) - 1; i >= 0; i-- {
 		v := h.waiting[i]

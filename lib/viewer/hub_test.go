@@ -102,7 +102,8 @@ func index(t *testing.T, b []byte) map[string]int {
 	return all
 }
 
-// check checks what a client got: whole packets of the stream in order, from a keyframe on, with gaps that are announced.
+// check checks what a client got: whole packets of the stream in order, from a keyframe on, with gaps that are
+// announced.
 func (r *run) check(c *client) (gaps int64) {
 	r.t.Helper()
 	if len(c.stream) == 0 {

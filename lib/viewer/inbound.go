@@ -14,8 +14,8 @@ import (
 const (
 	// maxInbound is the longest message, in bytes, that is taken from a viewer.
 	maxInbound = 64 << 10
-	// inboundRate is how many bytes a second are, and inboundBurst how many at once. Each frame counts as frameCost bytes
-	// more.
+	// inboundRate is how many bytes a second are, and inboundBurst how many at once. Each frame counts as frameCost
+	// bytes more.
 	inboundRate  = 16 << 10
 	inboundBurst = 2 * maxInbound
 	frameCost    = 64
@@ -166,8 +166,8 @@ func (v *viewer) confirm(payload []byte) {
 	}
 }
 
-// closed takes the viewer's close frame: it answers it, unless it is the answer to one of ours, which confirms everything
-// that was sent before.
+// closed takes the viewer's close frame: it answers it, unless it is the answer to one of ours, which confirms
+// everything that was sent before.
 func (v *viewer) closed(code int) {
 	v.h.mu.Lock()
 	defer v.h.mu.Unlock()

@@ -61,7 +61,8 @@ func (v *viewer) close(code int, reason string) {
 	v.startPump()
 }
 
-// settle says that the stream is not the viewer's any more from here on. What it was not sent is dropped for the reason.
+// settle says that the stream is not the viewer's any more from here on. What it was not sent is dropped for the
+// reason.
 func (v *viewer) settle(reason stream.Reason) {
 	h := v.h
 	switch v.in {

@@ -13,8 +13,8 @@ import (
 type Options struct {
 	// Listener is TCP, a unix socket, or TLS over one of them. Run closes it.
 	Listener net.Listener
-	// Tokens are what viewers must know one of; nil lets everybody watch who asks for the server by an address or by a name
-	// in Hosts, but for the web pages of other hosts.
+	// Tokens are what viewers must know one of; nil lets everybody watch who asks for the server by an address or by a
+	// name in Hosts, but for the web pages of other hosts.
 	Tokens *access.Tokens
 	// Hosts are names of the server, and hosts whose pages may show the picture.
 	Hosts access.Hosts
@@ -22,8 +22,8 @@ type Options struct {
 	MaxViewers, MaxPerAddress int
 	// Page is what "/" and "/embed" show.
 	Page *page.Page
-	// Buffer is how many bytes of the stream are held in memory for all viewers: the current group of pictures, which new
-	// ones begin with, and what slow ones have not taken yet.
+	// Buffer is how many bytes of the stream are held in memory for all viewers: the current group of pictures, which
+	// new ones begin with, and what slow ones have not taken yet.
 	Buffer int64
 	// MaxAge is how old a group of pictures may be for a viewer who is behind to begin it; 0 is any age.
 	MaxAge time.Duration

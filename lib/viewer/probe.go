@@ -191,8 +191,8 @@ func videoName(t mpegts.StreamType) string {
 	return ""
 }
 
-// audioName names the audio of a stream type (ISO/IEC 13818-1, table 2-34); 0x81 is ATSC's. A stream that is neither video nor
-// known audio is "none".
+// audioName names the audio of a stream type (ISO/IEC 13818-1, table 2-34); 0x81 is ATSC's. A stream that is neither
+// video nor known audio is "none".
 func audioName(t mpegts.StreamType) string {
 	switch t {
 	case 0x03, 0x04:

@@ -5,8 +5,8 @@ import (
 )
 
 const (
-	// maxPiece is how many bytes are handed to the kernel at once for a viewer who is behind, so that it shows when it takes
-	// little.
+	// maxPiece is how many bytes are handed to the kernel at once for a viewer who is behind, so that it shows when it
+	// takes little.
 	maxPiece = 16 << 10
 	// closeTimeout is how long a viewer may take for the end of its connection.
 	closeTimeout = 2 * time.Second

@@ -8,8 +8,8 @@ type sequenceHeader struct {
 	mpeg2         bool // a sequence extension follows, which MPEG-1 does not have
 }
 
-// parseSequenceHeader finds the first sequence header in an elementary stream (ISO/IEC 11172-2, 2.4.2.3; ISO/IEC 13818-2,
-// 6.2.2.1). It tells MPEG-1 and MPEG-2 apart, which ffmpeg's PMT does not.
+// parseSequenceHeader finds the first sequence header in an elementary stream (ISO/IEC 11172-2, 2.4.2.3; ISO/IEC
+// 13818-2, 6.2.2.1). It tells MPEG-1 and MPEG-2 apart, which ffmpeg's PMT does not.
 func parseSequenceHeader(es []byte) (sequenceHeader, bool) {
 	prefix := []byte{0, 0, 1}
 	i := bytes.Index(es, append(prefix, 0xB3))

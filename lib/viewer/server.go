@@ -76,8 +76,8 @@ func (s *Server) Put(b stream.Batch) { s.hub.in.put(b) }
 // End says that the stream has ended: viewers get what is left and are closed.
 func (s *Server) End() { s.endOnce.Do(func() { close(s.ended) }) }
 
-// Run serves viewers until End is called and they have got everything, for which they have Linger at most, or until hard
-// ends. When it returns, nothing of it is left. It returns an error if the listener failed.
+// Run serves viewers until End is called and they have got everything, for which they have Linger at most, or until
+// hard ends. When it returns, nothing of it is left. It returns an error if the listener failed.
 func (s *Server) Run(hard context.Context) error {
 	ctx, stop := context.WithCancel(hard)
 	defer stop()

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notsentLowat is how much, in bytes, the kernel takes for a viewer that it has not sent yet. Without it, a viewer that has
-// stalled for half a minute looks like one that keeps up.
+// notsentLowat is how much, in bytes, the kernel takes for a viewer that it has not sent yet. Without it, a viewer that
+// has stalled for half a minute looks like one that keeps up.
 const notsentLowat = 128 << 10
 
 func limitUnsent(conn net.Conn) {

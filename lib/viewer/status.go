@@ -9,7 +9,8 @@ import (
 type Status struct {
 	// Live: bytes came within the last 5 s.
 	Live bool `json:"live"`
-	// Generation counts the beginnings of the stream: it grows where clocks go back, or parameter sets or codecs change.
+	// Generation counts the beginnings of the stream: it grows where clocks go back, or parameter sets or codecs
+	// change.
 	Generation int    `json:"generation"`
 	Codecs     Codecs `json:"codecs"`
 	// Player is what plays the stream in a browser: "jsmpeg", "mpegts", or "none". It is "" until the codecs are known.

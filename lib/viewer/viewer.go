@@ -11,8 +11,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// viewer is one connection that gets the stream. Its place is a frame of a group; live viewers have none, for they have got
-// everything. Everything but the connection is protected by the hub's mu.
+// viewer is one connection that gets the stream. Its place is a frame of a group; live viewers have none, for they have
+// got everything. Everything but the connection is protected by the hub's mu.
 type viewer struct {
 	h      *hub
 	conn   net.Conn
@@ -41,8 +41,8 @@ type viewer struct {
 	left        bool // the hub has it no more
 	dead        bool // it took nothing for too long
 
-	// pos is the position in the stream up to which everything was sent, or dropped for this viewer. That of a live viewer is
-	// the hub's. first is where it joined, last where it ended: -1 while it goes on.
+	// pos is the position in the stream up to which everything was sent, or dropped for this viewer. That of a live
+	// viewer is the hub's. first is where it joined, last where it ended: -1 while it goes on.
 	pos, first, last int64
 	waitReason       stream.Reason // of what is dropped while it waits for a keyframe
 	dropped          stream.Dropped
@@ -245,7 +245,8 @@ func appendPing(dst []byte, pos int64) []byte {
 	return appendControl(dst, wsconn.OpPing, binary.BigEndian.AppendUint64(nil, uint64(pos)))
 }
 
-// fallBehind takes a viewer out of live that took only the first n bytes of the hub's unsent frames, or of that and a ping.
+// fallBehind takes a viewer out of live that took only the first n bytes of the hub's unsent frames, or of that and a
+// ping.
 func (v *viewer) fallBehind(n int, data []byte) {
 	h := v.h
 	h.remove(&h.live, v)

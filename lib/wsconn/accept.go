@@ -17,13 +17,13 @@ import (
 
 // AcceptOptions are what a server may ask for. The zero value accepts every client and message.
 type AcceptOptions struct {
-	// Subprotocols that the server speaks, the preferred one first. A client that asks for none of them is accepted without
-	// one.
+	// Subprotocols that the server speaks, the preferred one first. A client that asks for none of them is accepted
+	// without one.
 	Subprotocols []string
 	// MaxMessage is the longest message, in bytes, that NextMessage returns; 0 means no limit.
 	MaxMessage int64
-	// Origins, when not nil, are patterns (path.Match) of hosts whose pages may connect, besides the server's own. Nil means
-	// that any page may.
+	// Origins, when not nil, are patterns (path.Match) of hosts whose pages may connect, besides the server's own. Nil
+	// means that any page may.
 	Origins []string
 }
 
@@ -73,8 +73,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return end, bufio.NewReadWriter(bufio.NewReaderSize(end, 16), bufio.NewWriterSize(end, 16)), nil
 }
 
-// handedOver is what nhooyr gets as the connection when it has made the handshake: it is at its end, and closing it closes
-// nothing.
+// handedOver is what nhooyr gets as the connection when it has made the handshake: it is at its end, and closing it
+// closes nothing.
 type handedOver struct{ net.Conn }
 
 func (handedOver) Read([]byte) (int, error)    { return 0, io.EOF }

@@ -12,8 +12,8 @@ import (
 // has answered and nothing of the connection is left, or when ctx ends. It never waits longer for the end of a message.
 // code must be one that may be sent (see ValidCloseCode); a reason longer than 123 bytes is cut.
 //
-// It returns nil when the peer answered with the same code or none, a *CloseError when it gave another, else why there was
-// no answer, or why the connection had ended before. A second call does no harm.
+// It returns nil when the peer answered with the same code or none, a *CloseError when it gave another, else why there
+// was no answer, or why the connection had ended before. A second call does no harm.
 func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 	if !ValidCloseCode(code) {
 		c.CloseNow()
@@ -41,8 +41,8 @@ func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 	return err
 }
 
-// SendClose sends what has been written and a close frame, and does not wait. NextMessage still returns what comes until
-// the peer's answer, which ends the connection. A code that may not be sent (see ValidCloseCode) ends it at once.
+// SendClose sends what has been written and a close frame, and does not wait. NextMessage still returns what comes
+// until the peer's answer, which ends the connection. A code that may not be sent (see ValidCloseCode) ends it at once.
 func (c *Conn) SendClose(code int, reason string) {
 	if !ValidCloseCode(code) {
 		c.CloseNow()
@@ -79,9 +79,9 @@ func (c *Conn) closeHandshake(ctx context.Context, payload []byte) error {
 	return nil
 }
 
-// CloseNow ends the connection at once, without a close frame, and returns when nothing of it is left. When the connection
-// had ended by itself, a close frame that answers the peer, or gives it the reason, may leave first, for two seconds at
-// most.
+// CloseNow ends the connection at once, without a close frame, and returns when nothing of it is left. When the
+// connection had ended by itself, a close frame that answers the peer, or gives it the reason, may leave first, for two
+// seconds at most.
 func (c *Conn) CloseNow() {
 	closed := fmt.Errorf("connection closed: %w", net.ErrClosed)
 	if c.fail(closed) != closed {

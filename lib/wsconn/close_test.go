@@ -187,7 +187,8 @@ func TestPeersCloseIsAnswered(t *testing.T) {
 	}
 }
 
-// TestReasonWithASecret: a server's reason goes into the log, and may repeat the token and have a terminal's commands in it.
+// TestReasonWithASecret: a server's reason goes into the log, and may repeat the token and have a terminal's commands
+// in it.
 func TestReasonWithASecret(t *testing.T) {
 	t.Parallel()
 	url := rawServer(t, func(conn *net.TCPConn, _ *bufio.Reader) {

@@ -1,12 +1,14 @@
 // Package wsconn carries binary messages over websockets (RFC 6455), for clients and servers, on links that may be slow
-// for a long time. It is the only importer of nhooyr.io/websocket, and none of that package's types are visible outside.
+// for a long time. It is the only importer of nhooyr.io/websocket, and none of that package's types are visible
+// outside.
 //
 // nhooyr.io/websocket makes the handshakes. What follows them is read and written here, because vw needs what that
 // package does not offer: no fixed timeouts on a slow link, a message written in one system call, a message's bytes as
 // they arrive, and pongs that wait until what came before them has been delivered.
 //
 // A connection never ends because it is slow: the only deadlines are those of the caller's contexts. The caller decides
-// whether a slow link is dead, by Ping, Acked, Received and Buffered, and when to dial again. Compression is never used.
+// whether a slow link is dead, by Ping, Acked, Received and Buffered, and when to dial again. Compression is never
+// used.
 //
 // The package is vw's own and may change.
 package wsconn
@@ -95,8 +97,8 @@ func newConn(conn net.Conn, r *bufio.Reader, client bool, subprotocol string) *C
 // Subprotocol returns the subprotocol agreed on, or "".
 func (c *Conn) Subprotocol() string { return c.subprotocol }
 
-// Done is closed when the connection has ended, for whatever reason. The end of a connection is only noticed while it is
-// read from or written to.
+// Done is closed when the connection has ended, for whatever reason. The end of a connection is only noticed while it
+// is read from or written to.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err returns nil until Done is closed, then why the connection has ended: a *CloseError when the peer sent a close
@@ -114,8 +116,8 @@ func (c *Conn) Acked() (bytes uint64, ok bool) { return acked(c.out.raw) }
 // Received returns how many frames of any kind have come from the peer. Each is a sign of life.
 func (c *Conn) Received() int64 { return c.received.Load() }
 
-// Buffered returns how many bytes, framing included, are in memory because the network has not taken them yet. A message
-// is handed over in pieces of 512 KiB, so within a piece the figure stands still.
+// Buffered returns how many bytes, framing included, are in memory because the network has not taken them yet. A
+// message is handed over in pieces of 512 KiB, so within a piece the figure stands still.
 func (c *Conn) Buffered() int64 { return c.out.buffered() }
 
 // Write sends p as one binary message and returns when the network has taken it all. It does not keep p. When ctx ends
@@ -126,8 +128,8 @@ func (c *Conn) Write(ctx context.Context, p []byte) error {
 }
 
 // WritePing is Write with a ping after the message, in the same system call where possible. Its pong says that the peer
-// has read the message. The Pong is nil when an earlier ping is outstanding (only one may be); then only the message was
-// sent.
+// has read the message. The Pong is nil when an earlier ping is outstanding (only one may be); then only the message
+// was sent.
 func (c *Conn) WritePing(ctx context.Context, p []byte) (*Pong, error) {
 	return c.write(ctx, p, true)
 }

@@ -42,9 +42,9 @@ type DialOptions struct {
 }
 
 // Dial connects to a ws or wss URL. Userinfo in the URL becomes Basic authentication. Redirects are not followed. When
-// the server refuses, the error is a *StatusError (wrapped), when an HTTP proxy does, a *ProxyError; a failed verification of its certificate is the crypto/tls
-// package's error (wrapped). No error's text contains userinfo, query or header values. ctx and Timeout bound the dial
-// only, not the connection.
+// the server refuses, the error is a *StatusError (wrapped), when an HTTP proxy does, a *ProxyError; a failed
+// verification of its certificate is the crypto/tls package's error (wrapped). No error's text contains userinfo, query
+// or header values. ctx and Timeout bound the dial only, not the connection.
 //
 // The caller reads from the connection or calls Discard: without, neither pongs nor the connection's end are noticed.
 func Dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {

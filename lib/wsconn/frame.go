@@ -13,8 +13,8 @@ const (
 	maxCloseReason = MaxControlPayload - 2         // bytes: a close frame begins with the code
 )
 
-// maskChunk is how many bytes are masked at once. It is a multiple of four, so that each chunk begins with the same byte
-// of the key.
+// maskChunk is how many bytes are masked at once. It is a multiple of four, so that each chunk begins with the same
+// byte of the key.
 const maskChunk = 1 << 10
 
 // mask is a masking key (RFC 6455, 5.3), repeated so that many bytes can be masked at once.

@@ -20,8 +20,8 @@ func (p *Pong) Done() <-chan struct{} { return p.done }
 func (p *Pong) Err() error { return p.err }
 
 // Ping sends a ping and returns at its pong. It needs Discard or NextMessage at work. While an earlier ping is
-// outstanding, it waits for that one's pong first: a peer need not answer any but the latest (RFC 6455, 5.5.3). The end of
-// ctx ends the call, not the connection; the ping stays outstanding.
+// outstanding, it waits for that one's pong first: a peer need not answer any but the latest (RFC 6455, 5.5.3). The end
+// of ctx ends the call, not the connection; the ping stays outstanding.
 func (c *Conn) Ping(ctx context.Context) error {
 	select {
 	case c.pingSem <- struct{}{}:
@@ -98,9 +98,9 @@ type delayedPong struct {
 	payload []byte
 }
 
-// DelayPongs makes pongs mean more than that the peer's messages were read: from now on, a ping is answered when Delivered
-// has covered all bytes that came before it. notify is called when a ping has to wait; it must not block. Call DelayPongs
-// before the first NextMessage.
+// DelayPongs makes pongs mean more than that the peer's messages were read: from now on, a ping is answered when
+// Delivered has covered all bytes that came before it. notify is called when a ping has to wait; it must not block.
+// Call DelayPongs before the first NextMessage.
 func (c *Conn) DelayPongs(notify func()) { c.pongs.notify = notify }
 
 // PingsWait reports whether a ping waits for Delivered.
@@ -110,16 +110,16 @@ func (c *Conn) PingsWait() bool {
 	return len(c.pongs.waiting) > 0
 }
 
-// Delivered says that the first n bytes of all that the readers of NextMessage have returned, counted together, have been
-// delivered.
+// Delivered says that the first n bytes of all that the readers of NextMessage have returned, counted together, have
+// been delivered.
 func (c *Conn) Delivered(n int64) {
 	if payload := c.pongs.due(n); payload != nil {
 		c.out.answer(payload)
 	}
 }
 
-// KeepAlive sends an empty unsolicited pong (RFC 6455, 5.5.3): a sign of life that answers no ping. It does not wait, and
-// needs no reader at work.
+// KeepAlive sends an empty unsolicited pong (RFC 6455, 5.5.3): a sign of life that answers no ping. It does not wait,
+// and needs no reader at work.
 func (c *Conn) KeepAlive() { c.out.keepAlive() }
 
 func (c *Conn) answerPing(payload []byte) {
@@ -137,8 +137,8 @@ func (p *pongs) given(n int) {
 	p.read += int64(n)
 }
 
-// add reports whether a ping can be answered now. If not, it is answered later; when many wait, the newest replaces the one
-// before it.
+// add reports whether a ping can be answered now. If not, it is answered later; when many wait, the newest replaces the
+// one before it.
 func (p *pongs) add(payload []byte) (now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// ProxyFromEnv returns the choice that an environment makes, for DialOptions.Proxy: HTTP_PROXY for ws, HTTPS_PROXY for wss,
-// ALL_PROXY for what has none of these, and none for hosts in NO_PROXY (see httpproxy.Config) and on loopback. The names
-// count in lower case too, and first. A proxy without a scheme is an HTTP proxy. When a proxy cannot be used, the error
-// names its variable.
+// ProxyFromEnv returns the choice that an environment makes, for DialOptions.Proxy: HTTP_PROXY for ws, HTTPS_PROXY for
+// wss, ALL_PROXY for what has none of these, and none for hosts in NO_PROXY (see httpproxy.Config) and on loopback. The
+// names count in lower case too, and first. A proxy without a scheme is an HTTP proxy. When a proxy cannot be used, the
+// error names its variable.
 func ProxyFromEnv(getenv func(name string) string) (func(*url.URL) (*url.URL, error), error) {
 	_, noProxy := variable(getenv, "no_proxy")
 	config := httpproxy.Config{NoProxy: noProxy, CGI: getenv("REQUEST_METHOD") != ""}

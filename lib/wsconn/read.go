@@ -13,8 +13,8 @@ import (
 // StatusMessageTooBig.
 var ErrTooBig = errors.New("message too big")
 
-// Discard starts to read and to throw away whatever the peer sends, of any size, until the connection ends (see Done and
-// Err). It answers pings and notices pongs. It returns at once. NextMessage must not be used with it.
+// Discard starts to read and to throw away whatever the peer sends, of any size, until the connection ends (see Done
+// and Err). It answers pings and notices pongs. It returns at once. NextMessage must not be used with it.
 func (c *Conn) Discard() {
 	if c.discarding.Swap(true) {
 		return
@@ -41,11 +41,11 @@ func (c *Conn) discard(ctx context.Context) {
 	_ = c.readFailed(ctx, err) // Err has it
 }
 
-// NextMessage waits for a message and returns a reader for it, valid until the next call. It throws away what is left of
-// the message before. The reader returns bytes as they arrive. It ends with io.EOF only at the end of a whole message, and
-// fails with ErrTooBig (wrapped) when it has returned MaxMessage bytes and there are more. Pings are answered and pongs
-// are noticed while NextMessage or the reader waits, and only then. ctx also bounds the reader: when it ends while one of
-// them waits, the connection has ended.
+// NextMessage waits for a message and returns a reader for it, valid until the next call. It throws away what is left
+// of the message before. The reader returns bytes as they arrive. It ends with io.EOF only at the end of a whole
+// message, and fails with ErrTooBig (wrapped) when it has returned MaxMessage bytes and there are more. Pings are
+// answered and pongs are noticed while NextMessage or the reader waits, and only then. ctx also bounds the reader: when
+// it ends while one of them waits, the connection has ended.
 func (c *Conn) NextMessage(ctx context.Context) (isText bool, r io.Reader, err error) {
 	if err := c.acquireRead(ctx); err != nil {
 		return false, nil, err
@@ -87,8 +87,8 @@ func (c *Conn) releaseRead() {
 	<-c.readSem
 }
 
-// nextDataFrame reads up to the payload of the next data frame, and handles the control frames before it. The payload of
-// the frame before must have been read.
+// nextDataFrame reads up to the payload of the next data frame, and handles the control frames before it. The payload
+// of the frame before must have been read.
 func (c *Conn) nextDataFrame() error {
 	for {
 		if err := c.in.next(); err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 // Redact returns the part of a websocket or HTTP URL that may be shown: scheme, host and the last element of the path,
-// as in wss://host/…/cam1 (the elements before it may be a token), never userinfo, query or fragment. Of a URL that cannot
-// be parsed beyond doubt, it returns only the scheme.
+// as in wss://host/…/cam1 (the elements before it may be a token), never userinfo, query or fragment. Of a URL that
+// cannot be parsed beyond doubt, it returns only the scheme.
 func Redact(raw string) string {
 	origin, path := shownParts(raw)
 	if last := strings.LastIndexByte(path, '/'); last > 0 {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notsentLowat limits, in bytes, what the kernel takes and has not sent yet. Without it, the kernel takes megabytes on a
-// slow link, which is latency that no queue can take back.
+// notsentLowat limits, in bytes, what the kernel takes and has not sent yet. Without it, the kernel takes megabytes on
+// a slow link, which is latency that no queue can take back.
 const notsentLowat = 64 << 10
 
 func setNotsentLowat(conn net.Conn) {

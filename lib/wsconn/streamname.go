@@ -5,8 +5,8 @@ import (
 	"regexp"
 )
 
-// StreamHeader is the header of a handshake that names the stream that the connection carries, so that the ledgers of the
-// hops of a stream can be joined.
+// StreamHeader is the header of a handshake that names the stream that the connection carries, so that the ledgers of
+// the hops of a stream can be joined.
 const StreamHeader = "Vw-Stream"
 
 var streamName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

@@ -18,8 +18,8 @@ const (
 )
 
 // upgrade is an http.RoundTripper for one request on a connection that is there. net/http's Transport would print to
-// the log when the server speaks first, and leave goroutines that cannot be waited for. The dialer sets the connection's
-// deadline when its context ends.
+// the log when the server speaks first, and leave goroutines that cannot be waited for. The dialer sets the
+// connection's deadline when its context ends.
 type upgrade struct {
 	conn net.Conn
 	r    *bufio.Reader // has read the response

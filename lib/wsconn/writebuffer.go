@@ -211,9 +211,9 @@ func (b *writeBuffer) buffered() int64 {
 	return int64(len(b.out)+len(b.pong)) + b.unsent.Load()
 }
 
-// linger sends what is in memory, for as long as grace at most, and closes the connection. Closing with unread data causes
-// a reset, which could overtake a close frame that the peer has not answered: with awaitEnd, linger waits for the peer's
-// end first, for as long as grace again. Nothing else may read meanwhile.
+// linger sends what is in memory, for as long as grace at most, and closes the connection. Closing with unread data
+// causes a reset, which could overtake a close frame that the peer has not answered: with awaitEnd, linger waits for
+// the peer's end first, for as long as grace again. Nothing else may read meanwhile.
 func (b *writeBuffer) linger(grace time.Duration, awaitEnd bool) {
 	b.mu.Lock()
 	if b.err == nil {

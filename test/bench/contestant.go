@@ -169,8 +169,8 @@ func startPush(b *bench, _ string) (*line, error) {
 	return l, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url))
 }
 
-// startLeast starts two programs of the folder floor, each with a port as its last argument: where to listen, and what to
-// push to.
+// startLeast starts two programs of the folder floor, each with a port as its last argument: where to listen, and what
+// to push to.
 func startLeast(ingest, push []string) func(*bench, string) (*line, error) {
 	return func(b *bench, _ string) (*line, error) {
 		l, target, err := newPush(nil)

@@ -1,6 +1,6 @@
-// Command bench measures vw side by side with what it replaces: jsmpeg's relay on node.js, and with socat, which carries
-// the same bytes with no protocol at all. It starts every contestant anew for each round, in turns, and compares within
-// one run only. scripts/bench builds and installs what it needs, and says where.
+// Command bench measures vw side by side with what it replaces: jsmpeg's relay on node.js, and with socat, which
+// carries the same bytes with no protocol at all. It starts every contestant anew for each round, in turns, and
+// compares within one run only. scripts/bench builds and installs what it needs, and says where.
 //
 // It is a module of its own, so that its plotting library is not a dependency of the tools.
 package main

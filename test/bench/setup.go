@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// relayScript returns jsmpeg's relay as npm has it, or for recording a copy in which the constant is set that turns that
-// on; its recordings go to the folder.
+// relayScript returns jsmpeg's relay as npm has it, or for recording a copy in which the constant is set that turns
+// that on; its recordings go to the folder.
 func (b *bench) relayScript(record bool, folder string) (string, error) {
 	script := filepath.Join(b.node, "node_modules", "jsmpeg-player", "ws", "websocket-relay.js")
 	if !record {

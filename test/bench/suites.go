@@ -16,8 +16,8 @@ var (
 	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout"}
 )
 
-// turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of the
-// contestants. Each round has an order of its own, so that none always follows the same.
+// turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of
+// the contestants. Each round has an order of its own, so that none always follows the same.
 func (b *bench) turns(contestants []contestant, measure func(contestant) (*sample, error)) ([]results, error) {
 	all := make([]results, len(contestants))
 	for round := range b.rounds {

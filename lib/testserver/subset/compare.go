@@ -83,9 +83,9 @@ func (c *coverage) add(m *Matcher, last bool) (wrong string) {
 	return ""
 }
 
-// place returns where the runs of a connection are in the reference, and how far the last one was moved. A matcher takes
-// the first place that fits. A reference that repeats itself, as a file in a loop does, has several: a connection most
-// likely goes on where the one before ended.
+// place returns where the runs of a connection are in the reference, and how far the last one was moved. A matcher
+// takes the first place that fits. A reference that repeats itself, as a file in a loop does, has several: a connection
+// most likely goes on where the one before ended.
 func (c *coverage) place(m *Matcher) (runs []packetRun, shift int) {
 	expected, minimum := c.furthest, 0
 	for _, r := range m.runs {

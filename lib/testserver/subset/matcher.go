@@ -85,8 +85,8 @@ func (m *Matcher) packet(p mpegts.Packet) {
 	}
 }
 
-// takeSets takes p as one of the packets with parameter sets at the beginning of the connection. The keyframe that needs
-// them must follow.
+// takeSets takes p as one of the packets with parameter sets at the beginning of the connection. The keyframe that
+// needs them must follow.
 func (m *Matcher) takeSets(p mpegts.Packet) bool {
 	if m.setsGroup < 0 {
 		if m.setsGroup = m.reference.findSets(p); m.setsGroup < 0 {

@@ -34,7 +34,8 @@ type group struct {
 	first  int // its first packet: the PSI in front of the keyframe, if there is any
 	access int // the keyframe's first packet; -1: none, at the start of the reference
 	end    int // the packet after its last
-	// sets are the packets with the parameter sets that a connection needs that begins here; nil: the keyframe has them.
+	// sets are the packets with the parameter sets that a connection needs that begins here; nil: the keyframe has
+	// them.
 	sets []byte
 }
 
@@ -144,8 +145,8 @@ func (r *Reference) isPSI(p mpegts.Packet) bool {
 	return pid == mpegts.PIDNull || (pid < 0x20 || r.psiPIDs[pid]) && r.psi[psiKey(p)]
 }
 
-// psiKey is what a packet carries on its PID. Who inserts PSI sets the continuity counter, and may put the stuffing into
-// the adaptation field or after the section.
+// psiKey is what a packet carries on its PID. Who inserts PSI sets the continuity counter, and may put the stuffing
+// into the adaptation field or after the section.
 func psiKey(p mpegts.Packet) string {
 	return string([]byte{p[1], p[2]}) + string(bytes.TrimRight(p.Payload(), "\xFF"))
 }
@@ -196,8 +197,8 @@ func (r *Reference) findSets(p mpegts.Packet) int {
 	return slices.IndexFunc(r.groups, func(g group) bool { return bytes.HasPrefix(g.sets, p) })
 }
 
-// nearest returns the place closest to packet i, and not before the minimum, where the reference has the same packets as
-// from one packet to another; ok is false if there is none.
+// nearest returns the place closest to packet i, and not before the minimum, where the reference has the same packets
+// as from one packet to another; ok is false if there is none.
 func (r *Reference) nearest(i, minimum, from, to int) (start int, ok bool) {
 	run := r.data[from*mpegts.PacketSize : to*mpegts.PacketSize]
 	same := func(i int) bool {

@@ -163,8 +163,8 @@ func TestNewReference(t *testing.T) {
 	}
 }
 
-// TestLoop: in a source that repeats itself, a connection goes on where the one before ended, not at the first place that
-// looks alike.
+// TestLoop: in a source that repeats itself, a connection goes on where the one before ended, not at the first place
+// that looks alike.
 func TestLoop(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 3}, 20)
 	loop := bytes.Repeat(b, 3)
