@@ -35,7 +35,8 @@ func TestArrivalTimesWithAndWithoutRecording(t *testing.T) {
 	}
 	for _, name := range []string{"without-1.csv", "with-1.csv"} {
 		csv := read(t, filepath.Join(into, name))
-		if lines := bytes.Count(csv, []byte("\n")); lines < 25 || !bytes.HasPrefix(csv, []byte("connection,message,ns,bytes\n")) {
+		if lines := bytes.Count(csv, []byte("\n")); lines < 25 ||
+			!bytes.HasPrefix(csv, []byte("connection,message,ns,bytes\n")) {
 			t.Errorf("%s: %d lines, beginning with %.40q", name, lines, csv)
 		}
 	}

@@ -176,7 +176,8 @@ func TestBlobsOfVaryingSizes(t *testing.T) {
 		raw = append(raw, blob(size, uint64(i+100)))
 	}
 	for i := range 8 {
-		o := tsgen.Options{GOP: 1 + random.IntN(20), KeyPackets: 1 + random.IntN(300), FramePackets: 1 + random.IntN(60), Seed: uint64(i)}
+		o := tsgen.Options{GOP: 1 + random.IntN(20), KeyPackets: 1 + random.IntN(300), FramePackets: 1 +
+			random.IntN(60), Seed: uint64(i)}
 		ts = append(ts, tsgen.Frames(o, 3+random.IntN(200)))
 	}
 	for name, blobs := range map[string][][]byte{"raw": raw, "ts": ts} {

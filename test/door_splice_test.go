@@ -75,18 +75,26 @@ func TestDoorSplices(t *testing.T) {
 		torn   int64
 		status int
 	}{
-		"131 bytes, then packets":            {first: died, sent: part, then: body, want: body, torn: 131, status: 3},
-		"131 bytes, then nothing":            {first: died, sent: part, want: part},
-		"131 bytes, then others":             {first: died, sent: part, then: []byte("hello"), want: join(part, []byte("hello"))},
-		"131 bytes that are no packet":       {first: died, sent: make([]byte, 131), then: body, want: join(make([]byte, 131), body)},
-		"packets cut short, then packets":    {first: died, sent: body[:1000], then: body, want: join(body[:940], body), torn: 60, status: 3},
-		"ended inside a packet, then more":   {first: ended, sent: body[:1000], then: body, want: join(body[:940], body), torn: 60, status: 3},
-		"ended inside a packet":              {first: ended, sent: body[:1000], want: body[:1000]},
-		"a short blob":                       {first: ended, sent: []byte("GIF89a"), want: []byte("GIF89a")},
-		"--max-body inside a packet":         {args: []string{"--max-body", "1000"}, first: cut, sent: body[:1000], want: body[:1000]},
-		"--max-body, then packets":           {args: []string{"--max-body", "1000"}, first: cut, sent: body[:1000], then: body[:940], want: join(body[:940], body[:940]), torn: 60, status: 3},
-		"ended inside a packet, --format ts": {args: []string{"--format", "ts"}, first: ended, sent: body[:1000], then: body, want: join(body[:940], body), torn: 60, status: 3},
-		"--format raw":                       {args: []string{"--format", "raw"}, first: died, sent: body[:1000], then: body, want: join(body[:1000], body)},
+		"131 bytes, then packets": {first: died, sent: part, then: body, want: body, torn: 131, status: 3},
+		"131 bytes, then nothing": {first: died, sent: part, want: part},
+		"131 bytes, then others": {first: died, sent: part, then: []byte("hello"),
+			want: join(part, []byte("hello"))},
+		"131 bytes that are no packet": {first: died, sent: make([]byte, 131), then: body,
+			want: join(make([]byte, 131), body)},
+		"packets cut short, then packets": {first: died, sent: body[:1000], then: body, want: join(body[:940], body),
+			torn: 60, status: 3},
+		"ended inside a packet, then more": {first: ended, sent: body[:1000], then: body,
+			want: join(body[:940], body), torn: 60, status: 3},
+		"ended inside a packet": {first: ended, sent: body[:1000], want: body[:1000]},
+		"a short blob":          {first: ended, sent: []byte("GIF89a"), want: []byte("GIF89a")},
+		"--max-body inside a packet": {args: []string{"--max-body", "1000"}, first: cut, sent: body[:1000],
+			want: body[:1000]},
+		"--max-body, then packets": {args: []string{"--max-body", "1000"}, first: cut, sent: body[:1000],
+			then: body[:940], want: join(body[:940], body[:940]), torn: 60, status: 3},
+		"ended inside a packet, --format ts": {args: []string{"--format", "ts"}, first: ended, sent: body[:1000],
+			then: body, want: join(body[:940], body), torn: 60, status: 3},
+		"--format raw": {args: []string{"--format", "raw"}, first: died, sent: body[:1000], then: body,
+			want: join(body[:1000], body)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +105,8 @@ func TestDoorSplices(t *testing.T) {
 			}
 			account := d.close(c.status)
 			same(t, "what came out", read(t, d.out), c.want)
-			if account.Dropped.Torn != c.torn || account.Dropped.Sum() != c.torn || account.In != int64(len(c.sent)+len(c.then)) {
+			if account.Dropped.Torn != c.torn || account.Dropped.Sum() != c.torn ||
+				account.In != int64(len(c.sent)+len(c.then)) {
 				t.Errorf("counted as %+v", account)
 			}
 		})

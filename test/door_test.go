@@ -197,10 +197,13 @@ func flood(conn net.Conn, p []byte) {
 
 // endlessMessages are websocket messages that never end.
 var endlessMessages = map[string]struct{ begin, more []byte }{
-	"one frame of 2^62 bytes":     {frame(true, wsconn.OpBinary, 1<<62), make([]byte, 64<<10)},
-	"frames that continue it":     {frame(false, wsconn.OpBinary, 0), bytes.Repeat(append(frame(false, wsconn.OpContinuation, 10), make([]byte, 10)...), 1000)},
-	"empty frames that go on":     {frame(false, wsconn.OpBinary, 0), bytes.Repeat(frame(false, wsconn.OpContinuation, 0), 1000)},
-	"messages, one after another": {nil, bytes.Repeat(append(frame(true, wsconn.OpBinary, 10), make([]byte, 10)...), 1000)},
+	"one frame of 2^62 bytes": {frame(true, wsconn.OpBinary, 1<<62), make([]byte, 64<<10)},
+	"frames that continue it": {frame(false, wsconn.OpBinary, 0),
+		bytes.Repeat(append(frame(false, wsconn.OpContinuation, 10), make([]byte, 10)...), 1000)},
+	"empty frames that go on": {frame(false, wsconn.OpBinary, 0),
+		bytes.Repeat(frame(false, wsconn.OpContinuation, 0), 1000)},
+	"messages, one after another": {nil, bytes.Repeat(append(frame(true, wsconn.OpBinary, 10), make([]byte, 10)...),
+		1000)},
 }
 
 // TestDoorEndsWhenTold: whatever a publisher keeps sending, the first signal ends vw-ingest, and a second one at once.

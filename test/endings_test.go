@@ -17,7 +17,8 @@ import (
 // camera starts ffmpeg with a picture of its own, in real time, that never ends by itself.
 func camera(t testing.TB, url string) *process {
 	t.Helper()
-	return start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25",
+	return start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i",
+		"testsrc2=size=320x240:rate=25",
 		"-c:v", "mpeg1video", "-b:v", "600k", "-g", "12", "-bf", "0", "-f", "mpegts", "-muxdelay", "0.001", url)
 }
 
@@ -35,12 +36,15 @@ func startFullPipeline(t testing.TB, all, ingest, push []string) *fullPipeline {
 	f := &fullPipeline{rec: t.TempDir(), server: serve(t, "--conns", "1")}
 	p := pipeline(t, nil,
 		stage{"vw-ingest", slices.Concat([]string{"--listen", "127.0.0.1:0"}, all, ingest)},
-		stage{"vw-record", slices.Concat([]string{"--tee", "--rotate-frames", "12"}, all, []string{filepath.Join(f.rec, "%Y%m%dT%H%M%SZ.ts")})},
+		stage{"vw-record", slices.Concat([]string{"--tee", "--rotate-frames", "12"}, all,
+			[]string{filepath.Join(f.rec, "%Y%m%dT%H%M%SZ.ts")})},
 		stage{"vw-push", slices.Concat(all, push, []string{f.server.url})})
 	f.ingest, f.record, f.push = p[0], p[1], p[2]
 	f.ffmpeg = camera(t, ingestURL(f.ingest))
 	f.server.find(f.server.stdout, `"event":"connected"`)
-	testwait.Eventually(t, "two files, and a third that is being written", func() bool { return len(finished(f.rec)) >= 2 })
+	testwait.Eventually(t, "two files, and a third that is being written", func() bool {
+		return len(finished(f.rec)) >= 2
+	})
 	return f
 }
 

@@ -19,7 +19,8 @@ type probed struct{ frames, keyframes int64 }
 
 func probe(t testing.TB, file string) probed {
 	t.Helper()
-	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=flags",
+	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries",
+		"packet=flags",
 		"-of", "csv=p=0", file).Output()
 	if err != nil {
 		t.Fatalf("ffprobe %s: %v", file, err)
@@ -37,7 +38,8 @@ func probe(t testing.TB, file string) probed {
 // decodes checks that ffmpeg decodes a file without one error.
 func decodes(t testing.TB, file string) {
 	t.Helper()
-	cmd := exec.Command(tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-i", file, "-f", "null", "-")
+	cmd := exec.Command(tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-i", file,
+		"-f", "null", "-")
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("ffmpeg does not decode %s: %v\n%s", file, err, out)
 	}
@@ -102,7 +104,8 @@ func TestFileStreamedByFFmpegOverHTTP(t *testing.T) {
 			rec := filepath.Join(t.TempDir(), "rec")
 			p := pipeline(t, nil,
 				stage{"vw-ingest", []string{"--listen", "127.0.0.1:0", "--once"}},
-				stage{"vw-record", []string{"--tee", "--rotate-time", "1s", "--manifest", filepath.Join(t.TempDir(), "m.jsonl"), filepath.Join(rec, "%Y%m%dT%H%M%SZ.ts")}},
+				stage{"vw-record", []string{"--tee", "--rotate-time", "1s", "--manifest", filepath.Join(t.TempDir(),
+					"m.jsonl"), filepath.Join(rec, "%Y%m%dT%H%M%SZ.ts")}},
 				stage{"vw-push", []string{s.url}})
 			f := start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample(name), "-c", "copy",
 				"-f", "mpegts", "-muxdelay", "0.001", ingestURL(p[0]))
@@ -149,7 +152,8 @@ func TestFFmpegIntoPush(t *testing.T) {
 				args = append([]string{"--live"}, args...)
 			}
 			p := pipeline(t, nil,
-				stage{"ffmpeg", strings.Fields("-nostdin -v error -re -i " + sample("mpeg1.ts") + " -c copy -f mpegts -muxdelay 0.001 -")},
+				stage{"ffmpeg", strings.Fields("-nostdin -v error -re -i " + sample("mpeg1.ts") +
+					" -c copy -f mpegts -muxdelay 0.001 -")},
 				stage{"vw-push", args})
 			p[0].expect(0)
 			p[1].expect(0)
@@ -168,7 +172,8 @@ func TestSampleToTwoServers(t *testing.T) {
 	p := pipeline(t, nil,
 		stage{"vw-ingest", []string{"--listen", "127.0.0.1:0", "--once"}},
 		stage{"vw-push", []string{"--live", a.url, b.url}})
-	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample("h264.ts"), "-c", "copy", "-f", "mpegts",
+	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample("h264.ts"), "-c", "copy", "-f",
+		"mpegts",
 		"-muxdelay", "0.001", ingestURL(p[0])).expect(0)
 	for _, p := range p {
 		p.expect(0)
@@ -191,9 +196,11 @@ func TestTeeInTheShell(t *testing.T) {
 		tee -p >(vw-record --live --rotate-frames 24 --ledger "$4/record" "$1/%Y%m%dT%H%M%SZ.ts") \
 			>(vw-push --live --ledger "$4/push 2" "$2") | vw-push --live --ledger "$4/push 3" "$3"`
 	folderOfTools := filepath.Dir(tool(t, "vw-push"))
-	sh := start(t, wiring{}, "env", "PATH="+folderOfTools+":"+os.Getenv("PATH"), "bash", "-c", script, "bash", folder, a.url, b.url, ledgers)
+	sh := start(t, wiring{}, "env", "PATH="+folderOfTools+":"+os.Getenv("PATH"), "bash", "-c", script, "bash", folder,
+		a.url, b.url, ledgers)
 	url := sh.find(sh.stderr, `msg=listening .*url=(\S+)`)
-	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample("mpeg1.ts"), "-c", "copy", "-f", "mpegts",
+	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-re", "-i", sample("mpeg1.ts"), "-c", "copy", "-f",
+		"mpegts",
 		"-muxdelay", "0.001", url).expect(0)
 	sh.expect(0) // and all of its children, which hold its stderr
 	a.expect(0)
@@ -223,12 +230,14 @@ func TestTeeInTheShell(t *testing.T) {
 func TestEachRotationPlaysAlone(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"mpeg1.ts", "h264.ts", "intra.ts"} {
-		for _, limit := range [][]string{{"--rotate-size", "50KiB"}, {"--rotate-time", "700ms"}, {"--rotate-frames", "13"}} {
+		for _, limit := range [][]string{{"--rotate-size", "50KiB"}, {"--rotate-time", "700ms"},
+			{"--rotate-frames", "13"}} {
 			t.Run(name+" "+limit[0], func(t *testing.T) {
 				t.Parallel()
 				rec := t.TempDir()
 				b := read(t, sample(name))
-				p := start(t, wiring{stdin: bytes.NewReader(b)}, "vw-record", append(limit, filepath.Join(rec, "%Y%m%dT%H%M%SZ.ts"))...)
+				p := start(t, wiring{stdin: bytes.NewReader(b)}, "vw-record",
+					append(limit, filepath.Join(rec, "%Y%m%dT%H%M%SZ.ts"))...)
 				p.expect(0)
 				s := p.account()
 				var joined []byte
@@ -286,7 +295,8 @@ func TestSaveOnlySoMuch(t *testing.T) {
 	} {
 		t.Run(c.flag, func(t *testing.T) {
 			rec := t.TempDir()
-			p := start(t, wiring{stdin: io.MultiReader(bytes.NewReader(b))}, "vw-record", c.flag, c.value, filepath.Join(rec, "x.ts"))
+			p := start(t, wiring{stdin: io.MultiReader(bytes.NewReader(b))}, "vw-record", c.flag, c.value,
+				filepath.Join(rec, "x.ts"))
 			p.expect(0)
 			s := p.account()
 			if s.Dropped() != 0 || s.Out[0].Dropped.Stop == 0 && s.In.Bytes == int64(len(b)) {

@@ -350,7 +350,8 @@ type server struct {
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{save: t.TempDir()}
-	s.process = start(t, wiring{}, "vw-testserver", append([]string{"--save", s.save, "--timeout", patience.String()}, args...)...)
+	s.process = start(t, wiring{}, "vw-testserver", append([]string{"--save", s.save, "--timeout", patience.String()},
+		args...)...)
 	s.url = s.find(s.stdout, `"event":"listening","url":"([^"]+)"`)
 	return s
 }

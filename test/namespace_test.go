@@ -66,7 +66,8 @@ func newNamespaces(t testing.TB, n int) []*namespace {
 // ip runs a command of iproute2 in the namespace.
 func (ns *namespace) ip(args string) {
 	ns.t.Helper()
-	out, err := exec.Command("nsenter", append([]string{"-t", ns.pid, "-n", "ip"}, strings.Fields(args)...)...).CombinedOutput()
+	out, err := exec.Command("nsenter", append([]string{"-t", ns.pid, "-n", "ip"},
+		strings.Fields(args)...)...).CombinedOutput()
 	if err != nil {
 		ns.t.Fatalf("ip %s: %v: %s", args, err, out)
 	}

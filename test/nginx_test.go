@@ -90,7 +90,8 @@ func newRelay(t *testing.T) *relay {
 		t.Fatal(err)
 	}
 	cert, key := r.authority.server("10.82.1.2", "2001:db8:82::2")
-	config := strings.NewReplacer("FOLDER", folder, "CERT", cert, "KEY", key, "CLIENTS", r.authority.file).Replace(nginxConfig)
+	config := strings.NewReplacer("FOLDER", folder, "CERT", cert, "KEY", key, "CLIENTS",
+		r.authority.file).Replace(nginxConfig)
 	r.config = write(t, "nginx.conf", []byte(config))
 	r.startNginx()
 	r.startServer()
@@ -119,7 +120,8 @@ func nginxProgram(t testing.TB) string {
 func (r *relay) startServer() {
 	r.machine.t.Helper()
 	s := &server{save: r.machine.t.TempDir()}
-	s.process = r.machine.start(wiring{}, nil, "vw-testserver", "--listen", "127.0.0.1:8080", "--save", s.save, "--timeout", "1h",
+	s.process = r.machine.start(wiring{}, nil, "vw-testserver", "--listen", "127.0.0.1:8080", "--save", s.save,
+		"--timeout", "1h",
 		"--linger", "10ms")
 	s.find(s.stdout, `"event":"listening"`)
 	r.servers = append(r.servers, s)
@@ -161,7 +163,8 @@ func TestNginx(t *testing.T) {
 		}
 	}
 	for url, want := range map[string]string{
-		"wss://10.82.1.2/moved":                       `301 Moved Permanently, redirecting to https://elsewhere\.test/in/cam1[:"]`,
+		"wss://10.82.1.2/moved": `301 Moved Permanently, redirecting to ` +
+			`https://elsewhere\.test/in/cam1[:"]`,
 		"wss://10.82.1.2/nothing":                     `404 Not Found`,
 		"wss://hubert:wr0ng@10.82.1.2/in/private/cam": `401 Unauthorized`,
 		"wss://10.82.1.2:8443/in/cam1":                `400 Bad Request.*No required SSL certificate was sent`,

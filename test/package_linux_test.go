@@ -27,7 +27,8 @@ func TestPackage(t *testing.T) {
 	if _, err := exec.LookPath("lintian"); err == nil {
 		run(t, "lintian", "--allow-root", "--fail-on", "error", deb)
 	}
-	run(t, "mmdebstrap", "--quiet", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,bash,ca-certificates,procps,curl",
+	run(t, "mmdebstrap", "--quiet", "--variant=minbase",
+		"--include=systemd,systemd-sysv,dbus,bash,ca-certificates,procps,curl",
 		"bookworm", root)
 	run(t, "dpkg", "--root="+root, "-i", deb)
 
@@ -37,8 +38,9 @@ func TestPackage(t *testing.T) {
 		"root/boot.sh":   script,
 		"root/stream.ts": string(stream),
 		"root/vw.deb":    string(read(t, deb)),
-		"etc/systemd/system/boot-test.service": "[Unit]\nAfter=multi-user.target\nSuccessAction=exit\nFailureAction=exit\n" +
-			"[Service]\nType=oneshot\nExecStart=/bin/bash /root/boot.sh\nTimeoutStartSec=600\n",
+		"etc/systemd/system/boot-test.service": "[Unit]\nAfter=multi-user.target\n" +
+			"SuccessAction=exit\nFailureAction=exit\n[Service]\nType=oneshot\n" +
+			"ExecStart=/bin/bash /root/boot.sh\nTimeoutStartSec=600\n",
 	} {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -60,7 +62,8 @@ func TestPackage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"started: yes", "published: 204", "refused: 401", "page: 200",
-		"back after kill -9 of vw-push: yes", "back after kill -9 of vw-record: yes", "back after kill -9 of vw-ingest: yes",
+		"back after kill -9 of vw-push: yes", "back after kill -9 of vw-record: yes",
+		"back after kill -9 of vw-ingest: yes",
 		"Result=success", "ExecMainStatus=0", "told twice: 0",
 		fmt.Sprintf("received: %d", len(stream)), fmt.Sprintf("recorded: %d", len(stream)),
 		"upgraded: yes", "stopped at removal: yes", "configuration kept at removal: yes",

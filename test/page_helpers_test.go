@@ -24,8 +24,8 @@ type readableCamera struct {
 
 // args are ffmpeg's.
 func (c readableCamera) args(to string) []string {
-	const boxes = "[1:v]format=gray,geq=lum='255*mod(floor(if(Y,time(0)*1000,N)/pow(2,X)),2)',scale=512:64:flags=neighbor[b];" +
-		"[0:v][b]overlay=0:0,format=yuv420p[v]"
+	const boxes = "[1:v]format=gray,geq=lum='255*mod(floor(if(Y,time(0)*1000,N)/pow(2,X)),2)'," +
+		"scale=512:64:flags=neighbor[b];[0:v][b]overlay=0:0,format=yuv420p[v]"
 	args := []string{"-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=rate=25:size=" + c.size,
 		"-f", "lavfi", "-i", "color=black:size=16x2:rate=25", "-f", "lavfi", "-i", "sine=frequency=440",
 		"-filter_complex", boxes, "-map", "[v]", "-map", "2:a", "-b:v", "1300k", "-g", fmt.Sprint(c.gop), "-b:a", "64k"}

@@ -24,7 +24,8 @@ func TestStockPage(t *testing.T) {
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/":
-					fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><canvas id="canvas"></canvas><script src="player.js"></script>
+					fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><canvas id="canvas"></canvas>
+<script src="player.js"></script>
 <script>new JSMpeg.Player('%s', { canvas: document.getElementById('canvas') })</script>`, stream.Load())
 				case "/player.js":
 					http.ServeFile(w, r, script)

@@ -36,7 +36,9 @@ func TestPagePlays(t *testing.T) {
 			page.plays(25)
 
 			v.stop()
-			page.until("the camera is gone", func(s sight) bool { return strings.HasPrefix(s.Notice, "Camera gone since ") })
+			page.until("the camera is gone", func(s sight) bool {
+				return strings.HasPrefix(s.Notice, "Camera gone since ")
+			})
 			v.start(c)
 			page.plays(25)
 
@@ -119,7 +121,8 @@ func TestPageToken(t *testing.T) {
 	}
 	page := openTab(t, v.url)
 	page.until("it asks for a token", func(s sight) bool { return s.Notice == "A token is needed" })
-	page.do(`eval document.getElementById('token').value = '` + token + `'; document.getElementById('token-form').requestSubmit()`)
+	page.do(`eval document.getElementById('token').value = '` + token +
+		`'; document.getElementById('token-form').requestSubmit()`)
 	page.plays(10)
 }
 

@@ -108,7 +108,8 @@ func (s site) push(t *testing.T, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	return s.camera.start(wiring{stdin: in}, env, "vw-push", append([]string{"--backoff-min", "20ms", "--backoff-max", "100ms"}, args...)...)
+	return s.camera.start(wiring{stdin: in}, env, "vw-push", append([]string{"--backoff-min", "20ms", "--backoff-max",
+		"100ms"}, args...)...)
 }
 
 // refusesWrongUser checks what is said when the proxy wants another user, or any.
@@ -117,13 +118,16 @@ func refusesWrongUser(t *testing.T, s site, proxy string) {
 	wrong, none := "SOCKS5: username/password authentication failed", "SOCKS5: no acceptable authentication methods"
 	if strings.HasPrefix(proxy, "http") {
 		// Tinyproxy says 401 where it means 407.
-		wrong, none = "the proxy answered 401 Unauthorized", "the proxy answered 407 Proxy Authentication Required, asking for Basic"
+		wrong, none = "the proxy answered 401 Unauthorized",
+			"the proxy answered 407 Proxy Authentication Required, asking for Basic"
 	}
 	for userinfo, want := range map[string]string{"hubert:wr0ng@": wrong, "": none} {
-		p := s.push(t, environment("ws", strings.Replace(proxy, "://", "://"+userinfo, 1)), "--give-up-after", "50ms", "ws://10.81.2.1:1/x")
+		p := s.push(t, environment("ws", strings.Replace(proxy, "://", "://"+userinfo, 1)), "--give-up-after", "50ms",
+			"ws://10.81.2.1:1/x")
 		p.expect(1)
 		line := p.find(p.stderr, "(?m)^vw-push: error: (.*)$")
-		if !strings.HasSuffix(line, "through the proxy "+proxy+": "+want) || strings.Contains(p.stderr.String(), "wr0ng") {
+		if !strings.HasSuffix(line, "through the proxy "+proxy+": "+want) ||
+			strings.Contains(p.stderr.String(), "wr0ng") {
 			t.Errorf("the error is %q; stderr:\n%s", line, p.stderr)
 		}
 	}
@@ -162,7 +166,8 @@ func TestNoProxy(t *testing.T) {
 // TestUnusableProxy: wrong usage, said before anything is read.
 func TestUnusableProxy(t *testing.T) {
 	t.Parallel()
-	p := start(t, wiring{}, "env", "ALL_PROXY=socks4://hubert:s3cr3t@proxy.test", tool(t, "vw-push"), "ws://127.0.0.1:1/x")
+	p := start(t, wiring{}, "env", "ALL_PROXY=socks4://hubert:s3cr3t@proxy.test", tool(t, "vw-push"),
+		"ws://127.0.0.1:1/x")
 	p.expect(2)
 	if text := p.stderr.String(); !strings.Contains(text, "vw-push: error: in the environment: ALL_PROXY: ") ||
 		!strings.Contains(text, "vw-push: hint: ") || strings.Contains(text, "s3cr3t") {
@@ -184,8 +189,10 @@ func TestAddresses(t *testing.T) {
 	// The first says nothing, which the kernel notices after 3 s; the second refuses.
 	hosts := write(t, "hosts", []byte("2001:db8:81::99 relay.test\n10.81.1.2 relay.test\n10.81.1.3 relay.test\n"))
 	r, w := pipe(t)
-	p := camera.start(wiring{stdin: r}, nil, "unshare", "-m", "bash", "-c", `mount --bind "$1" /etc/hosts && shift && exec "$@"`,
-		"bash", hosts, tool(t, "vw-push"), "--backoff-min", "20ms", "--backoff-max", "100ms", "ws://relay.test:"+port+"/x")
+	p := camera.start(wiring{stdin: r}, nil, "unshare", "-m", "bash", "-c",
+		`mount --bind "$1" /etc/hosts && shift && exec "$@"`,
+		"bash", hosts, tool(t, "vw-push"), "--backoff-min", "20ms", "--backoff-max", "100ms", "ws://relay.test:"+port+
+			"/x")
 	r.Close()
 	after, err := time.ParseDuration(p.find(p.stderr, `msg=connected .*after=(\S+)`))
 	if err != nil || after > 2500*time.Millisecond {
@@ -198,7 +205,8 @@ func TestAddresses(t *testing.T) {
 	}
 	_ = first.cmd.Process.Kill()
 	first.wait()
-	second := relay.start(wiring{}, nil, "vw-testserver", "--listen", "10.81.1.2:"+port, "--conns", "1", "--timeout", patience.String())
+	second := relay.start(wiring{}, nil, "vw-testserver", "--listen", "10.81.1.2:"+port, "--conns", "1", "--timeout",
+		patience.String())
 	stream := read(t, sample("mpeg1.ts"))
 	if _, err := w.Write(stream); err != nil {
 		t.Fatal(err)

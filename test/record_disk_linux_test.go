@@ -225,7 +225,8 @@ func TestPowerCut(t *testing.T) {
 		if missing > 0 || !bytes.HasPrefix(all, r.joined) || int64(len(r.joined)) < least {
 			t.Errorf("%d files are missing; %d bytes are there of %d", missing, len(r.joined), least)
 		}
-		if names, _ := filepath.Glob(filepath.Join(files, "*", "*")); len(names) != len(r.entries) { // and nothing hidden
+		// and nothing hidden
+		if names, _ := filepath.Glob(filepath.Join(files, "*", "*")); len(names) != len(r.entries) {
 			t.Errorf("files %v, %d lines", names, len(r.entries))
 		}
 		t.Logf("%d bytes, of them %d older than --sync; %d are there", len(all), least, len(r.joined))

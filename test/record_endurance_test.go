@@ -69,12 +69,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		start(t, wiring{}, "vw-record", args...).expect(0)
 		r, missing := readRecording(t, folder, manifest)
 		if missing > 0 || !bytes.HasPrefix(b, r.joined) || len(r.joined) > taken || len(r.joined) < taken-onTheWay {
-			t.Errorf("round %d: %d bytes of %d are recorded, %d files are missing", round, len(r.joined), taken, missing)
+			t.Errorf("round %d: %d bytes of %d are recorded, %d files are missing", round, len(r.joined), taken,
+				missing)
 		}
 		names, err := filepath.Glob(filepath.Join(folder, "*", "*"))
 		if hidden, _ := filepath.Glob(filepath.Join(folder, "*", ".vw*")); err != nil || len(hidden) > 0 ||
 			len(names) != len(r.entries) {
-			t.Errorf("round %d: %d files and hidden ones %v, %d lines (%v)", round, len(names), hidden, len(r.entries), err)
+			t.Errorf("round %d: %d files and hidden ones %v, %d lines (%v)", round, len(names), hidden, len(r.entries),
+				err)
 		}
 		files += len(r.entries)
 		for _, e := range r.entries {
@@ -201,7 +203,8 @@ func TestPlaylistPlays(t *testing.T) {
 		folder := t.TempDir()
 		manifest, playlist := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "cam.m3u8")
 		p := start(t, wiring{stdin: bytes.NewReader(read(t, sample(name)))}, "vw-record",
-			"--rotate-time", "1s", "--manifest", manifest, "--playlist", playlist, filepath.Join(folder, "rec/%Y/cam.ts"))
+			"--rotate-time", "1s", "--manifest", manifest, "--playlist", playlist,
+			filepath.Join(folder, "rec/%Y/cam.ts"))
 		p.expect(0)
 		r, _ := readRecording(t, filepath.Join(folder, "rec"), manifest)
 		var frames int64

@@ -128,7 +128,8 @@ func TestClockOfStream(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			folder := t.TempDir()
 			manifest, playlist := filepath.Join(folder, "m.jsonl"), filepath.Join(folder, "p.m3u8")
-			p := start(t, wiring{stdin: bytes.NewReader(tc.stream)}, "vw-record", "--rotate-time", "1920ms", // four groups
+			// four groups
+			p := start(t, wiring{stdin: bytes.NewReader(tc.stream)}, "vw-record", "--rotate-time", "1920ms",
 				"--manifest", manifest, "--playlist", playlist, filepath.Join(folder, "cam.ts"))
 			p.expect(0)
 			r, _ := readRecording(t, folder, manifest)

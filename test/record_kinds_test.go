@@ -21,7 +21,8 @@ func recordedFiles(t *testing.T, stream []byte, hasAllPTS bool, flags ...string)
 	folder := memoryFolder(t)
 	manifest := filepath.Join(folder, "m.jsonl")
 	args := append([]string{"--quiet", "--manifest", manifest, "--playlist", filepath.Join(folder, "p.m3u8")}, flags...)
-	start(t, wiring{stdin: bytes.NewReader(stream)}, "vw-record", append(args, filepath.Join(folder, "x.ts"))...).expect(0)
+	start(t, wiring{stdin: bytes.NewReader(stream)}, "vw-record",
+		append(args, filepath.Join(folder, "x.ts"))...).expect(0)
 	r, _ := readRecording(t, folder, manifest)
 	if !bytes.Equal(r.joined, stream) {
 		t.Errorf("joined the files have %d bytes, want the %d of the stream", len(r.joined), len(stream))
@@ -63,7 +64,8 @@ func decodesAll(t *testing.T, file string) {
 		"-f", "null", "-")
 	out, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		if err != nil || !strings.Contains(line, "increasing dts to muxer") && !strings.Contains(line, "Last message repeated") {
+		if err != nil || !strings.Contains(line, "increasing dts to muxer") &&
+			!strings.Contains(line, "Last message repeated") {
 			t.Errorf("ffmpeg does not decode %s: %v\n%s", file, err, out)
 			return
 		}

@@ -62,7 +62,8 @@ func TestRecordingUnderTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, wiring{stdin: in}, tool(t, "timeout"), "--preserve-status", "2", tool(t, "vw-record"), "--linger", "1s",
+	p := start(t, wiring{stdin: in}, tool(t, "timeout"), "--preserve-status", "2", tool(t, "vw-record"), "--linger",
+		"1s",
 		"--rotate-frames", "10", "--manifest", manifest, filepath.Join(folder, "x.ts"))
 	in.Close()
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 48)

@@ -23,14 +23,16 @@ func TestRefusals(t *testing.T) {
 		says   string // by ffmpeg; "" is Broken pipe
 		status string
 	}{
-		"401 without a token":   {flags: []string{"--token-file", token}, status: "401"},
-		"401 with a wrong one":  {flags: []string{"--token-file", token}, path: "sesam/x", status: "401"},
-		"405 for another verb":  {curl: "-X DELETE", ffmpeg: "-method PATCH", status: "405"},
-		"409 with a publisher":  {before: true, status: "409"},
-		"411 without length":    {curl: "-X POST", ffmpeg: "-chunked_post 0", status: "411"},
-		"401 before the body":   {flags: []string{"--token-file", token}, ffmpeg: "-send_expect_100 1", says: "401", status: "401"},
-		"413 for a long body":   {flags: []string{"--max-body", "1000"}, curl: "--data-binary @" + big, status: "413"},
-		"413 with 100-continue": {flags: []string{"--max-body", "1000"}, curl: "-H 'Expect: 100-continue' --data-binary @" + big, status: "413"},
+		"401 without a token":  {flags: []string{"--token-file", token}, status: "401"},
+		"401 with a wrong one": {flags: []string{"--token-file", token}, path: "sesam/x", status: "401"},
+		"405 for another verb": {curl: "-X DELETE", ffmpeg: "-method PATCH", status: "405"},
+		"409 with a publisher": {before: true, status: "409"},
+		"411 without length":   {curl: "-X POST", ffmpeg: "-chunked_post 0", status: "411"},
+		"401 before the body": {flags: []string{"--token-file", token}, ffmpeg: "-send_expect_100 1", says: "401",
+			status: "401"},
+		"413 for a long body": {flags: []string{"--max-body", "1000"}, curl: "--data-binary @" + big, status: "413"},
+		"413 with 100-continue": {flags: []string{"--max-body", "1000"},
+			curl: "-H 'Expect: 100-continue' --data-binary @" + big, status: "413"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +63,8 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("curl noticed after %v", d)
 			}
 			// A camera that never ends by itself.
-			args := "-nostdin -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 -c:v mpeg1video -b:v 2M -f mpegts " + c.ffmpeg
+			args := "-nostdin -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 " +
+				"-c:v mpeg1video -b:v 2M -f mpegts " + c.ffmpeg
 			begun = time.Now()
 			f := start(t, wiring{}, "ffmpeg", append(strings.Fields(args), url+c.path)...)
 			says := c.says

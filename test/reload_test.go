@@ -112,7 +112,8 @@ func TestDestinationThatMoved(t *testing.T) {
 	}
 	replace("ws://127.0.0.1:1/gone\n")
 	r, w := pipe(t)
-	p := start(t, wiring{stdin: r}, "vw-push", "--to-file", file, "--format", "raw", "--linger", "100ms", "--backoff-max", "300ms")
+	p := start(t, wiring{stdin: r}, "vw-push", "--to-file", file, "--format", "raw", "--linger", "100ms",
+		"--backoff-max", "300ms")
 	r.Close()
 	p.find(p.stderr, `msg="no connection" .*connection refused`)
 	replace("not a URL\n")

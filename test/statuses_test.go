@@ -61,7 +61,8 @@ func TestHelp(t *testing.T) {
 	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
 		p := start(t, wiring{}, name, "--help")
 		p.expect(0)
-		if out := p.stdout.String(); !strings.Contains(out, "Exit status:") || !strings.Contains(out, name) || p.stderr.String() != "" {
+		if out := p.stdout.String(); !strings.Contains(out, "Exit status:") || !strings.Contains(out, name) ||
+			p.stderr.String() != "" {
 			t.Errorf("%s --help: %q, %q", name, out, p.stderr)
 		}
 		p = start(t, wiring{}, name, "--man")
@@ -198,8 +199,9 @@ func TestStats(t *testing.T) {
 		p.signal(syscall.SIGUSR1)
 		p.find(p.stderr, `\{"tool":"`+p.name+`","started":"[^"]+","in":\{"bytes":0\},"out":\[`)
 	}
-	p[0].find(p[0].stderr, `in_rate=0.00Mbit/s \S+connected=true \S+rate=0.00Mbit/s \S+confirmed=0 \S+unconfirmed=0 \S+held=0 `+
-		`\S+age=0s \S+dropped=0 \S+round_trip=`)
+	p[0].find(p[0].stderr,
+		`in_rate=0.00Mbit/s \S+connected=true \S+rate=0.00Mbit/s \S+confirmed=0 \S+unconfirmed=0 \S+held=0 `+
+			`\S+age=0s \S+dropped=0 \S+round_trip=`)
 	for _, p := range p {
 		p.signal(os.Interrupt)
 	}

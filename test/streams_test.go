@@ -67,7 +67,8 @@ func encoded(t testing.TB, muxer, ffmpeg, pipeline string) (stream []byte, video
 		" -f mpegts " + file
 	if muxer == "gstreamer" {
 		command = tool(t, "gst-launch-1.0") + " -q videotestsrc num-buffers=75 pattern=ball ! " +
-			"video/x-raw,width=160,height=120,framerate=25/1,format=I420 ! " + pipeline + " ! mpegtsmux ! filesink location=" +
+			"video/x-raw,width=160,height=120,framerate=25/1,format=I420 ! " + pipeline +
+			" ! mpegtsmux ! filesink location=" +
 			file
 	}
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
@@ -98,9 +99,10 @@ func eachStream(t *testing.T, check func(t *testing.T, stream []byte, expected p
 						expected, _, _ := probeVideo(t, write(t, "s.ts", remux.Stream(source, video, o)))
 						for flags, flag := range []string{"keyframes", "never", "always"} {
 							o.Flags = remux.Flags(flags)
-							t.Run(fmt.Sprintf("PES of a %s, headers once %v, flag %s", name, once, flag), func(t *testing.T) {
-								check(t, remux.Stream(source, video, o), expected, o)
-							})
+							t.Run(fmt.Sprintf("PES of a %s, headers once %v, flag %s", name, once, flag),
+								func(t *testing.T) {
+									check(t, remux.Stream(source, video, o), expected, o)
+								})
 						}
 					}
 				}

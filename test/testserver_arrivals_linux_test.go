@@ -34,9 +34,11 @@ func TestArrivalStamps(t *testing.T) {
 	arrivals := filepath.Join(t.TempDir(), "arrivals.csv")
 	s := serve(t, "--conns", "1", "--arrivals", arrivals)
 	port := s.url[strings.LastIndex(s.url, ":")+1:]
-	capture := start(t, wiring{}, "tcpdump", "-i", "lo", "-n", "--immediate-mode", "--time-stamp-precision=nano", "-U", "-w", "-", "tcp dst port "+port)
+	capture := start(t, wiring{}, "tcpdump", "-i", "lo", "-n", "--immediate-mode", "--time-stamp-precision=nano", "-U",
+		"-w", "-", "tcp dst port "+port)
 	capture.find(capture.stderr, "listening on lo")
-	start(t, wiring{}, "node", "node/ws-publisher.mjs", "--size", "1316", "--pause", "3", s.url+"/cam1", sample("mpeg1.ts")).expect(0)
+	start(t, wiring{}, "node", "node/ws-publisher.mjs", "--size", "1316", "--pause", "3", s.url+"/cam1",
+		sample("mpeg1.ts")).expect(0)
 	s.expect(0)
 	capture.signal(syscall.SIGINT)
 	capture.expect(0)
@@ -66,7 +68,8 @@ func TestArrivalStamps(t *testing.T) {
 	}
 	slices.Sort(late)
 	n := len(late)
-	t.Logf("stamped after the capture, %d messages: least %v, median %v, 99th percentile %v, most %v", n, late[0], late[n/2],
+	t.Logf("stamped after the capture, %d messages: least %v, median %v, 99th percentile %v, most %v", n, late[0],
+		late[n/2],
 		late[n*99/100], late[n-1])
 	// The two clocks may be set apart by as much as NTP moves one of them during the test.
 	if late[0] < -100*time.Microsecond || late[n/2] > 100*time.Millisecond {

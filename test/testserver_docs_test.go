@@ -42,7 +42,8 @@ func TestDocumentedScript(t *testing.T) {
 			t.Errorf("%s is empty", name)
 		}
 	}
-	if b := string(read(t, filepath.Join(dir, "report.json"))); !strings.Contains(b, `"do":"reset"`) || !strings.Contains(b, `"bytes":102400`) {
+	if b := string(read(t, filepath.Join(dir, "report.json"))); !strings.Contains(b, `"do":"reset"`) ||
+		!strings.Contains(b, `"bytes":102400`) {
 		t.Errorf("report: %s", b)
 	}
 	// The same with another stream sent: the verdict is the script's status.
@@ -86,7 +87,8 @@ func TestDocumentedJob(t *testing.T) {
 	}
 	home := t.TempDir()
 	addPath := filepath.Join(home, "add-path")
-	env := append(os.Environ(), "GOPATH="+filepath.Join(home, "go"), "GOMODCACHE=", "GOBIN=", "GOFLAGS=-modcacherw", "GOSUMDB=off",
+	env := append(os.Environ(), "GOPATH="+filepath.Join(home, "go"), "GOMODCACHE=", "GOBIN=", "GOFLAGS=-modcacherw",
+		"GOSUMDB=off",
 		"GOPROXY=file://"+moduleProxy(t)+",file://"+filepath.Join(strings.TrimSpace(string(modules)), "cache/download"),
 		"GITHUB_PATH="+addPath)
 	path := os.Getenv("PATH")

@@ -87,7 +87,8 @@ var faultCases = []faultCase{
 	{"close-then-silent", "do=close-then-silent,code=1001,reason=bye",
 		func(s saw) bool { return s.State == "closing" && s.ReceivedCode == 1001 && s.Code == 0 },
 		func(s saw) bool { return s.State == "closing" && s.Code == 1001 && s.Reason == "bye" },
-		func(s saw) bool { return s.Code == 1001 && s.Reason == "bye" || s.State == "closing" }}, // it gives up after 2 s
+		// it gives up after 2 s
+		func(s saw) bool { return s.Code == 1001 && s.Reason == "bye" || s.State == "closing" }},
 	{"stall", "do=stall,for=3s",
 		func(s saw) bool { return s.healthy() && s.Pong >= 3000 },
 		func(s saw) bool { return s.healthy() && s.Pong >= 3000 },
@@ -262,7 +263,8 @@ func lookWithBrowser(t *testing.T, urls []string) []byte {
 	defer page.Close()
 	query := url.Values{"ms": {"2500"}, "url": urls}
 	// Without its sandbox it runs as root too; it sees no page but this one.
-	browser := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions",
+	browser := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+		"--disable-extensions",
 		"--user-data-dir="+t.TempDir(), page.URL+"/?"+query.Encode())
 	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var said bytes.Buffer

@@ -37,19 +37,36 @@ func TestVerdicts(t *testing.T) {
 		stream []byte
 		says   []string // on stderr; none: it passes
 	}{
-		"good":             {good, nil},
-		"a packet dropped": {join(good[:at], good[at+size:]), []string{"expectation file failed: connection 1 (/cam1): differs", "expectation clean failed: connection 1 (/cam1): 1 continuity errors, the first at " + place(at), "expectation subset failed: connection 1 (/cam1): " + place(at)}},
-		"a packet doubled": {join(good[:at+size], good[at:]), []string{"expectation file failed", "expectation subset failed: connection 1 (/cam1): " + place(at+size)}},
-		"packets swapped":  {join(good[:at], good[at+size:at+2*size], good[at:at+size], good[at+2*size:]), []string{"expectation clean failed: connection 1 (/cam1): 3 continuity errors, the first at " + place(at), "expectation subset failed: connection 1 (/cam1): " + place(at)}},
-		"a bit flipped":    {flipped, []string{fmt.Sprintf("differs from testdata/mpeg1.ts at byte %d (packet %d, PID 0x0100): 0x%02x instead of 0x%02x", at+100, at/size, flipped[at+100], good[at+100]), fmt.Sprintf("subset failed: connection 1 (/cam1): byte %d", at+100), fmt.Sprintf(">%02x<", flipped[at+100])}},
-		"a PAT removed":    {join(good[:groups[1]], good[groups[1]+size:]), []string{"group 2 comes without its PAT", "PID 0x0000): counter"}},
-		"a CRC broken":     {broken, []string{"1 table errors, the first at " + place(groups[1]) + "0000): wrong CRC"}},
-		"a group missing":  {join(good[:groups[1]], good[groups[2]:]), []string{"expectation clean failed: connection 1 (/cam1): ", "the first at " + place(groups[1])}},
-		"a group repeated": {join(good[:groups[2]], good[groups[1]:]), []string{"group 2 comes again inside the connection", "the first at " + place(groups[2])}},
+		"good": {good, nil},
+		"a packet dropped": {join(good[:at], good[at+size:]),
+			[]string{"expectation file failed: connection 1 (/cam1): differs",
+				"expectation clean failed: connection 1 (/cam1): 1 continuity errors, the first at " + place(at),
+				"expectation subset failed: connection 1 (/cam1): " + place(at)}},
+		"a packet doubled": {join(good[:at+size], good[at:]), []string{"expectation file failed",
+			"expectation subset failed: connection 1 (/cam1): " + place(at+size)}},
+		"packets swapped": {join(good[:at], good[at+size:at+2*size], good[at:at+size], good[at+2*size:]),
+			[]string{"expectation clean failed: connection 1 (/cam1): 3 continuity errors, the first at " + place(at),
+				"expectation subset failed: connection 1 (/cam1): " + place(at)}},
+		"a bit flipped": {flipped,
+			[]string{
+				fmt.Sprintf("differs from testdata/mpeg1.ts at byte %d (packet %d, PID 0x0100): "+
+					"0x%02x instead of 0x%02x", at+100, at/size, flipped[at+100], good[at+100]),
+				fmt.Sprintf("subset failed: connection 1 (/cam1): byte %d", at+100),
+				fmt.Sprintf(">%02x<", flipped[at+100]),
+			}},
+		"a PAT removed": {join(good[:groups[1]], good[groups[1]+size:]), []string{"group 2 comes without its PAT",
+			"PID 0x0000): counter"}},
+		"a CRC broken": {broken, []string{"1 table errors, the first at " + place(groups[1]) + "0000): wrong CRC"}},
+		"a group missing": {join(good[:groups[1]], good[groups[2]:]),
+			[]string{"expectation clean failed: connection 1 (/cam1): ", "the first at " + place(groups[1])}},
+		"a group repeated": {join(good[:groups[2]], good[groups[1]:]),
+			[]string{"group 2 comes again inside the connection", "the first at " + place(groups[2])}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, "--conns", "1", "--expect-file", sample("mpeg1.ts"), "--expect-subset", sample("mpeg1.ts"), "--expect-clean")
-			start(t, wiring{}, "node", "node/ws-publisher.mjs", s.url+"/cam1", write(t, "stream.ts", c.stream)).expect(0)
+			s := serve(t, "--conns", "1", "--expect-file", sample("mpeg1.ts"), "--expect-subset", sample("mpeg1.ts"),
+				"--expect-clean")
+			start(t, wiring{}, "node", "node/ws-publisher.mjs", s.url+"/cam1",
+				write(t, "stream.ts", c.stream)).expect(0)
 			if c.says == nil {
 				s.expect(0)
 				return

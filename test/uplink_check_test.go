@@ -30,7 +30,8 @@ func unionIs(t testing.TB, source []byte, pieces [][]byte) (repeated int) {
 			}
 		}
 		if from < 0 || !bytes.HasPrefix(source[from:], p) {
-			t.Fatalf("connection %d of %d: its %d bytes do not go on from byte %d of the source or before", i, len(pieces), len(p), pos)
+			t.Fatalf("connection %d of %d: its %d bytes do not go on from byte %d of the source or before", i,
+				len(pieces), len(p), pos)
 		}
 		repeated += pos - max(from, 0)
 		pos = max(pos, from+len(p))
@@ -94,7 +95,8 @@ func (f *followed) piece(t testing.TB, name string, b []byte) (places []int, gap
 		places = append(places, injected)
 		table := p.PID() < 0x20 || p.PID() == 0x1000
 		// Behind an announcement a table proves nothing: after sixteen groups it looks as it did before the gap.
-		if !first && !(announced && table) && len(pending) == 0 && f.next < len(f.packets) && bytes.Equal(p, f.packets[f.next]) {
+		if !first && !(announced && table) && len(pending) == 0 && f.next < len(f.packets) &&
+			bytes.Equal(p, f.packets[f.next]) {
 			places[at] = f.next
 			f.next, announced = f.next+1, false
 			continue
@@ -122,11 +124,14 @@ func (f *followed) piece(t testing.TB, name string, b []byte) (places []int, gap
 		}
 		gap := begun > f.next
 		switch {
-		case !first && !gap: // tables behind an announcement that came later than the gap, for a PID that had nothing to say
+		// tables behind an announcement that came later than the gap, for a PID that had nothing to say
+		case !first && !gap:
 		case !f.access[resumed]:
-			t.Errorf("%s: packet %d goes on at packet %d of the source, which is no keyframe (after %d)", name, at, resumed, f.next)
+			t.Errorf("%s: packet %d goes on at packet %d of the source, which is no keyframe (after %d)", name, at,
+				resumed, f.next)
 		case gap && !first && !f.group[f.next]:
-			t.Errorf("%s: packet %d: the gap from packet %d of the source to %d begins inside a group of pictures", name, at, f.next, resumed)
+			t.Errorf("%s: packet %d: the gap from packet %d of the source to %d begins inside a group of pictures",
+				name, at, f.next, resumed)
 		case gap && !first && !announced:
 			t.Errorf("%s: packet %d: a gap that was not announced", name, at)
 		case len(pending) < 2:
@@ -217,10 +222,13 @@ func checkKilled(t *testing.T, push *process, pieces [][]byte, source []byte, li
 	if s.In.Bytes != int64(len(source)) || arrived < c.Confirmed || arrived > c.Confirmed+c.Dropped.Lost {
 		t.Errorf("%d bytes came in of %d; %d arrived: %+v", s.In.Bytes, len(source), arrived, c)
 	}
-	t.Logf("%d connections brought %d of %d bytes; %d decode, %d gaps inside; %+v", c.Connects, arrived, c.In, whole, gaps, c)
+	t.Logf("%d connections brought %d of %d bytes; %d decode, %d gaps inside; %+v", c.Connects, arrived, c.In, whole,
+		gaps, c)
 }
 
 // onlyPSI reports whether b has no packet but those of tables.
 func onlyPSI(b []byte) bool {
-	return !slices.ContainsFunc(new(mpegts.Scanner).AppendMarks(nil, b), func(m mpegts.Mark) bool { return m&mpegts.PSI == 0 })
+	return !slices.ContainsFunc(new(mpegts.Scanner).AppendMarks(nil, b), func(m mpegts.Mark) bool {
+		return m&mpegts.PSI == 0
+	})
 }

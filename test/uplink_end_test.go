@@ -66,7 +66,9 @@ func stubborn(t testing.TB) map[string]string {
 func refusing(t testing.TB, status int) string {
 	t.Helper()
 	ln := listen(t)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) })}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+	})}
 	go func() { _ = server.Serve(ln) }()
 	t.Cleanup(func() { server.Close() })
 	return "ws://" + ln.Addr().String()
@@ -173,7 +175,8 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 	after := func(connections int) (descriptors, goroutines int) {
 		server := newSink(t, listen(t), nil)
 		r, w := pipe(t)
-		push := start(t, wiring{stdin: r}, "vw-push", "--live", "--backoff-min", "1ms", "--backoff-max", "2ms", server.url)
+		push := start(t, wiring{stdin: r}, "vw-push", "--live", "--backoff-min", "1ms", "--backoff-max", "2ms",
+			server.url)
 		r.Close()
 		feed := newFeeder(t, w, 5*time.Millisecond, camera1300(4).Frame)
 		for n := range connections {

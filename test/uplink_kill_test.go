@@ -122,7 +122,8 @@ func (f *farm) restart(from string, c *carried) {
 	ended, dead := false, false
 	testwait.Eventually(f.t, "the end of a connection", func() bool {
 		ended = closed.MatchString(s.stdout.String())
-		dead = slices.ContainsFunc(before, func(s *server) bool { return savedAs(s, from) != "" }) // for another connection
+		// for another connection
+		dead = slices.ContainsFunc(before, func(s *server) bool { return savedAs(s, from) != "" })
 		return ended || dead
 	})
 	if ended {
@@ -202,7 +203,8 @@ func TestKilledConnections(t *testing.T) {
 func killConnections(t *testing.T, source []byte, live bool, kills int) {
 	f := newFarm(t, seed(t), 150_000)
 	r, w := pipe(t)
-	args := []string{"--backoff-min", "1ms", "--backoff-max", "20ms", "--dead-after", "5s", "--buffer", "300kB", "--log", "json"}
+	args := []string{"--backoff-min", "1ms", "--backoff-max", "20ms", "--dead-after", "5s", "--buffer", "300kB",
+		"--log", "json"}
 	if live {
 		args = append(args, "--live")
 	}

@@ -83,7 +83,8 @@ func (l *link) accept() {
 		if err != nil {
 			return
 		}
-		c := &carried{plan: l.plan(n), n: n, client: conn.(*net.TCPConn), halted: make(chan struct{}), over: make(chan struct{})}
+		c := &carried{plan: l.plan(n), n: n, client: conn.(*net.TCPConn), halted: make(chan struct{}),
+			over: make(chan struct{})}
 		l.mu.Lock()
 		l.all = append(l.all, c)
 		l.mu.Unlock()

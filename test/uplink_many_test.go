@@ -44,7 +44,8 @@ func TestOneOfThreeStalls(t *testing.T) {
 			s := newSink(t, listenAt(t, "127.0.0.1", smallBuffer), nil)
 			servers, urls = append(servers, s), append(urls, s.url)
 		}
-		u := plainUplink(t, camera1300(5).Frame, 40*time.Millisecond, append([]string{"--max-age", maxAge.String()}, urls...)...)
+		u := plainUplink(t, camera1300(5).Frame, 40*time.Millisecond, append([]string{"--max-age", maxAge.String()},
+			urls...)...)
 		for _, s := range servers {
 			u.begin(s, 100_000)
 		}
@@ -113,7 +114,8 @@ func TestMemoryStaysBounded(t *testing.T) {
 		return len(u.feed.stream) > 64<<20
 	})
 	peak := u.push.status("VmHWM")
-	t.Logf("%d KiB at the start, %d KiB at the most, with a buffer of %d KiB for three destinations", baseline, peak, buffer<<10)
+	t.Logf("%d KiB at the start, %d KiB at the most, with a buffer of %d KiB for three destinations", baseline, peak,
+		buffer<<10)
 	if peak > (buffer+16)<<10 {
 		t.Errorf("%d KiB, with all that a process has anyway", peak)
 	}

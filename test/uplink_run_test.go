@@ -53,7 +53,8 @@ type uplink struct {
 func startUplink(t testing.TB, ns *namespace, args ...string) *uplink {
 	t.Helper()
 	r, w := pipe(t)
-	args = append([]string{"--live", "--max-age", maxAge.String(), "--backoff-min", "20ms", "--backoff-max", "100ms"}, args...)
+	args = append([]string{"--live", "--max-age", maxAge.String(), "--backoff-min", "20ms", "--backoff-max", "100ms"},
+		args...)
 	u := &uplink{t: t}
 	if ns == nil {
 		u.push = start(t, wiring{stdin: r}, "vw-push", args...)
@@ -95,12 +96,15 @@ func (u *uplink) finish(status int, servers ...*sink) []arrived {
 	for i, server := range servers {
 		a := u.check(source, server)
 		c := s.Out[i]
-		if s.In.Bytes != int64(len(source)) || int64(a.bytes) < c.Confirmed || int64(a.bytes) > c.Confirmed+c.Dropped.Lost {
+		if s.In.Bytes != int64(len(source)) || int64(a.bytes) < c.Confirmed ||
+			int64(a.bytes) > c.Confirmed+c.Dropped.Lost {
 			u.t.Errorf("%d of %d bytes arrived, %d came in: %+v", a.bytes, len(source), s.In.Bytes, c)
 		}
 		all = append(all, a)
-		u.t.Logf("%d of %d bytes arrived, the oldest %v old, %d older than --max-age; %d connections, %d gaps inside; %+v",
-			a.bytes, len(source), a.oldest.Round(time.Millisecond), a.late, len(server.connections()), a.gaps, c.Dropped)
+		u.t.Logf("%d of %d bytes arrived, the oldest %v old, %d older than --max-age; %d connections, %d gaps "+
+			"inside; %+v",
+			a.bytes, len(source), a.oldest.Round(time.Millisecond), a.late, len(server.connections()), a.gaps,
+			c.Dropped)
 	}
 	return all
 }

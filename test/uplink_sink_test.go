@@ -60,7 +60,9 @@ func newSink(t testing.TB, ln net.Listener, hold func(*sunk)) *sink {
 			defer s.tasks.Done()
 			s.serve(over, w, r)
 		}),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
 	}
 	s.tasks.Go(func() { _ = server.Serve(ln) })
 	t.Cleanup(func() {

@@ -26,7 +26,8 @@ func TestSoak(t *testing.T) {
 	f := newFarm(t, random.Uint64(), 800_000)
 	stable := newSink(t, listen(t), nil)
 	perSecond := 90_000 // of the sample: 86 kB/s is its own pace
-	u := liveUplink(t, tool(t, "vw-push"), portions(source, perSecond/50), 20*time.Millisecond, "--log", "json", "--max-age", maxAge.String(), "--dead-after", "4s",
+	u := liveUplink(t, tool(t, "vw-push"), portions(source, perSecond/50), 20*time.Millisecond, "--log", "json",
+		"--max-age", maxAge.String(), "--dead-after", "4s",
 		"--dial-timeout", "1s", "--backoff-min", "10ms", "--backoff-max", "500ms", f.link.url, stable.url)
 	u.begin(stable, 10_000)
 	f.someBytes()
@@ -88,7 +89,8 @@ func TestSoak(t *testing.T) {
 
 	// The first third may still grow: buffers are made when they are first needed.
 	early, late := slices.Max(memory[:len(memory)/3+1]), slices.Max(memory[len(memory)/3:])
-	t.Logf("memory: %d KiB at most in the first third, %d KiB after that; %d descriptors at the start and the end", early, late, before)
+	t.Logf("memory: %d KiB at most in the first third, %d KiB after that; %d descriptors at the start and the end",
+		early, late, before)
 	if late > early+8<<10 {
 		t.Errorf("memory grew from %d KiB to %d KiB", early, late)
 	}
@@ -97,7 +99,10 @@ func TestSoak(t *testing.T) {
 // someBytes waits until a connection has carried something.
 func (f *farm) someBytes() {
 	f.t.Helper()
-	testwait.Eventually(f.t, "a connection over the bad link", func() bool { return len(f.sink.connections()) > 0 || len(f.pieces()) > 0 })
+	testwait.Eventually(f.t, "a connection over the bad link", func() bool {
+		return len(f.sink.connections()) > 0 ||
+			len(f.pieces()) > 0
+	})
 }
 
 // checkSoak checks the account, and what arrived over the bad link and over the good one.
@@ -130,7 +135,8 @@ func checkSoak(t *testing.T, u *uplink, f *farm, stable *sink, source []byte) {
 	if arrived < bad.Confirmed || arrived > bad.Confirmed+bad.Dropped.Lost {
 		t.Errorf("%d bytes arrived: %+v", arrived, bad)
 	}
-	t.Logf("%d of %d bytes arrived over %d connections, %d gaps inside: %+v", arrived, bad.In, bad.Connects, gaps, bad.Dropped)
+	t.Logf("%d of %d bytes arrived over %d connections, %d gaps inside: %+v", arrived, bad.In, bad.Connects, gaps,
+		bad.Dropped)
 	whole := len(source) / mpegts.PacketSize * mpegts.PacketSize // what is torn off at the end is dropped
 	b, _ := stable.connections()[0].received()
 	same(t, "what the other destination got", b, source[:whole])

@@ -22,13 +22,15 @@ func longSample(t testing.TB, name string, times int) []byte {
 	t.Helper()
 	convert := func(in, out, args string) string {
 		out = filepath.Join(t.TempDir(), out)
-		start(t, wiring{}, "ffmpeg", strings.Fields("-nostdin -v error "+fmt.Sprintf(args, in)+" -f mpegts -muxdelay 0.001 "+out)...).expect(0)
+		start(t, wiring{}, "ffmpeg", strings.Fields("-nostdin -v error "+fmt.Sprintf(args, in)+
+			" -f mpegts -muxdelay 0.001 "+out)...).expect(0)
 		return out
 	}
 	long := convert(sample(name), "long.ts", "-stream_loop "+itoa(times-1)+" -i %s -c copy")
 	if name == "h264.ts" {
 		// The audio does not join without a rounding error, which ffmpeg would not decode in silence.
-		long = convert(long, "joined.ts", "-i %s -c copy -bsf:v setts=ts=N*3600 -bsf:a setts=ts=round(N*1024*90000/44100)")
+		long = convert(long, "joined.ts",
+			"-i %s -c copy -bsf:v setts=ts=N*3600 -bsf:a setts=ts=round(N*1024*90000/44100)")
 	}
 	return read(t, long)
 }
@@ -174,7 +176,8 @@ func (f *feeder) neverWaited() {
 	defer f.mu.Unlock()
 	slices.Sort(f.each)
 	n := len(f.each)
-	f.t.Logf("of %d writes into the pipe the longest took %v, 99%% less than %v, and they waited for room for %v; a byte was in it for %v at most",
+	f.t.Logf("of %d writes into the pipe the longest took %v, 99%% less than %v, and they waited for room for %v; "+
+		"a byte was in it for %v at most",
 		n, f.each[n-1], f.each[(n-1)*99/100], f.waited, f.backlog)
 	if f.waited > mayWait || f.backlog > patientPipe {
 		f.t.Errorf("the input waited: a write for %v, a byte in the pipe for %v", f.waited, f.backlog)

@@ -43,7 +43,8 @@ func checkLate(t *testing.T, u *uplink, a arrived, server *sink, cut bool) {
 	n := len(server.connections())
 	limit := longestGroup(u.feed.end()) + inKernel
 	if a.late > limit || a.lateAgain > 0 || cut && n < 2 || !cut && (n != 1 || a.gaps == 0) {
-		t.Errorf("%d connections, %d gaps inside, %d bytes late of at most %d, the oldest %v", n, a.gaps, a.late, limit, a.oldest)
+		t.Errorf("%d connections, %d gaps inside, %d bytes late of at most %d, the oldest %v", n, a.gaps, a.late, limit,
+			a.oldest)
 	}
 }
 
@@ -101,7 +102,8 @@ func TestSlowLink(t *testing.T) {
 	rate := setting(t, "VW_TEST_RATE", 32_000)
 	seconds := setting(t, "VW_TEST_SLOW_SECONDS", 9)
 	server := newSink(t, listenAt(t, "127.0.0.1", smallBuffer), nil)
-	l := newLink(t, listenAt(t, "127.0.0.1", 4<<10), always(server.addr)) // small, or the acknowledgements would come in fits
+	// small, or the acknowledgements would come in fits
+	l := newLink(t, listenAt(t, "127.0.0.1", 4<<10), always(server.addr))
 	l.shape(rate)
 	u := startUplink(t, nil, "--dead-after", "2s", "--linger", "1s", l.url)
 	u.begin(server, 1000)

@@ -130,7 +130,8 @@ func TestViewerJoinsInMidStream(t *testing.T) {
 	got := v.end(wsconn.StatusGoingAway)
 	w.expect(0)
 	if !bytes.HasSuffix(b, got) || len(got) < len(b)-half {
-		t.Fatalf("%d bytes came that are not the end of the stream, of which %d came in after it had joined", len(got), len(b)-half)
+		t.Fatalf("%d bytes came that are not the end of the stream, of which %d came in after it had joined", len(got),
+			len(b)-half)
 	}
 	file := write(t, "got.ts", got)
 	startsWithKeyframe(t, file)

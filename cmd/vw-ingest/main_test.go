@@ -110,7 +110,8 @@ func TestWrongUsage(t *testing.T) {
 			if out.Len() > 0 {
 				t.Errorf("on stdout: %q", out.String())
 			}
-			if !regexp.MustCompile(c.says).Match(log.Bytes()) || !strings.HasPrefix(log.String(), "vw-ingest: error: ") {
+			if !regexp.MustCompile(c.says).Match(log.Bytes()) ||
+				!strings.HasPrefix(log.String(), "vw-ingest: error: ") {
 				t.Errorf("on stderr: %s", log.String())
 			}
 		})
@@ -183,7 +184,9 @@ func (r *running) logged() string {
 // await waits until the log says something.
 func (r *running) await(text string) {
 	r.t.Helper()
-	testwait.Eventually(r.t, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(r.logged(), text) })
+	testwait.Eventually(r.t, fmt.Sprintf("the log says %q", text), func() bool {
+		return strings.Contains(r.logged(), text)
+	})
 }
 
 // end waits for the exit status, and checks the ledger.
@@ -202,7 +205,8 @@ func (r *running) end(want int) stream.Snapshot {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if c := s.Out[0]; !c.Balances() || c.To != "stdout" || c.Held != 0 || c.Unconfirmed != 0 || s.In.Bytes != c.In || s.Ended == nil {
+	if c := s.Out[0]; !c.Balances() || c.To != "stdout" || c.Held != 0 || c.Unconfirmed != 0 || s.In.Bytes != c.In ||
+		s.Ended == nil {
 		r.t.Errorf("the ledger does not balance: %s", text)
 	}
 	return s

@@ -33,7 +33,8 @@ func TestPull(t *testing.T) {
 		}
 	}))
 	defer relay.Close()
-	cmd := tool(t, []string{tokenVariable + "=s3cret"}, "--pull", "ws"+strings.TrimPrefix(relay.URL, "http")+"/cam1?key=s3cret", "--once")
+	cmd := tool(t, []string{tokenVariable + "=s3cret"}, "--pull", "ws"+strings.TrimPrefix(relay.URL, "http")+
+		"/cam1?key=s3cret", "--once")
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if got := status(t, cmd.Run()); got != 0 || !bytes.Equal(out.Bytes(), want) {

@@ -65,7 +65,8 @@ func TestTLS(t *testing.T) {
 		t.Fatalf("the URL is %s", r.url)
 	}
 	body := bytes.Repeat([]byte("0123456789"), 100_000)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust},
+		Timeout: 10 * time.Second}
 	post := func(path string, body io.Reader) int {
 		t.Helper()
 		resp, err := client.Post(r.url+path, "", body)
@@ -86,7 +87,8 @@ func TestTLS(t *testing.T) {
 	if code := post("wrong", io.LimitReader(neverEnding{}, 64<<20)); code != 401 {
 		t.Error(code)
 	}
-	conn, err := wsconn.Dial(t.Context(), "wss"+strings.TrimPrefix(r.url, "https")+"s3cret", wsconn.DialOptions{TLS: trust})
+	conn, err := wsconn.Dial(t.Context(), "wss"+strings.TrimPrefix(r.url, "https")+"s3cret",
+		wsconn.DialOptions{TLS: trust})
 	if err != nil {
 		t.Fatal(err)
 	}

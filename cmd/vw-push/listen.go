@@ -21,20 +21,29 @@ const viewersCategory = "Viewers"
 // listenFlags are those of viewers.
 func listenFlags() []ucli.Flag {
 	return cli.InCategory(viewersCategory,
-		&ucli.StringFlag{Name: "listen", Usage: "let viewers watch at `ADDRESS`: HOST:PORT, unix:PATH or fd:N; a browser gets a page that plays"},
-		&ucli.StringFlag{Name: "listen-tls-cert", Usage: "speak TLS with viewers, with the certificate in `FILE`; it is read again when it changes"},
+		&ucli.StringFlag{Name: "listen",
+			Usage: "let viewers watch at `ADDRESS`: HOST:PORT, unix:PATH or fd:N; a browser gets a page that plays"},
+		&ucli.StringFlag{Name: "listen-tls-cert",
+			Usage: "speak TLS with viewers, with the certificate in `FILE`; it is read again when it changes"},
 		&ucli.StringFlag{Name: "listen-tls-key", Usage: "and its key in `FILE`"},
-		&ucli.StringFlag{Name: "viewer-token-file", Usage: "viewers must show a token of `FILE`, whose lines are [NAME:]TOKEN or [NAME:]sha256:HEX;" +
-			" it is read again when it changes"},
+		&ucli.StringFlag{Name: "viewer-token-file",
+			Usage: "viewers must show a token of `FILE`, whose lines are [NAME:]TOKEN or [NAME:]sha256:HEX;" +
+				" it is read again when it changes"},
 		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody watch who can reach an address that is not on loopback"},
-		cli.RepeatedFlag("origin", "without a token: viewers may ask for the server by the name `HOST`, and pages of it may show"+
-			" the picture (may be repeated)"),
-		cli.SizeFlag("viewer-buffer", 16<<20, "hold at most `SIZE` of the stream for viewers: the current group of pictures, and what slow ones"+
-			" have not taken"),
-		cli.DurationFlag("gather", 0, "send viewers what comes within `D` as one message, at half the cost for many; 0 is at once"),
-		&ucli.IntFlag{Name: "max-viewers", Value: 1000, Usage: "let at most `N` viewers watch at a time; 0 is any number"},
-		&ucli.IntFlag{Name: "max-per-address", Usage: "let at most `N` viewers of one address watch at a time (of IPv6, one /64); 0 is any number"},
-		&ucli.StringFlag{Name: "page-dir", Usage: "show browsers the page in the folder `DIR`; what is not in it comes from the program"},
+		cli.RepeatedFlag("origin",
+			"without a token: viewers may ask for the server by the name `HOST`, and pages of it may show"+
+				" the picture (may be repeated)"),
+		cli.SizeFlag("viewer-buffer", 16<<20,
+			"hold at most `SIZE` of the stream for viewers: the current group of pictures, and what slow ones"+
+				" have not taken"),
+		cli.DurationFlag("gather", 0,
+			"send viewers what comes within `D` as one message, at half the cost for many; 0 is at once"),
+		&ucli.IntFlag{Name: "max-viewers", Value: 1000,
+			Usage: "let at most `N` viewers watch at a time; 0 is any number"},
+		&ucli.IntFlag{Name: "max-per-address",
+			Usage: "let at most `N` viewers of one address watch at a time (of IPv6, one /64); 0 is any number"},
+		&ucli.StringFlag{Name: "page-dir",
+			Usage: "show browsers the page in the folder `DIR`; what is not in it comes from the program"},
 	)
 }
 
@@ -92,7 +101,8 @@ func readViewers(c *ucli.Context) (*viewers, error) {
 	case v.options.MaxViewers < 0, v.options.MaxPerAddress < 0:
 		return nil, cli.Usagef("--max-viewers and --max-per-address must be 0 or more")
 	case v.options.Buffer < cli.MinBuffer:
-		return nil, cli.Usagef("--viewer-buffer %s is less than one packet (%d bytes)", cli.FormatSize(v.options.Buffer), cli.MinBuffer)
+		return nil, cli.Usagef("--viewer-buffer %s is less than one packet (%d bytes)",
+			cli.FormatSize(v.options.Buffer), cli.MinBuffer)
 	case slices.Contains(v.options.Hosts, ""):
 		return nil, cli.Usagef("--origin needs a host")
 	}

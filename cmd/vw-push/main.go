@@ -34,8 +34,8 @@ func main() {
 made again. Without --live nothing is lost: what was not confirmed is sent again, and the slowest destination sets
 the pace. With --live the input never waits: what is too old or too much is dropped in whole groups of pictures.
 
-With --listen, browsers and other websocket clients can watch, beside the destinations or without any. They hold up neither
-the input nor the destinations: a slow one loses whole groups of pictures, alone.
+With --listen, browsers and other websocket clients can watch, beside the destinations or without any. They hold up
+neither the input nor the destinations: a slow one loses whole groups of pictures, alone.
 
 Proxies come from the environment: HTTP_PROXY for ws, HTTPS_PROXY for wss, ALL_PROXY for what has none of these, and
 NO_PROXY for hosts to reach without one. http:// and https:// proxies are asked to CONNECT, for ws too; socks5:// and
@@ -47,22 +47,29 @@ socks5h:// proxies look up names themselves.`,
 
 func flags() []ucli.Flag {
 	return []ucli.Flag{
-		&ucli.StringFlag{Name: "to-file", Usage: "push to the URLs in `FILE`, one a line; it is read again on SIGHUP and at each dial"},
+		&ucli.StringFlag{Name: "to-file",
+			Usage: "push to the URLs in `FILE`, one a line; it is read again on SIGHUP and at each dial"},
 		cli.RepeatedFlag("header", "send this header in each handshake (`'Name: value'`; may be repeated)"),
 		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
-		&ucli.StringFlag{Name: "token-file", Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial (or VW_PUSH_TOKEN)"},
-		&ucli.StringFlag{Name: "stream", Usage: "name the stream `NAME` in each handshake and in the ledger (at random unless given)"},
+		&ucli.StringFlag{Name: "token-file",
+			Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial " +
+				"(or VW_PUSH_TOKEN)"},
+		&ucli.StringFlag{Name: "stream",
+			Usage: "name the stream `NAME` in each handshake and in the ledger (at random unless given)"},
 		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
 		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
 		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
 		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
 		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
 		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
-		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout, "a dial may take `D`, from the name to the handshake"),
-		cli.DurationFlag("dead-after", 15*time.Second, "a link is dead when nothing comes back for `D`: no frame, and no byte acknowledged by TCP"),
+		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout,
+			"a dial may take `D`, from the name to the handshake"),
+		cli.DurationFlag("dead-after", 15*time.Second,
+			"a link is dead when nothing comes back for `D`: no frame, and no byte acknowledged by TCP"),
 		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
 		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
-		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination has confirmed nothing for `D` although something waited for it; 0 is never"),
+		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination has confirmed nothing for `D` "+
+			"although something waited for it; 0 is never"),
 	}
 }
 
@@ -146,8 +153,9 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	}
 	switch {
 	case len(o.URLs) == 0 && !c.IsSet("listen"):
-		return o, cli.WithHint(cli.Usagef("no destination"), "vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1;"+
-			" or --listen ADDRESS for viewers")
+		return o, cli.WithHint(cli.Usagef("no destination"),
+			"vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1;"+
+				" or --listen ADDRESS for viewers")
 	case !wsconn.ValidStreamName(o.Stream):
 		return o, cli.Usagef("--stream %q is not 1 to 64 letters, digits, dots, underscores and hyphens", o.Stream)
 	case o.MaxMessage < mpegts.PacketSize:
@@ -169,7 +177,8 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	seen := map[string]bool{}
 	for _, u := range o.URLs {
 		if err := wsconn.CheckURL(u); err != nil {
-			return o, cli.WithHint(cli.Usagef("destination %s: %w", wsconn.Redact(u), err), "write it as ws://host/path or wss://host/path")
+			return o, cli.WithHint(cli.Usagef("destination %s: %w", wsconn.Redact(u), err),
+				"write it as ws://host/path or wss://host/path")
 		}
 		if seen[u] {
 			return o, cli.Usagef("destination %s twice", wsconn.Redact(u))
@@ -178,7 +187,8 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	}
 	var err error
 	if o.Proxy, err = wsconn.ProxyFromEnv(os.Getenv); err != nil {
-		return o, cli.WithHint(cli.Usagef("in the environment: %w", err), "write it as http://user:password@host:port or socks5://host:port, or unset it")
+		return o, cli.WithHint(cli.Usagef("in the environment: %w", err),
+			"write it as http://user:password@host:port or socks5://host:port, or unset it")
 	}
 	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))
 	return o, err
@@ -245,7 +255,8 @@ func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
 			d := nth{s.To, same[s.To]}
 			same[s.To]++
 			attrs = append(attrs, slog.Group(s.To,
-				"connected", s.Connected, "rate", rate(max(0, s.Counts.Confirmed-confirmed[d])), "confirmed", s.Counts.Confirmed,
+				"connected", s.Connected, "rate", rate(max(0, s.Counts.Confirmed-confirmed[d])), "confirmed",
+				s.Counts.Confirmed,
 				"unconfirmed", s.Counts.Unconfirmed, "held", s.Counts.Held, "age", s.Age.Round(time.Millisecond),
 				"dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
 			confirmed[d] = s.Counts.Confirmed

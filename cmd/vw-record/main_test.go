@@ -161,7 +161,8 @@ func TestFilesPlayAlone(t *testing.T) {
 			sha256sum(t, dir, entries)
 			for _, e := range entries {
 				path := filepath.Join(dir, e.File)
-				out, err := exec.Command("ffmpeg", "-v", "error", "-xerror", "-i", path, "-f", "null", "-").CombinedOutput()
+				out, err := exec.Command("ffmpeg", "-v", "error", "-xerror", "-i", path, "-f", "null",
+					"-").CombinedOutput()
 				if err != nil || len(out) > 0 {
 					t.Errorf("%s: %v %s", e.File, err, out)
 				}
@@ -333,7 +334,8 @@ func TestFileSizeLimit(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		dir := t.TempDir()
 		cmd := exec.Command("sh", "-c",
-			`ulimit -f 200; exec vw-record "$@" --manifest m.jsonl --ledger l.json cam.ts`, "sh", fmt.Sprintf("--live=%v", live))
+			`ulimit -f 200; exec vw-record "$@" --manifest m.jsonl --ledger l.json cam.ts`, "sh",
+			fmt.Sprintf("--live=%v", live))
 		cmd.Dir, cmd.Stdin = dir, bytes.NewReader(b)
 		out, _ := cmd.CombinedOutput()
 		want := 1

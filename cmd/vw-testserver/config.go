@@ -47,7 +47,8 @@ func flags() []ucli.Flag {
 			Usage: "require the token in `FILE` (or in $VW_TESTSERVER_TOKEN), as Bearer or Basic password"},
 		&ucli.StringFlag{Name: "save", Usage: "save what each connection sends in `DIR`, as 001-path.ts"},
 		&ucli.StringFlag{Name: "arrivals", Usage: "write each message's arrival to `FILE`: CSV, ns since the start"},
-		cli.SizeFlag("max-message", testserver.DefaultMaxMessage, "refuse messages longer than `SIZE` (close code 1009)"),
+		cli.SizeFlag("max-message", testserver.DefaultMaxMessage,
+			"refuse messages longer than `SIZE` (close code 1009)"),
 		&ucli.IntFlag{Name: "conns", Usage: "end after `N` connections have ended"},
 		cli.SizeFlag("bytes", 0, "end after `SIZE` bytes in all"),
 		cli.DurationFlag("timeout", 0, "end after `D`; exit status 5 if --conns or --bytes is not reached"),
@@ -58,12 +59,14 @@ func flags() []ucli.Flag {
 		cli.RepeatedFlag("expect-frames", "expect `N` frames of video, or '>=N' (or PATH=N)"),
 		cli.RepeatedFlag("expect-conns", "expect `N` connections, or '>=N' (or PATH=N); N may be 0"),
 		cli.RepeatedFlag("expect-path", "expect paths that match `GLOB` (* does not match a slash)"),
-		cli.RepeatedFlag("expect-header", "expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"),
+		cli.RepeatedFlag("expect-header",
+			"expect 'Name: value' in the `HEADER` of the handshake (or PATH=Name: value)"),
 		cli.RepeatedFlag("expect-max-gap", "expect at most `D` between two messages (or PATH=D)"),
 		cli.RepeatedFlag("expect-subset",
 			"expect the MPEG-TS of `FILE` less whole groups of pictures, plus what reconnects repeat (or PATH=FILE)"),
-		&ucli.BoolFlag{Name: "expect-clean", Usage: "expect clean MPEG-TS: sync, continuity except at announced gaps, " +
-			"PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
+		&ucli.BoolFlag{Name: "expect-clean",
+			Usage: "expect clean MPEG-TS: sync, continuity except at announced gaps, " +
+				"PAT and PMT, a keyframe first, timestamps without jumps, PCR"},
 		cli.DurationFlag("max-pcr-interval", mpegts.DefaultPCRInterval,
 			"the longest time between two PCRs that --expect-clean allows, `D`"),
 		cli.DurationFlag("max-timestamp-interval", mpegts.DefaultTimestampInterval,
@@ -75,8 +78,10 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
 		&ucli.StringFlag{Name: "announce", Usage: "write the URL to `FILE` atomically, when it listens"},
 		cli.DurationFlag("stats", 0, "log statistics on stderr every `D`"),
-		&ucli.BoolFlag{Name: "verbose", Usage: "log connections, refused handshakes and faults on stderr, not only errors"},
-		cli.DurationFlag("linger", testserver.DefaultLinger, "after the first signal, let connections go on for at most `D`"),
+		&ucli.BoolFlag{Name: "verbose",
+			Usage: "log connections, refused handshakes and faults on stderr, not only errors"},
+		cli.DurationFlag("linger", testserver.DefaultLinger,
+			"after the first signal, let connections go on for at most `D`"),
 	}, cli.LogFlags()...)
 }
 

@@ -20,10 +20,11 @@ func TestParseFault(t *testing.T) {
 			First: 4, Last: math.MaxInt},
 		"do=slow,rate=8KiB,after=1m30s,p=0.1": {Do: testserver.Slow{Rate: 8192}, AfterTime: 90 * time.Second,
 			Probability: 0.1},
-		"do=redirect,to=ws://x/?a=b":                  {Do: testserver.Redirect{To: "ws://x/?a=b"}},
-		"do=big-ping,size=1KiB":                       {Do: testserver.BigPing{Size: 1024}},
-		"do=bad-frame,kind=rsv,after=100":             {Do: testserver.BadFrame{Kind: "rsv"}, AfterBytes: 100},
-		"do=close,code=1012,reason=service restarts.": {Do: testserver.CloseFrame{Code: 1012, Reason: "service restarts."}},
+		"do=redirect,to=ws://x/?a=b":      {Do: testserver.Redirect{To: "ws://x/?a=b"}},
+		"do=big-ping,size=1KiB":           {Do: testserver.BigPing{Size: 1024}},
+		"do=bad-frame,kind=rsv,after=100": {Do: testserver.BadFrame{Kind: "rsv"}, AfterBytes: 100},
+		"do=close,code=1012,reason=service restarts.": {Do: testserver.CloseFrame{Code: 1012,
+			Reason: "service restarts."}},
 	} {
 		if got, err := parseFault(spec); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", spec, got, err, want)

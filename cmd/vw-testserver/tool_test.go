@@ -60,7 +60,8 @@ func TestNodePublisher(t *testing.T) {
 		t.Errorf("stderr: %s", stderr)
 	}
 	var same map[string]any
-	if b, err := os.ReadFile(report); err != nil || json.Unmarshal(b, &same) != nil || fmt.Sprint(same) != fmt.Sprint(r) {
+	if b, err := os.ReadFile(report); err != nil || json.Unmarshal(b, &same) != nil ||
+		fmt.Sprint(same) != fmt.Sprint(r) {
 		t.Errorf("%v: the report in the file is another one: %s", err, b)
 	}
 	want, _ := os.ReadFile(sample)

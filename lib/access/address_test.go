@@ -29,7 +29,8 @@ func TestClient(t *testing.T) {
 		{remote: "127.0.0.2", forwarded: []string{"198.51.100.1"}, addr: "127.0.0.2"}, // loopback, and not trusted
 		{remote: "127.0.0.1", forwarded: []string{"198.51.100.1"}, addr: "198.51.100.1", limited: true},
 		{remote: "10.1.1.1", forwarded: []string{"203.0.113.9, 198.51.100.1"}, addr: "198.51.100.1", limited: true},
-		{remote: "10.1.1.1", forwarded: []string{"203.0.113.9", "198.51.100.1, 10.2.2.2"}, addr: "198.51.100.1", limited: true},
+		{remote: "10.1.1.1", forwarded: []string{"203.0.113.9", "198.51.100.1, 10.2.2.2"}, addr: "198.51.100.1",
+			limited: true},
 		{remote: "10.1.1.1", forwarded: []string{"198.51.100.1:1234"}, addr: "198.51.100.1", limited: true},
 		{remote: "10.1.1.1", forwarded: []string{"[2001:db8::1]:1234"}, addr: "2001:db8::1", limited: true},
 		{remote: "10.1.1.1", forwarded: []string{"[2001:db8::1]"}, addr: "2001:db8::1", limited: true},
@@ -57,7 +58,8 @@ func TestClient(t *testing.T) {
 
 func TestPerAddress(t *testing.T) {
 	p := NewPerAddress(2)
-	a, sameNetwork, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
+	a, sameNetwork, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"),
+		netip.MustParseAddr("2001:db8:0:1::1")
 	if !p.Enter(a) || !p.Enter(sameNetwork) || p.Enter(a) || !p.Enter(other) {
 		t.Error("two of one /64 and one of another must get in, and no third")
 	}

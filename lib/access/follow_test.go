@@ -129,7 +129,8 @@ func TestTokenWarnings(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "others may read") || !strings.Contains(text, "one character") {
 		t.Errorf("log: %s", text)
 	}
-	if _, err := FixedTokens("$VW_TOKEN", "a b", log); err == nil || !strings.Contains(err.Error(), "$VW_TOKEN: line 1") {
+	if _, err := FixedTokens("$VW_TOKEN", "a b", log); err == nil ||
+		!strings.Contains(err.Error(), "$VW_TOKEN: line 1") {
 		t.Errorf("error: %v", err)
 	}
 	fixed, err := FixedTokens("$VW_TOKEN", "cam1:secret\n", log)

@@ -18,7 +18,7 @@ const (
 	BadOrigin   Reason = "origin"      // a browser acts for a page of another host
 	BadHost     Reason = "host"        // it asks for a host by a name that is not known
 	BadCert     Reason = "certificate" // its TLS handshake failed, for lack of a certificate or otherwise
-	BadRequest  Reason = "request"     // its header is malformed or too long, or its body or handshake is not acceptable
+	BadRequest  Reason = "request"     // its header is malformed or too long, or its body or handshake is unacceptable
 	SlowRequest Reason = "slow"        // its header took too long
 	Conflict    Reason = "conflict"    // somebody else publishes
 	TooMany     Reason = "limit"       // too many connections, of its address or in all

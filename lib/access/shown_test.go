@@ -91,9 +91,12 @@ func TestCrossOrigin(t *testing.T) {
 func TestKnownHosts(t *testing.T) {
 	hosts := Hosts{"cam.example", "other.example:8082"}
 	for host, known := range map[string]bool{
-		"127.0.0.1": true, "127.0.0.1:8082": true, "[::1]": true, "[::1]:8082": true, "10.1.2.3:1": true, "localhost": true,
-		"localhost:1": true, "Cam.Example": true, "cam.example:1": true, "other.example:8082": true, "other.example": false,
-		"": false, "evil.example": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false, "cam.example.": false,
+		"127.0.0.1": true, "127.0.0.1:8082": true, "[::1]": true, "[::1]:8082": true, "10.1.2.3:1": true,
+		"localhost":   true,
+		"localhost:1": true, "Cam.Example": true, "cam.example:1": true, "other.example:8082": true,
+		"other.example": false,
+		"":              false, "evil.example": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false,
+		"cam.example.": false,
 	} {
 		if hosts.Known(host) != known {
 			t.Errorf("%q: %v", host, !known)

@@ -109,7 +109,8 @@ func parseToken(line string) (t Token, warning string, err *LineError) {
 		return t, "", &LineError{Text: "a name without a token"}
 	case t.name == "" && strings.Contains(secret, ":"):
 		return t, "", &LineError{Text: "a ':' in a token without a name",
-			Hint: "give it a name, as in cam1:TOKEN; a name has 1 to 32 of the characters A-Z a-z 0-9 . _ - and is not sha256"}
+			Hint: "give it a name, as in cam1:TOKEN; a name has 1 to 32 of the characters A-Z a-z 0-9 . _ - and is " +
+				"not sha256"}
 	case !utf8.ValidString(secret) || strings.ContainsFunc(secret, unfit):
 		return t, "", &LineError{Text: "a token with white space, control characters or invalid UTF-8 in it",
 			Hint: "make a token by: openssl rand -hex 32"}

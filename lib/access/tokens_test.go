@@ -32,7 +32,8 @@ func TestParseTokens(t *testing.T) {
 		{text: "a.b_C-9:secret", shown: "secret", name: "a.b_C-9"},
 		{text: long + ":secret", shown: "secret", name: long},
 		{text: hashOf("secret"), shown: "secret"},
-		{text: strings.ToUpper(hashOf("secret")[7:]), shown: strings.ToUpper(hashOf("secret")[7:])}, // a token of 64 digits
+		// a token of 64 digits
+		{text: strings.ToUpper(hashOf("secret")[7:]), shown: strings.ToUpper(hashOf("secret")[7:])},
 		{text: "cam1:" + hashOf("secret"), shown: "secret", name: "cam1"},
 		{text: "cam1:one\ncam2:two", shown: "two", name: "cam2"},
 		{text: "one\ntwo", shown: "one"},
@@ -97,7 +98,8 @@ func TestParseTokensRefuses(t *testing.T) {
 }
 
 func FuzzParseTokens(f *testing.F) {
-	for _, s := range []string{"secret", "cam1:secret\n#\n" + hashOf("x"), "a:b:c", "sha256:", ":", "\uFEFF", "a\r\nb\xff", "ab:\u2028"} {
+	for _, s := range []string{"secret", "cam1:secret\n#\n" + hashOf("x"), "a:b:c", "sha256:", ":", "\uFEFF",
+		"a\r\nb\xff", "ab:\u2028"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -32,12 +32,17 @@ const commonCategory = "Common flags"
 // CommonFlags are the flags of Common. maxAge is the default of --max-age with --live; 0 is off.
 func CommonFlags(maxAge time.Duration) []ucli.Flag {
 	flags := []ucli.Flag{
-		&ucli.StringFlag{Name: "format", Value: "auto", Usage: "cut the stream as MPEG-TS or as raw bytes: `auto|ts|raw`"},
-		&ucli.BoolFlag{Name: "live", Usage: "never make the input wait: drop what is too old or too much, in whole groups of pictures"},
+		&ucli.StringFlag{Name: "format", Value: "auto",
+			Usage: "cut the stream as MPEG-TS or as raw bytes: `auto|ts|raw`"},
+		&ucli.BoolFlag{Name: "live",
+			Usage: "never make the input wait: drop what is too old or too much, in whole groups of pictures"},
 		SizeFlag("buffer", defaultBuffer, "hold at most `SIZE` for each output"),
 		DurationFlag("max-age", maxAge, "with --live: drop what is older than `D`; 0 is off"),
-		DurationFlag("linger", 10*time.Second, "after the first signal, and with --live after the end, take at most `D` to finish"),
-		&ucli.StringFlag{Name: "ledger", Usage: "write the account of all bytes to `FILE`, once a minute and at exit; as metrics if it ends in .prom"},
+		DurationFlag("linger", 10*time.Second,
+			"after the first signal, and with --live after the end, take at most `D` to finish"),
+		&ucli.StringFlag{Name: "ledger",
+			Usage: "write the account of all bytes to `FILE`, once a minute and at exit; " +
+				"as metrics if it ends in .prom"},
 		DurationFlag("stats", 0, "print a line on stderr every `D`"),
 	}
 	for _, f := range flags {

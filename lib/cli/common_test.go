@@ -31,12 +31,15 @@ func TestReadCommon(t *testing.T) {
 		args []string
 		want Common
 	}{
-		"none":     {nil, plain},
-		"live":     {[]string{"--live"}, with(func(c *Common) { c.Live, c.MaxAge = true, 2*time.Second })},
-		"age":      {[]string{"--live", "--max-age", "5s"}, with(func(c *Common) { c.Live, c.MaxAge = true, 5*time.Second })},
+		"none": {nil, plain},
+		"live": {[]string{"--live"}, with(func(c *Common) { c.Live, c.MaxAge = true, 2*time.Second })},
+		"age": {[]string{"--live", "--max-age", "5s"}, with(func(c *Common) {
+			c.Live, c.MaxAge = true, 5*time.Second
+		})},
 		"age off":  {[]string{"--live", "--max-age", "0"}, with(func(c *Common) { c.Live = true })},
 		"smallest": {[]string{"--buffer", "188"}, with(func(c *Common) { c.Buffer = 188 })},
-		"all": {[]string{"--format", "ts", "--buffer", "1MiB", "--linger", "0", "--ledger", "l", "--stats", "1m", "--log", "json", "--quiet"},
+		"all": {[]string{"--format", "ts", "--buffer", "1MiB", "--linger", "0", "--ledger", "l", "--stats", "1m",
+			"--log", "json", "--quiet"},
 			Common{Format: stream.TS, Buffer: 1 << 20, Ledger: "l", Stats: time.Minute, Log: "json", Quiet: true}},
 	} {
 		if got, err := readCommon(tc.args...); err != nil || got != tc.want {

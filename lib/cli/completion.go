@@ -34,7 +34,8 @@ func completion(app *ucli.App, shell string) (string, error) {
 	case "fish":
 		return fishCompletion(app.Name, flags), nil
 	}
-	return "", Usagef("invalid value for --completion: unknown shell %q (%s)", shell, strings.Join(completionShells, ", "))
+	return "", Usagef("invalid value for --completion: unknown shell %q (%s)", shell, strings.Join(completionShells,
+		", "))
 }
 
 func completedFlags(app *ucli.App) []completedFlag {
@@ -76,7 +77,8 @@ func bashCompletion(tool string, flags []completedFlag) string {
 		names = append(names, f.dashed())
 		switch {
 		case len(f.values) > 0:
-			fmt.Fprintf(&cases, "    %s)\n      COMPREPLY=($(compgen -W %s -- \"$cur\"))\n", f.dashed(), shellQuote(strings.Join(f.values, " ")))
+			fmt.Fprintf(&cases, "    %s)\n      COMPREPLY=($(compgen -W %s -- \"$cur\"))\n", f.dashed(),
+				shellQuote(strings.Join(f.values, " ")))
 			if strings.HasSuffix(f.values[0], "=") {
 				cases.WriteString("      compopt -o nospace 2>/dev/null\n")
 			}

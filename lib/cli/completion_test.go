@@ -21,7 +21,8 @@ func completionScript(t *testing.T, shell, name string) string {
 	app.Flags = append(app.Flags, &ucli.StringFlag{Name: "fault", Usage: "make `SPEC` go wrong"},
 		&ucli.StringFlag{Name: "ca", Usage: "it's [in] `FILE`: really"})
 	var stdout, stderr bytes.Buffer
-	if status := Run(app, []string{"vw-test", "--completion", shell}, &stdout, &stderr); status != 0 || stderr.Len() > 0 {
+	if status := Run(app, []string{"vw-test", "--completion", shell}, &stdout, &stderr); status != 0 ||
+		stderr.Len() > 0 {
 		t.Fatalf("status %d, stderr %q", status, stderr.String())
 	}
 	path := filepath.Join(t.TempDir(), name)
@@ -56,7 +57,8 @@ func TestCompletionBash(t *testing.T) {
 		"vw-test --once --log te": {"text"},
 	} {
 		got := complete(t, "bash", "--norc", "-c",
-			`. "$1"; eval "COMP_WORDS=($2)"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _vw_test; printf '%s\n' "${COMPREPLY[@]}"`,
+			`. "$1"; eval "COMP_WORDS=($2)"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _vw_test
+			printf '%s\n' "${COMPREPLY[@]}"`,
 			"bash", script, words)
 		if !slices.Equal(got, want) {
 			t.Errorf("%q is completed by %q, want %q", words, got, want)
@@ -66,7 +68,8 @@ func TestCompletionBash(t *testing.T) {
 
 func TestCompletionFish(t *testing.T) {
 	script := completionScript(t, "fish", "vw-test.fish")
-	for line, want := range map[string]string{"vw-test --lo": "--log", "vw-test --log j": "json", "vw-test --fault do=r": "do=reset"} {
+	for line, want := range map[string]string{"vw-test --lo": "--log", "vw-test --log j": "json",
+		"vw-test --fault do=r": "do=reset"} {
 		got := complete(t, "fish", "--no-config", "-c", `source $argv[1]; complete -C $argv[2]`, script, line)
 		if len(got) == 0 || got[0] != want {
 			t.Errorf("%q is completed by %q, want %s first", line, got, want)
@@ -78,7 +81,8 @@ func TestCompletionFish(t *testing.T) {
 const zshSession = `
 zmodload zsh/zpty
 zpty z zsh -f -i
-zpty -w z "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; PS1=; setopt nolistbeep; zstyle ':completion:*' format ''; print ready-to-go"
+zpty -w z "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; PS1="
+zpty -w z "setopt nolistbeep; zstyle ':completion:*' format ''; print ready-to-go"
 zpty -r z line '*ready-to-go*ready-to-go*'
 zpty -w -n z "vw-test $2"$'\t'
 zpty -r -m z line "*$3*" && print -r -- found
@@ -88,7 +92,8 @@ zpty -d z
 func TestCompletionZsh(t *testing.T) {
 	folder := filepath.Dir(completionScript(t, "zsh", "_vw-test"))
 	for typed, want := range map[string]string{"--lo": "--log", "--log j": "--log json", "--fault do=r": "do=reset"} {
-		if got := complete(t, "zsh", "-f", "-c", zshSession, "zsh", folder, typed, want); !slices.Contains(got, "found") {
+		got := complete(t, "zsh", "-f", "-c", zshSession, "zsh", folder, typed, want)
+		if !slices.Contains(got, "found") {
 			t.Errorf("%q is not completed to %q: %q", typed, want, got)
 		}
 	}
@@ -98,7 +103,8 @@ func TestCompletionUnknownShell(t *testing.T) {
 	var got []string
 	var stdout, stderr bytes.Buffer
 	status := Run(testApp("URL", &got, nil), []string{"vw-test", "--completion=csh"}, &stdout, &stderr)
-	if status != ExitUsage || stdout.Len() > 0 || !strings.Contains(stderr.String(), `unknown shell "csh" (bash, zsh, fish)`) {
+	if status != ExitUsage || stdout.Len() > 0 ||
+		!strings.Contains(stderr.String(), `unknown shell "csh" (bash, zsh, fish)`) {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
 	}
 }

@@ -60,7 +60,8 @@ func TestMessages(t *testing.T) {
 }
 
 func TestErrorsKeepTheirCause(t *testing.T) {
-	if err := WithHint(WithStatus(fmt.Errorf("x: %w", io.ErrUnexpectedEOF), 3), "h"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	err := WithHint(WithStatus(fmt.Errorf("x: %w", io.ErrUnexpectedEOF), 3), "h")
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("errors.Is does not find the cause of %v", err)
 	}
 }

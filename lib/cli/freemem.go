@@ -39,7 +39,8 @@ func StartMemoryReleaser(activity func() Activity) *MemoryReleaser {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	r := &MemoryReleaser{activity: activity, release: debug.FreeOSMemory, stop: make(chan struct{}), done: make(chan struct{})}
+	r := &MemoryReleaser{activity: activity, release: debug.FreeOSMemory, stop: make(chan struct{}),
+		done: make(chan struct{})}
 	go r.run()
 	return r
 }

@@ -74,7 +74,8 @@ func TestKeeperWritesAtStartAndEnd(t *testing.T) {
 func TestKeeperWritesEachInterval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond, Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond,
+		Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,8 @@ func TestKeeperRefusesAtStart(t *testing.T) {
 		dir:                                     dir + " is not a regular file",
 		fifo:                                    fifo + " is not a regular file",
 	} {
-		k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: file, Stderr: newLockedBuffer()})
+		k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: file,
+			Stderr: newLockedBuffer()})
 		if k != nil || err == nil || !strings.Contains(err.Error(), want) || Status(err) != ExitFailed {
 			t.Errorf("%s: got %v, %v; want an error with %q", file, k, err, want)
 		}
@@ -160,7 +162,8 @@ func TestKeeperFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-log.written
-	if err := k.Close(0); err == nil || Status(err) != ExitFailed || !strings.Contains(err.Error(), "write ledger "+dir) {
+	if err := k.Close(0); err == nil || Status(err) != ExitFailed ||
+		!strings.Contains(err.Error(), "write ledger "+dir) {
 		t.Errorf("Close: got %v (status %d), want status 1", err, Status(err))
 	}
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "ledger not written") {
@@ -170,7 +173,8 @@ func TestKeeperFailsLater(t *testing.T) {
 
 func TestKeeperDoesNotWaitForeverForADisk(t *testing.T) {
 	// A keeper whose write has not come back, without a disk that hangs.
-	k := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}), written: make(chan error)}
+	k := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}),
+		written: make(chan error)}
 	if err := k.Close(time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not answer within 1ms") {
 		t.Errorf("got %v", err)
 	}
@@ -185,7 +189,8 @@ func TestKeeperFollowsALink(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: link, Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: link,
+		Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,12 +207,14 @@ func TestKeeperFollowsALink(t *testing.T) {
 
 func TestKeeperRemovesLeftovers(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{".ledger123456789012345678", ".ledger2024", ".ledger.bak", ".other123456789012345678"} {
+	for _, name := range []string{".ledger123456789012345678", ".ledger2024", ".ledger.bak",
+		".other123456789012345678"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: filepath.Join(dir, "ledger"), Stderr: newLockedBuffer()})
+	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"),
+		File: filepath.Join(dir, "ledger"), Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,8 @@ import (
 // common.
 func manPage(app *ucli.App, more []int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH %s 1 \"\" \"vw %s\" \"Video over websockets\"\n", strings.ToUpper(roff(app.Name)), roff(Version()))
+	fmt.Fprintf(&b, ".TH %s 1 \"\" \"vw %s\" \"Video over websockets\"\n", strings.ToUpper(roff(app.Name)),
+		roff(Version()))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(app.Name), roff(app.Usage))
 	b.WriteString(".SH SYNOPSIS\n.nf\n")
 	for line := range strings.Lines(synopsis(app)) {
@@ -33,16 +34,20 @@ func manPage(app *ucli.App, more []int) string {
 			}
 		}
 	}
-	b.WriteString(".PP\n" + roff(valueForms) + "\n.SH EXIT STATUS\nThe first that fits, in the order 2, 1, 4, 5, 3, 0.\n")
+	b.WriteString(".PP\n" + roff(valueForms) +
+		"\n.SH EXIT STATUS\nThe first that fits, in the order 2, 1, 4, 5, 3, 0.\n")
 	for _, status := range exitStatuses(more) {
 		fmt.Fprintf(&b, ".TP\n\\fB%d\\fR\n%s\n", status.code, roff(status.meaning))
 	}
 	b.WriteString(".SH SIGNALS\n" + roffParagraphs(manSignals))
 	if slices.ContainsFunc(app.Flags, func(f ucli.Flag) bool { return slices.Contains(f.Names(), "ledger") }) {
-		b.WriteString(".SH LEDGER\n" + roffParagraphs(manLedger) + ".PP\n" + roff(ledgerEquation) + "\n" + roffTerms(ledgerTerms))
+		b.WriteString(".SH LEDGER\n" + roffParagraphs(manLedger) + ".PP\n" + roff(ledgerEquation) + "\n" +
+			roffTerms(ledgerTerms))
 	}
 	b.WriteString(".SH SEE ALSO\n")
-	others := slices.DeleteFunc([]string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"}, func(s string) bool { return s == app.Name })
+	others := slices.DeleteFunc([]string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"}, func(s string) bool {
+		return s == app.Name
+	})
 	for i, name := range others {
 		others[i] = "\\fB" + roff(name) + "\\fR(1)"
 	}
@@ -50,28 +55,31 @@ func manPage(app *ucli.App, more []int) string {
 	return b.String()
 }
 
-const manSignals = `The first SIGINT or SIGTERM asks a tool to finish: vw-ingest takes no more publishers; vw-push and vw-record read on
-to the end of standard input, for --linger at most, because Ctrl-C reaches the whole pipeline and what is in the pipes must
-not vanish; what is held is then delivered within the same time. vw-testserver lets connections go on for --linger. The
-second one stops the tool now, with status 1. The same signal again within 200 ms is no second one: timeout(1) sends two.
+const manSignals = `The first SIGINT or SIGTERM asks a tool to finish: vw-ingest takes no more publishers;
+vw-push and vw-record read on to the end of standard input, for --linger at most, because Ctrl-C reaches the whole
+pipeline and what is in the pipes must not vanish; what is held is then delivered within the same time. vw-testserver
+lets connections go on for --linger. The second one stops the tool now, with status 1. The same signal again within
+200 ms is no second one: timeout(1) sends two.
 
 SIGHUP reloads where there is something to reload (vw-push --to-file reads its file again; vw-record begins a new file).
 Elsewhere it counts as SIGTERM.
 
 SIGUSR1 prints the ledger on standard error, where a tool keeps one.
 
-When the reader of standard output has gone, a tool ends with status 1; vw-record --tee records on to the end of its input,
-and then has that status too.`
+When the reader of standard output has gone, a tool ends with status 1; vw-record --tee records on to the end of its
+input, and then has that status too.`
 
-const manLedger = `What came in is delivered, dropped for a counted reason, or still here. --ledger writes that account as one JSON object,
-once a minute and at exit; at exit nothing is unconfirmed or held. For each output, in bytes:`
+const manLedger = `What came in is delivered, dropped for a counted reason, or still here. --ledger writes that
+account as one JSON object, once a minute and at exit; at exit nothing is unconfirmed or held. For each output, in
+bytes:`
 
 const ledgerEquation = "in = confirmed + unconfirmed + held + sum(dropped)"
 
 // ledgerTerms are the figures of a ledger, each with what it means.
 var ledgerTerms = [][2]string{
 	{"in", "read since this output joined"},
-	{"confirmed", "the peer's pong came after it (vw-push), it is synced to the disk (vw-record), or standard output took it"},
+	{"confirmed",
+		"the peer's pong came after it (vw-push), it is synced to the disk (vw-record), or standard output took it"},
 	{"unconfirmed", "handed to the socket or file, and not confirmed yet"},
 	{"held", "waiting in the queue"},
 	{"age, full", "dropped: older than --max-age; no room in --buffer"},
@@ -79,8 +87,9 @@ var ledgerTerms = [][2]string{
 	{"sync, torn", "dropped: no packets; part of a packet at a splice or end"},
 	{"lost", "dropped: handed to a connection or file that died before it confirmed; it may have arrived"},
 	{"stop, exit", "dropped: past a --stop limit, which is no loss; still here when the tool had to end"},
-	{"written, resent, injected", "handed on; handed on again on a new connection; put in front (tables, announced gaps): " +
-		"these stand beside the sum"},
+	{"written, resent, injected",
+		"handed on; handed on again on a new connection; put in front (tables, announced gaps): " +
+			"these stand beside the sum"},
 }
 
 // roff makes text stand for itself, in one line.

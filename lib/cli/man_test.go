@@ -11,7 +11,8 @@ func TestManPage(t *testing.T) {
 	app := testApp("URL", &got, nil)
 	app.Description = ".dots, 'quotes and back\\slashes\nare text.\n\nSo are --flags."
 	var stdout, stderr bytes.Buffer
-	if status := Run(app, []string{"vw-test", "--once", "--man"}, &stdout, &stderr, ExitTimeout); status != 0 || stderr.Len() > 0 {
+	if status := Run(app, []string{"vw-test", "--once", "--man"}, &stdout, &stderr, ExitTimeout); status != 0 ||
+		stderr.Len() > 0 {
 		t.Fatalf("status %d, stderr %q", status, stderr.String())
 	}
 	page := stdout.String()

@@ -39,7 +39,8 @@ func testApp(argsUsage string, got *[]string, result error) *ucli.App {
 
 func TestRun(t *testing.T) {
 	const seeHelp = "vw-test: hint: vw-test --help lists the flags\n"
-	const flagsFirst = "vw-test: hint: flags stand before the arguments; write -- in front of an argument that begins with a dash\n"
+	const flagsFirst = "vw-test: hint: flags stand before the arguments; write -- in front of an argument that " +
+		"begins with a dash\n"
 	for _, tc := range []struct {
 		name      string
 		args      string // split at spaces
@@ -61,15 +62,18 @@ func TestRun(t *testing.T) {
 		{name: "-- and nothing", args: "--", argsUsage: "URL"},
 		{name: "-- as a value", args: "--header -- u", argsUsage: "URL", got: []string{"--", "u"}},
 
-		{name: "unknown flag", args: "--frobnicate", status: 2, stderr: "vw-test: error: unknown flag --frobnicate\n" + seeHelp},
+		{name: "unknown flag", args: "--frobnicate", status: 2, stderr: "vw-test: error: unknown flag --frobnicate\n" +
+			seeHelp},
 		{name: "nearly a flag", args: "--bufer 1", status: 2,
-			stderr: "vw-test: error: unknown flag --bufer\nvw-test: hint: did you mean --buffer? vw-test --help lists the flags\n"},
+			stderr: "vw-test: error: unknown flag --bufer\nvw-test: hint: did you mean --buffer? vw-test --help " +
+				"lists the flags\n"},
 		{name: "unknown flag's value may be a secret", args: "--tok=secret", status: 2,
 			stderr: "vw-test: error: unknown flag --tok\n" + seeHelp},
 		{name: "no value", args: "--buffer", status: 2, stderr: "vw-test: error: flag --buffer needs a value\n"},
 		{name: "an empty value", args: "--ledger=", status: 2, stderr: "vw-test: error: flag --ledger needs a value\n"},
 		{name: "bad size", args: "--buffer 10M", status: 2,
-			stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)\n"},
+			stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, " +
+				"KiB, MiB, GiB, TiB)\n"},
 		{name: "bad duration", args: "--linger 10", status: 2,
 			stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m)\n"},
 		{name: "negative duration", args: "-linger -1s", status: 2,
@@ -79,9 +83,11 @@ func TestRun(t *testing.T) {
 		{name: "bad switch", args: "--once=x", status: 2,
 			stderr: "vw-test: error: invalid boolean value \"x\" for --once: parse error\n"},
 		{name: "leftover argument", args: "--once u", status: 2,
-			stderr: "vw-test: error: unexpected argument \"u\"\nvw-test: hint: vw-test takes flags only; see vw-test --help\n"},
+			stderr: "vw-test: error: unexpected argument \"u\"\nvw-test: hint: vw-test takes flags only; see " +
+				"vw-test --help\n"},
 		{name: "leftover secret", args: "ws://user:secret@host/?secret", status: 2,
-			stderr: "vw-test: error: unexpected argument \"ws://…\"\nvw-test: hint: vw-test takes flags only; see vw-test --help\n"},
+			stderr: "vw-test: error: unexpected argument \"ws://…\"\nvw-test: hint: vw-test takes flags only; see " +
+				"vw-test --help\n"},
 		{name: "flag after an argument", args: "u --header=secret", argsUsage: "URL", status: 2,
 			stderr: "vw-test: error: flag --header after the first argument\n" + flagsFirst},
 		{name: "flag after an argument after a value --", args: "--header -- u --once", argsUsage: "URL", status: 2,
@@ -90,14 +96,17 @@ func TestRun(t *testing.T) {
 			stderr: "vw-test: error: flag --help after the first argument\n" + flagsFirst},
 
 		{name: "error", result: errors.New("no luck"), status: 1, stderr: "vw-test: error: no luck\n"},
-		{name: "status", result: WithStatus(errors.New("lost some"), 3), status: 3, stderr: "vw-test: error: lost some\n"},
+		{name: "status", result: WithStatus(errors.New("lost some"), 3), status: 3,
+			stderr: "vw-test: error: lost some\n"},
 		{name: "said already", result: WithStatus(nil, 3), status: 3},
-		{name: "an exit coder does not exit", result: ucli.Exit("no luck", 9), status: 1, stderr: "vw-test: error: no luck\n"},
+		{name: "an exit coder does not exit", result: ucli.Exit("no luck", 9), status: 1,
+			stderr: "vw-test: error: no luck\n"},
 		{name: "several errors", status: 1,
 			result: errors.Join(WithStatus(errors.New("a"), 3), WithHint(errors.New("b"), "c")),
 			stderr: "vw-test: error: a\nvw-test: error: b\nvw-test: hint: c\n"},
 		{name: "wrong usage is told in words", args: "--log json --max-age 1s", status: 2,
-			stderr: "vw-test: error: --max-age without --live\nvw-test: hint: without --live nothing is dropped for its age\n"},
+			stderr: "vw-test: error: --max-age without --live\nvw-test: hint: without --live nothing is dropped " +
+				"for its age\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
@@ -207,19 +216,22 @@ func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	status := Run(testApp("URL", new([]string), nil), []string{"vw-test", "--version"}, &stdout, &stderr)
 	if want := "vw-test " + Version() + "\n"; status != 0 || stdout.String() != want || stderr.Len() != 0 {
-		t.Errorf("got status %d, stdout %q, stderr %q; want 0, %q, nothing", status, stdout.String(), stderr.String(), want)
+		t.Errorf("got status %d, stdout %q, stderr %q; want 0, %q, nothing", status, stdout.String(), stderr.String(),
+			want)
 	}
 }
 
 func TestVersionOf(t *testing.T) {
-	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
+	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"},
+		{Key: "vcs.modified", Value: "true"}}
 	for name, tc := range map[string]struct {
 		info debug.BuildInfo
 		want string
 	}{
 		"installed": {debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}, Settings: commit}, "v1.2.3"},
-		"built":     {debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: commit}, "devel-0123456789ab+dirty"},
-		"unknown":   {debug.BuildInfo{}, "devel"},
+		"built": {debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: commit},
+			"devel-0123456789ab+dirty"},
+		"unknown": {debug.BuildInfo{}, "devel"},
 	} {
 		if got := versionOf(&tc.info); got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)

@@ -26,7 +26,8 @@ func TestReadSecret(t *testing.T) {
 		"empty environment": {env: ptr(""), error: "$" + variable + " is empty"},
 		"two lines":         {file: ptr("s3cret\nmore\n"), error: file + " holds more than one line"},
 		"header injection":  {env: ptr("s3cret\r\nX: y"), error: "$" + variable + " holds more than one line"},
-		"endless":           {file: ptr(strings.Repeat("s3cret", maxSecret/6+1)), error: file + " is longer than 64KiB"},
+		"endless": {file: ptr(strings.Repeat("s3cret", maxSecret/6+1)),
+			error: file + " is longer than 64KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := ""
@@ -43,7 +44,8 @@ func TestReadSecret(t *testing.T) {
 			switch {
 			case tc.error == "" && (err != nil || got != tc.want):
 				t.Errorf("got %q, %v; want %q", got, err, tc.want)
-			case tc.error != "" && (err == nil || !strings.Contains(err.Error(), tc.error) || strings.Contains(err.Error(), "s3cret")):
+			case tc.error != "" && (err == nil || !strings.Contains(err.Error(), tc.error) ||
+				strings.Contains(err.Error(), "s3cret")):
 				t.Errorf("got %q, %v; want an error with %q and no secret", got, err, tc.error)
 			}
 		})

@@ -56,7 +56,8 @@ func TestShutdownProcess(t *testing.T) {
 			graceful: "received SIGTERM", immediate: "told twice to stop: received SIGINT"},
 		"hung up, terminated": {first: syscall.SIGHUP, second: syscall.SIGTERM,
 			graceful: "received SIGHUP", immediate: "told twice to stop: received SIGTERM"},
-		"in the background of a script": {wrapper: `trap "" INT; exec "$0" "$@"`, first: syscall.SIGINT, second: syscall.SIGTERM,
+		"in the background of a script": {wrapper: `trap "" INT; exec "$0" "$@"`,
+			first: syscall.SIGINT, second: syscall.SIGTERM,
 			graceful: "received SIGINT", immediate: "told twice to stop: received SIGTERM"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,10 +96,11 @@ func TestShutdownTakesARepeatForOneRequest(t *testing.T) {
 		signals   []sent
 		immediate bool
 	}{
-		"at once":                 {[]sent{{0, syscall.SIGTERM}, {0, syscall.SIGTERM}, {0, syscall.SIGTERM}}, false},
-		"just within":             {[]sent{{0, syscall.SIGINT}, {sameRequest - 1, syscall.SIGINT}}, false},
-		"just after":              {[]sent{{0, syscall.SIGTERM}, {sameRequest, syscall.SIGTERM}}, true},
-		"again and again":         {[]sent{{0, syscall.SIGTERM}, {sameRequest / 2, syscall.SIGTERM}, {sameRequest / 2, syscall.SIGTERM}}, true},
+		"at once":     {[]sent{{0, syscall.SIGTERM}, {0, syscall.SIGTERM}, {0, syscall.SIGTERM}}, false},
+		"just within": {[]sent{{0, syscall.SIGINT}, {sameRequest - 1, syscall.SIGINT}}, false},
+		"just after":  {[]sent{{0, syscall.SIGTERM}, {sameRequest, syscall.SIGTERM}}, true},
+		"again and again": {[]sent{{0, syscall.SIGTERM}, {sameRequest / 2, syscall.SIGTERM},
+			{sameRequest / 2, syscall.SIGTERM}}, true},
 		"another one at once":     {[]sent{{0, syscall.SIGTERM}, {0, syscall.SIGINT}}, true},
 		"hung up, and terminated": {[]sent{{0, syscall.SIGHUP}, {0, syscall.SIGTERM}}, true},
 	} {

@@ -36,7 +36,8 @@ func TestTerminalsAreRefused(t *testing.T) {
 	tty := terminal(t)
 	_, inErr := openInput(int(tty.Fd()))
 	_, outErr := openOutput(int(tty.Fd()))
-	for want, err := range map[string]error{"standard input is a terminal": inErr, "standard output is a terminal": outErr} {
+	for want, err := range map[string]error{"standard input is a terminal": inErr,
+		"standard output is a terminal": outErr} {
 		var h *hintError
 		if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &h) {
 			t.Errorf("got %v, want %q with a hint", err, want)

@@ -18,11 +18,13 @@ func TestStdio(t *testing.T) {
 		stdout  string
 		stderr  string
 	}{
-		"pipe":                              {wrapper: `printf abc | "$0" "$@" | cat`, stdout: "abc"},
-		"nothing":                           {wrapper: `exec "$0" "$@" </dev/null`},
-		"closed stdin":                      {wrapper: `exec "$0" "$@" <&-`, status: 1, stderr: "vw-helper: error: standard input is closed\n" + hint},
-		"only what the tool reads is taken": {wrapper: `printf 'abc\ndef\n' >f; (read x; "$0" "$@"; echo $x) <f; rm f`, stdout: "def\nabc\n"},
-		"one file after another":            {wrapper: `(echo abc; echo def | "$0" "$@") >f; cat f; rm f`, stdout: "abc\ndef\n"},
+		"pipe":    {wrapper: `printf abc | "$0" "$@" | cat`, stdout: "abc"},
+		"nothing": {wrapper: `exec "$0" "$@" </dev/null`},
+		"closed stdin": {wrapper: `exec "$0" "$@" <&-`, status: 1,
+			stderr: "vw-helper: error: standard input is closed\n" + hint},
+		"only what the tool reads is taken": {wrapper: `printf 'abc\ndef\n' >f; (read x; "$0" "$@"; echo $x) <f; rm f`,
+			stdout: "def\nabc\n"},
+		"one file after another": {wrapper: `(echo abc; echo def | "$0" "$@") >f; cat f; rm f`, stdout: "abc\ndef\n"},
 		"a folder": {wrapper: `exec "$0" "$@" </`, status: 1,
 			stderr: "vw-helper: error: read standard input: is a directory\n"},
 		"a full disk": {wrapper: `echo abc | "$0" "$@" >/dev/full`, status: 1,

@@ -137,7 +137,8 @@ func TestInputReadsToTheEnd(t *testing.T) {
 func TestInputDeadline(t *testing.T) {
 	eachInput(t, func(t *testing.T, in *Input, writer *os.File) {
 		buf := make([]byte, 10)
-		for when, deadline := range map[string]time.Time{"past": time.Unix(1, 0), "near": time.Now().Add(time.Millisecond)} {
+		for when, deadline := range map[string]time.Time{"past": time.Unix(1, 0),
+			"near": time.Now().Add(time.Millisecond)} {
 			reading := inBackground(func() (int, error) { return in.Read(buf) })
 			untilWaiting("(*Input).Read")
 			if err := in.SetReadDeadline(deadline); err != nil {

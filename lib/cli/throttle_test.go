@@ -25,7 +25,8 @@ func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
 
 // limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told by
 // then.
-func limited(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration, want string))) {
+func limited(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration,
+	want string))) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
 		l := NewThrottledLogger(plainLogger(&b, level))

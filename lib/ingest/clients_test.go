@@ -62,7 +62,8 @@ func TestCurl(t *testing.T) {
 			if want == "" || body.status == "405" || body.status == "411" && want == "409" {
 				want = body.status
 			}
-			cmd := exec.Command(curl, append([]string{"-s", "-S", "-m", "10", "-o", os.DevNull, "-w", "%{http_code}"}, append(body.args, c.url)...)...)
+			cmd := exec.Command(curl, append([]string{"-s", "-S", "-m", "10", "-o", os.DevNull, "-w", "%{http_code}"},
+				append(body.args, c.url)...)...)
 			in, err := os.Open(filepath.Join(dir, body.name))
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +82,8 @@ func TestFfmpegIsCutAtOnce(t *testing.T) {
 	ffmpeg := program(t, "ffmpeg")
 	// A minute of a camera: none of these would end by itself.
 	args := func(more ...string) []string {
-		return append([]string{"-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc=duration=60:rate=25",
+		return append([]string{"-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i",
+			"testsrc=duration=60:rate=25",
 			"-c:v", "mpeg1video", "-b:v", "1300k", "-f", "mpegts"}, more...)
 	}
 	r := start(t, Options{Tokens: tokens(t, "s")})
@@ -133,15 +135,17 @@ func TestFfmpegPublishes(t *testing.T) {
 			t.Parallel()
 			r := start(t, Options{Tokens: tokens(t, "s"), Once: true})
 			copied := filepath.Join(t.TempDir(), "copy.ts")
-			cmd := exec.Command(ffmpeg, append(append([]string{"-nostdin", "-loglevel", "error", "-i", "../../test/testdata/mpeg1.ts",
-				"-c", "copy", "-f", "mpegts"}, c.args...), c.token(r.url("/")))...)
+			cmd := exec.Command(ffmpeg,
+				append(append([]string{"-nostdin", "-loglevel", "error", "-i", "../../test/testdata/mpeg1.ts",
+					"-c", "copy", "-f", "mpegts"}, c.args...), c.token(r.url("/")))...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			if err := r.await(); err != nil {
 				t.Error(err)
 			}
-			if out, err := exec.Command(ffmpeg, "-nostdin", "-loglevel", "error", "-i", "../../test/testdata/mpeg1.ts", "-c", "copy",
+			if out, err := exec.Command(ffmpeg, "-nostdin", "-loglevel", "error", "-i", "../../test/testdata/mpeg1.ts",
+				"-c", "copy",
 				"-f", "mpegts", copied).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}

@@ -114,7 +114,8 @@ func TestPublisherReplacesItsOwnConnection(t *testing.T) {
 			dial := func(stream string) (*wsconn.Conn, int) {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()
-				conn, err := wsconn.Dial(ctx, "ws://"+r.addr, wsconn.DialOptions{Header: http.Header{wsconn.StreamHeader: {stream}}})
+				conn, err := wsconn.Dial(ctx, "ws://"+r.addr,
+					wsconn.DialOptions{Header: http.Header{wsconn.StreamHeader: {stream}}})
 				var refused *wsconn.StatusError
 				if errors.As(err, &refused) {
 					return nil, refused.Code

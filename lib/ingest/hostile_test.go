@@ -56,15 +56,16 @@ func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})
 	for name, text := range map[string]string{
-		"garbage":           "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-		"huge header":       "POST / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n",
-		"huge path":         "POST /" + strings.Repeat("x", 2*maxHeader) + " HTTP/1.1\r\nHost: x\r\n\r\n",
-		"HTTP/2":            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"two lengths":       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-		"negative length":   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -3\r\n\r\nabcd",
-		"huge length":       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\nabcd",
-		"gzip, chunked":     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"chunked twice":     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"garbage":         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+		"huge header":     "POST / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n",
+		"huge path":       "POST /" + strings.Repeat("x", 2*maxHeader) + " HTTP/1.1\r\nHost: x\r\n\r\n",
+		"HTTP/2":          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"two lengths":     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+		"negative length": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -3\r\n\r\nabcd",
+		"huge length":     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\nabcd",
+		"gzip, chunked":   "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"chunked twice": "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\n\r\n",
 		"no host":           "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
 		"space in a header": "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
 		"chunk overflow":    chunkedPost + "10000000000000000\r\nabc",
@@ -86,7 +87,8 @@ func TestBadRequests(t *testing.T) {
 		c.Close()
 	}
 	// Both a length and chunks: chunks count, as RFC 9112, 6.3, has it, and the connection is not used again.
-	c := r.begin("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk([]byte("body")) + lastChunk +
+	c := r.begin("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		chunk([]byte("body")) + lastChunk +
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsmuggled")
 	c.expect(204)
 	if _, err := c.in.ReadByte(); err == nil {

@@ -17,7 +17,8 @@ func TestPublishers(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})
 	var want []byte
-	for i, body := range [][]byte{ts(50, 1), []byte("hello"), {}, bytes.Repeat([]byte("x"), 3<<20), ts(3, 2), ts(500, 3)} {
+	for i, body := range [][]byte{ts(50, 1), []byte("hello"), {}, bytes.Repeat([]byte("x"), 3<<20), ts(3, 2),
+		ts(500, 3)} {
 		for _, method := range []string{http.MethodPost, http.MethodPut} {
 			for _, counted := range []bool{true, false} {
 				var reader io.Reader = bytes.NewReader(body)
@@ -235,7 +236,8 @@ func TestOnceDied(t *testing.T) {
 	if status := r.post("/", strings.NewReader("x")); status != 401 {
 		t.Error(status)
 	}
-	c := r.begin("POST /secret HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" + string(ts(5, 1)[:1000]))
+	c := r.begin("POST /secret HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" +
+		string(ts(5, 1)[:1000]))
 	r.out.await(t, 5*mpegts.PacketSize)
 	c.reset()
 	if err := r.await(); err != nil {

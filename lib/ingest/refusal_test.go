@@ -92,14 +92,17 @@ func TestRefusals(t *testing.T) {
 		want         string // a header line of the answer
 		busy         bool
 	}{
-		{name: "no token", header: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", status: 401, want: "Www-Authenticate"},
+		{name: "no token", header: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", status: 401,
+			want: "Www-Authenticate"},
 		{name: "GET", header: "GET /s HTTP/1.1\r\nHost: x\r\n\r\n", status: 405, want: "Allow"},
-		{name: "method before token", header: "DELETE / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 405, want: "Allow"},
+		{name: "method before token", header: "DELETE / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n",
+			status: 405, want: "Allow"},
 		{name: "OPTIONS *", header: "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", status: 405, want: "Allow"},
 		{name: "no length", header: "POST /s HTTP/1.1\r\nHost: x\r\n\r\n", status: 411},
 		{name: "HTTP/1.0 has no chunks", header: "POST /s HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", status: 411},
 		{name: "too large", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", status: 413},
-		{name: "busy", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 409, busy: true},
+		{name: "busy", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 409,
+			busy: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -237,7 +240,8 @@ func TestMetrics(t *testing.T) {
 	r.eventually("the metrics show the publisher", func() bool {
 		resp := r.begin("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s\r\n\r\n").answer()
 		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		if err != nil || resp.StatusCode != 200 ||
+			!strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
 			t.Fatalf("%s, %v, %v", resp.Status, resp.Header, err)
 		}
 		for _, line := range []string{

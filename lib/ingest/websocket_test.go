@@ -123,9 +123,10 @@ func TestWebsocketBadFrames(t *testing.T) {
 		code          int
 		mayBeWordless bool
 	}{
-		"text":               {frames: binary + "\x81\x82\x00\x00\x00\x00cd", code: 1003},
-		"not masked":         {frames: binary + "\x82\x02cd", code: 1002, mayBeWordless: true},
-		"negative length":    {frames: binary + "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", code: 1002, mayBeWordless: true},
+		"text":       {frames: binary + "\x81\x82\x00\x00\x00\x00cd", code: 1003},
+		"not masked": {frames: binary + "\x82\x02cd", code: 1002, mayBeWordless: true},
+		"negative length": {frames: binary + "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", code: 1002,
+			mayBeWordless: true},
 		"reserved bit":       {frames: binary + "\xc2\x82\x00\x00\x00\x00cd", code: 1002},
 		"unknown opcode":     {frames: binary + "\x83\x82\x00\x00\x00\x00cd", code: 1002},
 		"nothing to go on":   {frames: binary + "\x80\x82\x00\x00\x00\x00cd", code: 1002},
@@ -137,7 +138,8 @@ func TestWebsocketBadFrames(t *testing.T) {
 			t.Parallel()
 			r := start(t, Options{})
 			key := base64.StdEncoding.EncodeToString(make([]byte, 16))
-			conn := r.begin("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			conn := r.begin("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: " +
+				"websocket\r\nSec-WebSocket-Version: 13\r\n" +
 				"Sec-WebSocket-Key: " + key + "\r\n\r\n")
 			if resp := conn.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
 				t.Fatal(resp.Status)
@@ -146,7 +148,8 @@ func TestWebsocketBadFrames(t *testing.T) {
 			frame := make([]byte, 4)
 			_, err := io.ReadFull(conn.in, frame)
 			wordless := err == io.EOF && c.mayBeWordless
-			if code := int(frame[2])<<8 | int(frame[3]); !wordless && (err != nil || frame[0] != 0x88 || code != c.code) {
+			if code := int(frame[2])<<8 | int(frame[3]); !wordless && (err != nil || frame[0] != 0x88 ||
+				code != c.code) {
 				t.Errorf("frame % x, %v", frame, err)
 			}
 			r.out.await(t, 2)

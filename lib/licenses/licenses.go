@@ -18,7 +18,8 @@ func Text() string {
 		return string(b)
 	}
 	var text strings.Builder
-	text.WriteString("This program was built without scripts/build, which gathers the texts. Inside are Go's library and:\n")
+	text.WriteString("This program was built without scripts/build, which gathers the texts. " +
+		"Inside are Go's library and:\n")
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
 			text.WriteString("  " + module.Path + " " + module.Version + "\n")

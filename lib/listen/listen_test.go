@@ -38,7 +38,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: loopback %v, %v", c.value, a.Loopback(c.mode), err)
 		}
 	}
-	for _, value := range []string{"", "nonsense", "127.0.0.1:nonsense", "http://127.0.0.1:1/", "unix:", "unix:@abstract", "fd:", "fd:x", "fd:2", "fd:-1"} {
+	for _, value := range []string{"", "nonsense", "127.0.0.1:nonsense", "http://127.0.0.1:1/", "unix:",
+		"unix:@abstract", "fd:", "fd:x", "fd:2", "fd:-1"} {
 		_, err := Parse(value)
 		var bad *SyntaxError
 		if !errors.As(err, &bad) || bad.Hint == "" {

@@ -90,7 +90,8 @@ func (t *TLS) load() (*tls.Config, error) {
 	}
 	config.ClientCAs = x509.NewCertPool()
 	if !config.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("read certificate authorities from %s: there is no certificate in PEM form", t.files.ClientCA)
+		return nil, fmt.Errorf("read certificate authorities from %s: there is no certificate in PEM form",
+			t.files.ClientCA)
 	}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.SessionTicketsDisabled = true // a ticket would outlive the authority that it rests on

@@ -33,7 +33,8 @@ func (t *Text) addOutput(c stream.Counts) {
 	// The reasons are the ledger's own keys, whichever there are.
 	reasons := reflect.ValueOf(c.Dropped)
 	for i := range reasons.NumField() {
-		t.Add(OutDropped, float64(reasons.Field(i).Int()), "to", c.To, "reason", reasons.Type().Field(i).Tag.Get("json"))
+		t.Add(OutDropped, float64(reasons.Field(i).Int()), "to", c.To, "reason",
+			reasons.Type().Field(i).Tag.Get("json"))
 	}
 	if c.Recorded != nil {
 		t.Add(OutSegments, float64(c.Segments), "to", c.To)

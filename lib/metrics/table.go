@@ -20,13 +20,16 @@ var (
 	OutMessages    = metric("vw_output_messages_total", counter, "Messages sent.")
 	OutConnects    = metric("vw_output_connects_total", counter, "Connections made.")
 	OutSegments    = metric("vw_output_segments_total", counter, "Files finished.")
-	OutUncarried   = metric("vw_output_uncarried_total", counter, "Files deleted before the command of --exec had succeeded.")
+	OutUncarried   = metric("vw_output_uncarried_total", counter,
+		"Files deleted before the command of --exec had succeeded.")
 
 	Publisher      = metric("vw_publisher", gauge, "1 while there is a publisher.")
-	PublisherSince = metric("vw_publisher_since_seconds", gauge, "Since when there is one, in seconds since 1970; 0: there is none.")
-	Publishers     = metric("vw_publishers_total", counter, "Publishers that were let in.")
-	Refused        = metric("vw_refused_total", counter, "Clients that were refused, by the status of the answer; 0: closed without one.")
-	Connections    = metric("vw_connections", gauge, "Open connections, by state.")
+	PublisherSince = metric("vw_publisher_since_seconds", gauge,
+		"Since when there is one, in seconds since 1970; 0: there is none.")
+	Publishers = metric("vw_publishers_total", counter, "Publishers that were let in.")
+	Refused    = metric("vw_refused_total", counter,
+		"Clients that were refused, by the status of the answer; 0: closed without one.")
+	Connections = metric("vw_connections", gauge, "Open connections, by state.")
 
 	Viewers    = metric("vw_viewers", gauge, "Viewers that are connected.")
 	ViewerLag  = metric("vw_viewer_lag_seconds", gauge, "How long the slowest viewer has not taken what waits for it.")

@@ -48,7 +48,8 @@ func TestLedger(t *testing.T) {
 	text.AddLedger(stream.Snapshot{
 		Tool: "vw-record", Started: time.Unix(1000, 500e6), Ended: &ended, In: stream.In{Bytes: 7},
 		Out: []stream.Counts{
-			{To: "a.ts", In: 7, Confirmed: 4, Dropped: stream.Dropped{Torn: 3}, Recorded: &stream.Recorded{Segments: 1, Frames: 2}},
+			{To: "a.ts", In: 7, Confirmed: 4, Dropped: stream.Dropped{Torn: 3}, Recorded: &stream.Recorded{Segments: 1,
+				Frames: 2}},
 			{To: "stdout", In: 7, Held: 7},
 		},
 	})

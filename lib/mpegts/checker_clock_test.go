@@ -78,7 +78,8 @@ func TestCheckerClocks(t *testing.T) {
 			says := strings.Join(trouble, "\n")
 			if got.TimestampErrors != c.timestamps || got.PCRErrors < c.pcr || c.pcr == 0 && got.PCRErrors > 0 ||
 				!strings.Contains(says, c.says) {
-				t.Errorf("%d timestamp errors, %d PCR errors, %q; want %+v", got.TimestampErrors, got.PCRErrors, says, c)
+				t.Errorf("%d timestamp errors, %d PCR errors, %q; want %+v", got.TimestampErrors, got.PCRErrors, says,
+					c)
 			}
 		})
 	}
@@ -118,7 +119,8 @@ func clockApart(b []byte) (moved []byte) {
 	for ; len(b) > 0; b = b[mpegts.PacketSize:] {
 		p := mpegts.Packet(b[:mpegts.PacketSize])
 		if _, ok := p.PCR(); ok {
-			clock := append([]byte{mpegts.SyncByte, pid >> 8, pid & 0xFF, 0x20, mpegts.PacketSize - 5, 0x10}, p[6:12]...)
+			clock := append([]byte{mpegts.SyncByte, pid >> 8, pid & 0xFF, 0x20, mpegts.PacketSize - 5, 0x10},
+				p[6:12]...)
 			moved = append(append(moved, clock...), make([]byte, mpegts.PacketSize-len(clock))...)
 			p[5] &^= 0x10
 		}
@@ -140,13 +142,15 @@ func TestCheckerStops(t *testing.T) {
 		says   string // "" of a good stream
 	}{
 		"two PCRs, then none": {changed(sample(t, "mpeg1.ts"), 2, clocked, stop),
-			"4 PCR errors, the first at byte 113176 (packet 602, PID 0x0100): none on PID 0x0100 for 1.1 s of timestamps"},
+			"4 PCR errors, the first at byte 113176 (packet 602, PID 0x0100): none on PID 0x0100 for 1.1 s of " +
+				"timestamps"},
 		"ten timestamps, then none": {changed(sample(t, "mpeg1.ts"), 10, timed, untime),
 			"2 timestamp errors, the first at byte 171456 (packet 912, PID 0x0100): none for 1.8 s of PCR"},
 		"no timestamp": {changed(sample(t, "h264.ts"), 0, timed, untime), "no PTS"},
 		"PCR apart":    {clockApart(sample(t, "mpeg1.ts")), ""},
 		"PCR apart, two, then none": {changed(clockApart(sample(t, "mpeg1.ts")), 2, clocked, stop),
-			"4 PCR errors, the first at byte 116184 (packet 618, PID 0x0100): none on PID 0x01ff for 1.1 s of timestamps"},
+			"4 PCR errors, the first at byte 116184 (packet 618, PID 0x0100): none on PID 0x01ff for 1.1 s of " +
+				"timestamps"},
 		"timestamps of keyframes only": {changed(sample(t, "mpeg1.ts"), 0,
 			func(p mpegts.Packet) bool { return video(p) && timed(p) && !p.RandomAccess() }, untime), ""},
 		"two PCRs in a short stream": {changed(sample(t, "mpeg1.ts")[:100*mpegts.PacketSize], 2, clocked, stop), ""},
@@ -241,7 +245,8 @@ func TestCheckerPTS(t *testing.T) {
 			says  string
 		}{
 			{0, ""}, {-1, "the PTS is -0.000 s behind the DTS"}, {limit * mpegts.ClockRate, ""},
-			{limit*mpegts.ClockRate + 900, fmt.Sprintf("the PTS is %d.010 s behind the DTS; the limit is %d s", limit, limit)},
+			{limit*mpegts.ClockRate + 900, fmt.Sprintf("the PTS is %d.010 s behind the DTS; the limit is %d s", limit,
+				limit)},
 		} {
 			b := sample(t, "bframes.ts")
 			setVideoType(b, kind)
@@ -255,7 +260,8 @@ func TestCheckerPTS(t *testing.T) {
 			})
 			want := ""
 			if c.says != "" {
-				want = fmt.Sprintf("1 timestamp errors, the first at byte %d (packet %d, PID 0x0100): %s", n*size, n, c.says)
+				want = fmt.Sprintf("1 timestamp errors, the first at byte %d (packet %d, PID 0x0100): %s", n*size, n,
+					c.says)
 			}
 			got := strings.Join(trouble, "\n")
 			if !strings.Contains(got, want) || (got == "") != (want == "") || (f.TimestampErrors == 0) != (want == "") {
@@ -283,7 +289,8 @@ func TestCheckerClocksAtGaps(t *testing.T) {
 			b = append(b, p...)
 		}
 		f, trouble := check(b)
-		if ok := f.TimestampErrors == 0 && f.PCRErrors == 0 && f.ContinuityErrors == 0 && len(trouble) == 0; ok != announced {
+		if ok := f.TimestampErrors == 0 && f.PCRErrors == 0 && f.ContinuityErrors == 0 &&
+			len(trouble) == 0; ok != announced {
 			t.Errorf("announced %v: %+v %q", announced, f, trouble)
 		}
 	}

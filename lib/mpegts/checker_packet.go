@@ -116,8 +116,8 @@ func (c *Checker) checkContinuity(pid uint16, p Packet, number int64) continuity
 		if now.counter != last.counter {
 			c.report.Lost += int64((now.counter - want) & 0x0F)
 		}
-		c.record(continuityProblem, p, "at byte %d (packet %d, PID 0x%04x): counter %d instead of %d", c.offset, number, pid,
-			now.counter, want)
+		c.record(continuityProblem, p, "at byte %d (packet %d, PID 0x%04x): counter %d instead of %d",
+			c.offset, number, pid, now.counter, want)
 	}
 	now.duplicate = result == repeated
 	*last = now

@@ -75,7 +75,7 @@ func (c *Checker) checkTimestampsStalled(pid uint16, kind StreamType, p Packet, 
 	if d := ClockDiff(pcr, since); d > c.maxTimestampTicks()+kind.maxDelay() {
 		s.noTimestampSince[pid] = pcr
 		c.report.TimestampErrors++
-		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR", c.offset, number, pid,
-			float64(d)/ClockRate)
+		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR",
+			c.offset, number, pid, float64(d)/ClockRate)
 	}
 }

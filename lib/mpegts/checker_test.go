@@ -41,7 +41,8 @@ func TestCheckerSamples(t *testing.T) {
 			if want[0] == 0 {
 				want[1] = 0 // audio has no frames here
 			}
-			if f.Packets != int64(len(b)/mpegts.PacketSize) || [2]int{int(f.Frames), int(f.Keyframes)} != want || f.Gaps != 0 {
+			if f.Packets != int64(len(b)/mpegts.PacketSize) || [2]int{int(f.Frames), int(f.Keyframes)} != want ||
+				f.Gaps != 0 {
 				t.Errorf("got %+v, want %d frames, %d keyframes", f, want[0], want[1])
 			}
 		})
@@ -106,7 +107,10 @@ func TestCheckerMutations(t *testing.T) {
 				other[100] ^= 1
 				return bytes.Join([][]byte{b[:at+size], other, b[at+size:]}, nil)
 			},
-			func(f *mpegts.Report) { f.Packets++; f.ContinuityErrors++ }, "1 continuity errors, the first at byte @1 ("},
+			func(f *mpegts.Report) {
+				f.Packets++
+				f.ContinuityErrors++
+			}, "1 continuity errors, the first at byte @1 ("},
 		"two packets swapped": {
 			func(p mpegts.Packet) bool { return inner(p) && p.Continuity() == 5 }, 3,
 			func(b []byte, at int) []byte {
@@ -127,7 +131,10 @@ func TestCheckerMutations(t *testing.T) {
 			"1 sync errors, the first at byte @ ["},
 		"the counter flipped": {inner, 20,
 			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
-			func(f *mpegts.Report) { f.ContinuityErrors += 2; f.Lost += 16 }, "2 continuity errors, the first at byte @ ("},
+			func(f *mpegts.Report) {
+				f.ContinuityErrors += 2
+				f.Lost += 16
+			}, "2 continuity errors, the first at byte @ ("},
 		"the transport error indicator set": {inner, 20,
 			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
 			func(f *mpegts.Report) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ },
@@ -183,7 +190,8 @@ func TestCheckerMutations(t *testing.T) {
 				b := sample(t, name)
 				at := find(t, b, c.n, c.which) * size
 				b = c.mutate(b, at)
-				c.says = strings.NewReplacer("@1", fmt.Sprint(at+size), "@2", fmt.Sprint(at+2*size), "@", fmt.Sprint(at),
+				c.says = strings.NewReplacer("@1", fmt.Sprint(at+size), "@2", fmt.Sprint(at+2*size), "@",
+					fmt.Sprint(at),
 					"#", fmt.Sprint(at/size), "$", fmt.Sprint(len(b)-len(b)%size)).Replace(c.says)
 				want := clean
 				c.want(&want)
@@ -196,7 +204,8 @@ func TestCheckerMutations(t *testing.T) {
 				if got != want {
 					t.Errorf("got  %+v\nwant %+v", got, want)
 				}
-				if says := strings.Join(trouble, "\n"); !strings.Contains(says, c.says) || (c.says == "") != (says == "") {
+				if says := strings.Join(trouble, "\n"); !strings.Contains(says, c.says) ||
+					(c.says == "") != (says == "") {
 					t.Errorf("trouble %q, want %q in it", says, c.says)
 				}
 			})
@@ -209,7 +218,8 @@ func TestCheckerPlace(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 2}, 10)
 	b = append(b[:3*mpegts.PacketSize], b[4*mpegts.PacketSize:]...)
 	_, trouble := check(b)
-	const want = "1 continuity errors, the first at byte 564 (packet 3, PID 0x0100): counter 2 instead of 1 [47 01 00 12 "
+	const want = "1 continuity errors, the first at byte 564 (packet 3, PID 0x0100): " +
+		"counter 2 instead of 1 [47 01 00 12 "
 	if len(trouble) != 2 || !strings.HasPrefix(trouble[0], want) || trouble[1] != "no PCR" {
 		t.Errorf("got %q, want %q", trouble, want)
 	}
@@ -314,11 +324,12 @@ func TestCheckerOtherBytes(t *testing.T) {
 		stream []byte
 		want   mpegts.Report
 	}{
-		"empty":         {nil, mpegts.Report{}},
-		"random":        {random, mpegts.Report{SyncErrors: 1}},
-		"one byte":      {[]byte{mpegts.SyncByte}, mpegts.Report{SyncErrors: 1}},
-		"two packets":   {two, mpegts.Report{Packets: 2, PATs: 1, PMTs: 1}},
-		"junk in front": {append(random[:1000:1000], two...), mpegts.Report{SyncErrors: 1, Packets: 2, PATs: 1, PMTs: 1}},
+		"empty":       {nil, mpegts.Report{}},
+		"random":      {random, mpegts.Report{SyncErrors: 1}},
+		"one byte":    {[]byte{mpegts.SyncByte}, mpegts.Report{SyncErrors: 1}},
+		"two packets": {two, mpegts.Report{Packets: 2, PATs: 1, PMTs: 1}},
+		"junk in front": {append(random[:1000:1000], two...), mpegts.Report{SyncErrors: 1, Packets: 2, PATs: 1,
+			PMTs: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, _ := check(c.stream); got != c.want {

@@ -142,7 +142,8 @@ func TestStartCodesInPieces(t *testing.T) {
 					piece = piece[n:]
 				}
 			}
-			if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] || got[3] != want[3] {
+			if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] ||
+				got[3] != want[3] {
 				t.Fatalf("in pieces %d and %d: %v, want %v", first, second, got, want)
 			}
 		}

@@ -48,7 +48,8 @@ func TestScannerGenerated(t *testing.T) {
 			if frames != 120 || keys != 10 {
 				t.Errorf("%d frames and %d keyframes, want 120 and 10", frames, keys)
 			}
-			if tables, _ := s.Tables(); tables == nil || tables.PMTPID != tsgen.PMTPID || !tables.Carries(tsgen.VideoPID) {
+			if tables, _ := s.Tables(); tables == nil || tables.PMTPID != tsgen.PMTPID ||
+				!tables.Carries(tsgen.VideoPID) {
 				t.Errorf("tables: %+v", tables)
 			}
 		})
@@ -105,7 +106,8 @@ func compareSkipping(t *testing.T, b []byte) (skipped int) {
 	}
 	a, aNext := with.Tables()
 	c, cNext := without.Tables()
-	if aNext != cNext || (a == nil) != (c == nil) || a != nil && !bytes.Equal(a.Append(nil, aNext), c.Append(nil, cNext)) {
+	if aNext != cNext || (a == nil) != (c == nil) || a != nil &&
+		!bytes.Equal(a.Append(nil, aNext), c.Append(nil, cNext)) {
 		t.Fatal("the tables differ")
 	}
 	return skipped
@@ -185,7 +187,8 @@ func TestTablesCounters(t *testing.T) {
 	if len(b) != 2*mpegts.PacketSize {
 		t.Fatalf("%d bytes of tables", len(b))
 	}
-	if pat, pmt := mpegts.Packet(b), mpegts.Packet(b[mpegts.PacketSize:]); pat.Continuity() != 3 || pmt.Continuity() != 0 {
+	if pat, pmt := mpegts.Packet(b), mpegts.Packet(b[mpegts.PacketSize:]); pat.Continuity() != 3 ||
+		pmt.Continuity() != 0 {
 		t.Errorf("counters %d and %d, want 3 and 0", pat.Continuity(), pmt.Continuity())
 	}
 }
@@ -242,7 +245,8 @@ func FuzzPacket(f *testing.F) {
 			if n := len(p.Payload()); n > mpegts.PacketSize-4 {
 				t.Fatalf("payload of %d bytes", n)
 			}
-			if tables, counters := s.Tables(); tables != nil && len(tables.Append(nil, counters))%mpegts.PacketSize != 0 {
+			if tables, counters := s.Tables(); tables != nil &&
+				len(tables.Append(nil, counters))%mpegts.PacketSize != 0 {
 				t.Fatal("tables are not whole packets")
 			}
 		}

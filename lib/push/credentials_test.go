@@ -31,7 +31,8 @@ type authority struct {
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{t: t, cert: &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}}
+	a := &authority{t: t, cert: &x509.Certificate{IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}}
 	var der []byte
 	der, a.key = a.sign(a.cert, "authority", nil)
 	var err error
@@ -42,7 +43,8 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // sign makes a certificate, signed by signer or by itself.
-func (a *authority) sign(template *x509.Certificate, name string, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
+func (a *authority) sign(template *x509.Certificate, name string, signer *ecdsa.PrivateKey) ([]byte,
+	*ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -50,7 +50,9 @@ func newDestination(url string, o *Options, late bool) *destination {
 		AtLeastOnce:     !o.Live,
 		MaxDelivery:     o.MaxMessage,
 		Account:         d.account,
-		Warn:            func(message, hint string) { o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint) },
+		Warn: func(message, hint string) {
+			o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint)
+		},
 	})
 	d.pacer = stream.NewPacer(d.queue)
 	return d

@@ -21,7 +21,7 @@ type fanout struct {
 	putMu   sync.Mutex // held by put, and to detach a destination in the middle of its group
 	lastPut time.Time  // when put returned last; under putMu
 	pending int        // bytes pending in the reader then; under putMu
-	midGOP  bool       // a destination was detached in the middle of a group, so the next ones begin at once; under putMu
+	midGOP  bool       // a destination was detached within a group, so the next ones begin at once; under putMu
 
 	mu           sync.Mutex
 	destinations []*destination // attached, or about to be; replaced when it changes, never modified
@@ -203,7 +203,8 @@ func (f *fanout) detachIdle(d *destination, limit time.Duration) bool {
 // detachNow detaches a destination wherever its group is, so that the next byte is for the others. f.putMu is held.
 func (f *fanout) detachNow(d *destination) {
 	if d.attached && !d.detached.Load() {
-		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending}) // the queue has counted them, but does not get them
+		// The queue has counted them, but does not get them.
+		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending})
 		f.midGOP = true
 	}
 	f.detach(d)
@@ -223,7 +224,9 @@ func (f *fanout) detach(d *destination) {
 	d.queue.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.destinations = slices.DeleteFunc(slices.Clone(f.destinations), func(other *destination) bool { return other == d })
+	f.destinations = slices.DeleteFunc(slices.Clone(f.destinations), func(other *destination) bool {
+		return other == d
+	})
 }
 
 func size(chunks []stream.Chunk) (n int) {
@@ -263,7 +266,9 @@ func (p *Pusher) SetURLs(urls []string) error {
 		}
 	}
 	for _, url := range urls {
-		if slices.ContainsFunc(f.destinations, func(d *destination) bool { return d.url == url && !d.removing.Load() }) {
+		if slices.ContainsFunc(f.destinations, func(d *destination) bool {
+			return d.url == url && !d.removing.Load()
+		}) {
 			continue
 		}
 		d := newDestination(url, &p.o, true)

@@ -155,7 +155,8 @@ func TestChangeInALongGroup(t *testing.T) {
 		}
 		s := o.Ledger.Snapshot(true)
 		gone, came := s.Out[0], s.Out[len(s.Out)-1]
-		if gone.In+came.In != s.In.Bytes || gone.Dropped.Exit != gone.In-gone.Confirmed || !gone.Balances() || !came.Balances() {
+		if gone.In+came.In != s.In.Bytes || gone.Dropped.Exit != gone.In-gone.Confirmed || !gone.Balances() ||
+			!came.Balances() {
 			t.Errorf("%+v: %+v", test, s)
 		}
 	}
@@ -257,7 +258,8 @@ func TestChangeWithoutKeyframes(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := append(bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)...)
-		if n := l.count("no keyframe for so long that the destinations changed without one"); n != 1 || !live && !bytes.Equal(got, whole) {
+		if n := l.count("no keyframe for so long that the destinations changed without one"); n != 1 || !live &&
+			!bytes.Equal(got, whole) {
 			t.Errorf("live %v: %d of %d bytes arrived, %q", live, len(got), len(whole), l.lines)
 		}
 		if s := o.Ledger.Snapshot(true); s.Out[0].In+s.Out[1].In != s.In.Bytes || s.Out[1].Connects != 1 {

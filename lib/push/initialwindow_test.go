@@ -67,7 +67,8 @@ func TestForetaste(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := <-served; g.err != nil || g.all != len(blob) || g.soon < initialWindow || g.soon >= initialWindow+o.MaxMessage {
+	if g := <-served; g.err != nil || g.all != len(blob) || g.soon < initialWindow ||
+		g.soon >= initialWindow+o.MaxMessage {
 		t.Errorf("before it answered it got %d bytes soon, %d in all; %v", g.soon, g.all, g.err)
 	}
 	if s.Out[0].Connects != 1 {

@@ -32,7 +32,8 @@ func TestProxyRefuses(t *testing.T) {
 		o.Proxy = func(*url.URL) (*url.URL, error) { return url.Parse(s.URL) }
 		_, err := newDestination(o.URLs[0], &o, false).dial(soon(t))
 		s.Close()
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("through the proxy %s: the proxy answered %d", s.URL, code)) {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("through the proxy %s: the proxy answered %d",
+			s.URL, code)) {
 			t.Fatal(err)
 		}
 		if got := <-asked; got != "CONNECT relay.test:80" {

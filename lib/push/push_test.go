@@ -73,7 +73,8 @@ func TestDelivers(t *testing.T) {
 		if got := srv.all(); len(got) != 1 || !bytes.Equal(got[0], blob) {
 			t.Errorf("server %d did not get the blob", i)
 		}
-		if c := s.Out[i]; c.Confirmed != int64(len(blob)) || c.Written != c.Confirmed || c.Messages != int64(len(srv.connections[0].sizes)) {
+		if c := s.Out[i]; c.Confirmed != int64(len(blob)) || c.Written != c.Confirmed ||
+			c.Messages != int64(len(srv.connections[0].sizes)) {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -132,7 +133,8 @@ func TestResends(t *testing.T) {
 			continue
 		}
 		start := int(binary.BigEndian.Uint64(got)>>20) * 8
-		if len(got) >= 8 && (start > covered || start+len(got) > len(blob) || !bytes.Equal(got, blob[start:start+len(got)])) {
+		if len(got) >= 8 && (start > covered || start+len(got) > len(blob) ||
+			!bytes.Equal(got, blob[start:start+len(got)])) {
 			t.Fatalf("connection %d begins at %d with %d bytes; %d were covered", i, start, len(got), covered)
 		}
 		covered = max(covered, start+len(got))
@@ -140,7 +142,8 @@ func TestResends(t *testing.T) {
 	if covered != len(blob) {
 		t.Errorf("%d of %d bytes arrived", covered, len(blob))
 	}
-	if c := s.Out[0]; c.Confirmed != int64(len(blob)) || c.Connects <= connections || c.Resent == 0 || c.Written-c.Resent != c.Confirmed {
+	if c := s.Out[0]; c.Confirmed != int64(len(blob)) || c.Connects <= connections || c.Resent == 0 ||
+		c.Written-c.Resent != c.Confirmed {
 		t.Errorf("%+v", c)
 	}
 }

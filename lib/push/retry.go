@@ -77,10 +77,12 @@ func Hint(err error) string {
 		return "give the server's certificate authority with --ca"
 	case clientCertRejected(err):
 		return "the server wants a client certificate that it trusts: give it with --cert and --key"
-	case errors.As(err, &proxy) && (proxy.Code == http.StatusProxyAuthRequired || proxy.Code == http.StatusUnauthorized):
+	case errors.As(err, &proxy) && (proxy.Code == http.StatusProxyAuthRequired ||
+		proxy.Code == http.StatusUnauthorized):
 		return "put user and password into the proxy's URL, as http://user:password@host:port (only Basic is known)"
 	case errors.As(err, &proxy):
-		return "the proxy must allow CONNECT to this host and port, and reach it; NO_PROXY names hosts to reach without it"
+		return "the proxy must allow CONNECT to this host and port, and reach it; NO_PROXY names hosts to reach " +
+			"without it"
 	case !errors.As(err, &refused):
 		return ""
 	case refused.Code == http.StatusUnauthorized || refused.Code == http.StatusForbidden:

@@ -57,7 +57,8 @@ type ping struct {
 
 func newSession(d *destination, conn *wsconn.Conn) *session {
 	token := func() chan struct{} { return make(chan struct{}, 1) }
-	s := &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), pingNow: token(), pong: token(), lastWindowWait: -1}
+	s := &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), pingNow: token(), pong: token(),
+		lastWindowWait: -1}
 	at := d.queue.Position()
 	s.sent.Store(at)
 	s.confirmed.Store(at)

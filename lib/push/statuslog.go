@@ -84,7 +84,8 @@ func (s *statusLog) slow(dropped, held int64) {
 // unconfirmed logs that a server that lives has confirmed nothing for some time.
 func (s *statusLog) unconfirmed(bytes int64, after time.Duration) {
 	s.log.Warn("unconfirmed "+s.key, "the server confirms nothing", "to", s.to, "unconfirmed", bytes,
-		"for", after.Round(time.Millisecond), "hint", "it must answer a ping with a pong of the same payload, once it has read what "+
+		"for", after.Round(time.Millisecond), "hint",
+		"it must answer a ping with a pong of the same payload, once it has read what "+
 			"came before; a next hop that blocks answers late")
 }
 

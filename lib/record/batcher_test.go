@@ -50,7 +50,8 @@ func TestBatcherWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				q := stream.NewQueue(stream.QueueOptions{Buffer: buffer, Account: stream.NewLedger("vw-record").Open("x")})
+				q := stream.NewQueue(stream.QueueOptions{Buffer: buffer,
+					Account: stream.NewLedger("vw-record").Open("x")})
 				defer q.Abort(stream.Shutdown)
 				b := newBatcher(q, buffer, 0)
 				if b.size != size {

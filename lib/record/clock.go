@@ -85,7 +85,8 @@ func ticks(d time.Duration) int64 {
 // limitTicks returns d in units of 1/90000 s, rounded up.
 func limitTicks(d time.Duration) int64 {
 	n := ticks(d)
-	if time.Duration(n/mpegts.ClockRate)*time.Second+time.Duration(n%mpegts.ClockRate)*time.Second/mpegts.ClockRate < d {
+	if time.Duration(n/mpegts.ClockRate)*time.Second+
+		time.Duration(n%mpegts.ClockRate)*time.Second/mpegts.ClockRate < d {
 		n++
 	}
 	return n

@@ -118,7 +118,8 @@ func TestUncarriedIsAnnounced(t *testing.T) {
 		tr.config.Exec, tr.config.Keep.Files = "odd", 100
 		r := tr.open()
 		r.writer.archive.free = func(string) (int64, int64, error) {
-			return 6 - int64(len(r.writer.archive.files)), 100, nil // so that five are lacking, by 5 %, when all are there
+			// so that five are lacking, by 5 %, when all are there
+			return 6 - int64(len(r.writer.archive.files)), 100, nil
 		}
 		tried := make(map[string]int)
 		r.finalizer.hook.run = func(_ context.Context, e *execution) error {
@@ -135,7 +136,8 @@ func TestUncarriedIsAnnounced(t *testing.T) {
 		if n := count(states(t, tr.config.Manifest), Lost); int64(n) != c.Uncarried {
 			t.Errorf("%d files are lost, and the manifest has %d", c.Uncarried, n)
 		}
-		if n := strings.Count(log.String(), "file deleted before the command of --exec had succeeded"); int64(n) != c.Uncarried {
+		if n := strings.Count(log.String(),
+			"file deleted before the command of --exec had succeeded"); int64(n) != c.Uncarried {
 			t.Errorf("%d files are lost, and the log has %d", c.Uncarried, n)
 		}
 	})
@@ -240,10 +242,12 @@ func TestDayOfExec(t *testing.T) {
 				uncarried++
 			case isThere && s[name] == Todo:
 			default:
-				t.Errorf("%s: there %v, carried %v, announced %v, state %q", name, isThere, d.carried[name], lost[path], s[name])
+				t.Errorf("%s: there %v, carried %v, announced %v, state %q", name, isThere, d.carried[name], lost[path],
+					s[name])
 			}
 		}
-		t.Logf("%d files, %d carried in %d tries, %d lost, %d left", len(d.made), len(d.carried), d.tries, uncarried, len(left))
+		t.Logf("%d files, %d carried in %d tries, %d lost, %d left", len(d.made), len(d.carried), d.tries, uncarried,
+			len(left))
 		if len(d.made) != int(c.Segments) || uncarried == 0 || int64(uncarried) != c.Uncarried || len(d.carried) < 200 {
 			t.Errorf("%d files made, %d lost; %+v", len(d.made), uncarried, c.Recorded)
 		}

@@ -28,7 +28,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	files := tr.files()
-	if got := joined(files); !bytes.HasPrefix(b, got) || int64(len(got)) != tr.counts().Confirmed || len(got) < 100<<10 {
+	if got := joined(files); !bytes.HasPrefix(b, got) || int64(len(got)) != tr.counts().Confirmed ||
+		len(got) < 100<<10 {
 		t.Errorf("%d bytes are kept, %d confirmed", len(got), tr.counts().Confirmed)
 	}
 	if last := files[len(files)-1]; last.Reason != Error || last.Bytes%mpegts.PacketSize != 0 {

@@ -87,7 +87,8 @@ func (m *manifest) setExec(key fileKey, state ExecState) error {
 
 func (m *manifest) appendLines(lines ...any) error {
 	if len(m.pending) > maxPending {
-		m.throttled.Warn("manifest", "lines of the manifest given up; the disk did not take them", "bytes", len(m.pending))
+		m.throttled.Warn("manifest", "lines of the manifest given up; the disk did not take them", "bytes",
+			len(m.pending))
 		m.pending = nil
 	}
 	for _, line := range lines {

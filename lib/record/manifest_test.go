@@ -20,8 +20,10 @@ func TestDamagedManifest(t *testing.T) {
 	const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00"
 	lines := func(b []byte) [][]byte { return bytes.SplitAfter(bytes.TrimSpace(b), []byte("\n")) }
 	for name, damage := range map[string]func([]byte) []byte{
-		"zeros at the end":      func(b []byte) []byte { return append(b, make([]byte, 300)...) },
-		"zeros and a line":      func(b []byte) []byte { return append(bytes.Join(lines(b)[:7], nil), zeros+string(lines(b)[7])+"\n"...) },
+		"zeros at the end": func(b []byte) []byte { return append(b, make([]byte, 300)...) },
+		"zeros and a line": func(b []byte) []byte {
+			return append(bytes.Join(lines(b)[:7], nil), zeros+string(lines(b)[7])+"\n"...)
+		},
 		"a bad line at the top": func(b []byte) []byte { return append([]byte("oops\n"), b...) },
 		"a bad line within":     func(b []byte) []byte { lines(b)[3][0] = 'x'; return b },
 		"nothing but zeros":     func([]byte) []byte { return make([]byte, 5000) },
@@ -64,7 +66,8 @@ func TestDamagedManifest(t *testing.T) {
 					t.Fatalf("%d files, want %d; %s", len(after), 2*len(before), tr.log)
 				}
 				for i, f := range before {
-					if g := after[i]; g.File != f.File || g.SHA256 != f.SHA256 || g.Frames != f.Frames || g.Packets != f.Packets {
+					if g := after[i]; g.File != f.File || g.SHA256 != f.SHA256 || g.Frames != f.Frames ||
+						g.Packets != f.Packets {
 						t.Errorf("line %d: %+v, want %+v", i, g.Entry, f.Entry)
 					}
 				}

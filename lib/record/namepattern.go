@@ -27,13 +27,15 @@ type token struct {
 
 // composites are conversions that stand for others. The output of each is that of its parts.
 var composites = map[byte]string{
-	'F': "%Y-%m-%d", 'D': "%m/%d/%y", 'x': "%m/%d/%y", 'r': "%I:%M:%S %p", 'T': "%H:%M:%S", 'X': "%H:%M:%S", 'R': "%H:%M",
+	'F': "%Y-%m-%d", 'D': "%m/%d/%y", 'x': "%m/%d/%y", 'r': "%I:%M:%S %p", 'T': "%H:%M:%S", 'X': "%H:%M:%S",
+	'R': "%H:%M",
 	'c': "%a %b %e %H:%M:%S %Y", '+': "%a %b %e %H:%M:%S UTC %Y", 'v': "%e-%b-%Y", 'Z': "UTC",
 }
 
 // digits is how many digits a number has when it is padded. A kind without an entry is not a number.
 var digits = map[byte]int{
-	'Y': 4, 'G': 4, 'y': 2, 'g': 2, 'C': 2, 'm': 2, 'd': 2, 'e': 2, 'j': 3, 'H': 2, 'k': 2, 'I': 2, 'l': 2, 'M': 2, 'S': 2,
+	'Y': 4, 'G': 4, 'y': 2, 'g': 2, 'C': 2, 'm': 2, 'd': 2, 'e': 2, 'j': 3, 'H': 2, 'k': 2, 'I': 2, 'l': 2, 'M': 2,
+	'S': 2,
 	'L': 3, 'f': 6, 'N': 9, 'U': 2, 'W': 2, 'V': 2, 'w': 1, 'u': 1,
 }
 
@@ -88,7 +90,9 @@ func (p *namePattern) addConversion(conversion string, kind byte) {
 
 // has reports whether the template has one of these kinds of conversions.
 func (p *namePattern) has(kinds string) bool {
-	return slices.ContainsFunc(p.tokens, func(t token) bool { return t.kind != 0 && strings.IndexByte(kinds, t.kind) >= 0 })
+	return slices.ContainsFunc(p.tokens, func(t token) bool {
+		return t.kind != 0 && strings.IndexByte(kinds, t.kind) >= 0
+	})
 }
 
 // matches reports whether the template makes this name for some time.

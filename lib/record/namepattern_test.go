@@ -47,7 +47,8 @@ func TestTemplateRefusesImpossibleNames(t *testing.T) {
 
 // TestTemplateKnowsWhatItMakes: for random times and all conversions.
 func TestTemplateKnowsWhatItMakes(t *testing.T) {
-	for _, text := range []string{"%Y%m%dT%H%M%S.%L.ts", "%c", "%+.ts", "%v %r.ts", "%D/%T.ts", "%x %X.ts", "%R %j %y.ts",
+	for _, text := range []string{"%Y%m%dT%H%M%S.%L.ts", "%c", "%+.ts", "%v %r.ts", "%D/%T.ts", "%x %X.ts",
+		"%R %j %y.ts",
 		"%e%k%l%M %p%P%f", "%h%b%B%a%A", "%-d%-m%-y%-H%-I%-M%-S%-j", "%s%f", "%Q", "%C%g %V %u", "%U %W %w %z%:z%Z",
 		"%G%g%V%%", "%EY%Om%Od", "%Y/%U/%w/%H", "%:d%:m"} {
 		template := mustTemplate(t, text)

@@ -83,7 +83,8 @@ func TestPlaylist(t *testing.T) {
 	expect("T2 S4 D1 | 0.40 x_004 0.40 x_005 | 0.40 x_006 .")
 	run(1000, func(c *Config) { c.Limits.RotateFrames, c.Keep.Files = 50, 2 })
 	got := shape(t, path)
-	if m := regexp.MustCompile(`^T2 S(\d+) D4 2.00 \S+ 2.00 \S+ \.$`).FindStringSubmatch(got); m == nil || m[1] != "25" {
+	if m := regexp.MustCompile(`^T2 S(\d+) D4 2.00 \S+ 2.00 \S+ \.$`).FindStringSubmatch(got); m == nil ||
+		m[1] != "25" {
 		t.Error(got)
 	}
 	left, err := os.ReadDir(filepath.Join(dir, "a %"))
@@ -166,11 +167,14 @@ func TestDamagedPlaylist(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 20)
 	const good = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:4\n"
 	for name, tc := range map[string]struct{ content, want string }{
-		"notes":            {"notes", "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
-		"zeros":            {strings.Repeat("\x00", 3000), "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
-		"zeros at its end": {good + "#EXTINF:0.200000,\nold.ts\n\x00\x00", "T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
-		"a bad number":     {good + "#EXTINF:x,\na.ts\n#EXTINF:0.200000,\nold.ts\n", "T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
-		"absurd numbers":   {"#EXTM3U\n#EXT-X-TARGETDURATION:99999999999\n#EXT-X-MEDIA-SEQUENCE:-3\n", "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"notes": {"notes", "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"zeros": {strings.Repeat("\x00", 3000), "T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"zeros at its end": {good + "#EXTINF:0.200000,\nold.ts\n\x00\x00",
+			"T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"a bad number": {good + "#EXTINF:x,\na.ts\n#EXTINF:0.200000,\nold.ts\n",
+			"T1 S4 0.20 old | 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
+		"absurd numbers": {"#EXTM3U\n#EXT-X-TARGETDURATION:99999999999\n#EXT-X-MEDIA-SEQUENCE:-3\n",
+			"T1 S0 0.20 cam 0.20 cam_001 0.20 cam_002 0.20 cam_003 ."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrial(t, sized{bytes.NewReader(b), 500}, Limits{RotateFrames: 5})

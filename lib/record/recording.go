@@ -152,7 +152,8 @@ func prepare(c Config, d disk) (s prepared) {
 		}
 	}
 	if c.Playlist != "" {
-		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime, c.Throttled); !tolerable(s.err) {
+		if s.playlist, s.err = openPlaylist(c.Playlist, c.PlaylistSize, c.Limits.RotateTime,
+			c.Throttled); !tolerable(s.err) {
 			return s
 		}
 	}

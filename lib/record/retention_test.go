@@ -155,7 +155,8 @@ func TestLinkedFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tr.config.Template, tr.config.Manifest, tr.config.Keep.Files = mustTemplate(t, filepath.Join(link, "cam.ts")), "", 3
+		tr.config.Template, tr.config.Manifest, tr.config.Keep.Files = mustTemplate(t, filepath.Join(link, "cam.ts")),
+			"", 3
 		if err := os.WriteFile(newTempName(tr.config.Template, tr.config.Template.text, time.Now()).String(), b,
 			0o600); err != nil {
 			t.Fatal(err)

@@ -197,7 +197,9 @@ func TestHangup(t *testing.T) {
 		}
 	}
 	frames := func(n int64) {
-		testwait.Eventually(t, "the packets are written", func() bool { return tr.counts().Written >= n*mpegts.PacketSize })
+		testwait.Eventually(t, "the packets are written", func() bool {
+			return tr.counts().Written >= n*mpegts.PacketSize
+		})
 	}
 	write(7)
 	frames(7 + 4)

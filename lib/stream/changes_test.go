@@ -66,7 +66,8 @@ func packetPieces(b []byte) io.Reader {
 // PMT, the sets and the keyframe. After a gap inside a connection no sets are put in.
 func TestSetsAreInjected(t *testing.T) {
 	b := headersOnce(sample(t, "h264.ts"))
-	h := newHarness(t, packetPieces(b), QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20}, ReaderOptions{})
+	h := newHarness(t, packetPieces(b), QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20},
+		ReaderOptions{})
 	defer h.reader.Close()
 	putAll(h)
 	h.take()
@@ -129,8 +130,10 @@ func TestChangeNeedsConnection(t *testing.T) {
 		h.restart()
 		for h.take() {
 		}
-		if got := h.connections[1]; !bytes.Equal(got, other[len(other)-len(got):]) || KeyframeAt(got) > 3*mpegts.PacketSize {
-			t.Errorf("%d bytes of %d came in the next connection, the keyframe at %d", len(got), len(other), KeyframeAt(got))
+		if got := h.connections[1]; !bytes.Equal(got, other[len(other)-len(got):]) ||
+			KeyframeAt(got) > 3*mpegts.PacketSize {
+			t.Errorf("%d bytes of %d came in the next connection, the keyframe at %d", len(got), len(other),
+				KeyframeAt(got))
 		}
 		if c := h.balance(); c.Dropped.Lost > 0 {
 			t.Errorf("%+v", c)

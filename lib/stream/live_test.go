@@ -27,7 +27,8 @@ func liveKeepsItsPromises(t *rapid.T) {
 	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
 	buffer := rapid.Int64Range(10_000, 200_000).Draw(t, "buffer")
 	restarts := rapid.Bool().Draw(t, "restarts")
-	h := newHarness(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxDelivery: 4000},
+	h := newHarness(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour,
+		MaxDelivery: 4000},
 		ReaderOptions{Format: TS, MaxChunk: 4000})
 	defer h.reader.Close()
 	hunger := rapid.IntRange(1, 8).Draw(t, "hunger")
@@ -98,7 +99,8 @@ func (c *connectionCheck) learn(source []byte) {
 
 // check returns how many bytes of announced gaps are in got. Injected tables cannot be told from the stream's own.
 func (c *connectionCheck) check(got []byte) (announcements int) {
-	c.counters, c.announced, c.started, c.inGOP = map[uint16]uint8{}, map[uint16]bool{}, map[uint16]bool{}, map[int]int{}
+	c.counters, c.announced, c.started, c.inGOP = map[uint16]uint8{}, map[uint16]bool{}, map[uint16]bool{},
+		map[int]int{}
 	c.last, c.firstGOP, c.lastGOP = -1, -1, -1
 	scan := new(mpegts.Scanner)
 	for i := 0; i < len(got); i += mpegts.PacketSize {
@@ -222,7 +224,8 @@ func TestLiveReasons(t *testing.T) {
 			for h.take() {
 			}
 		}, want: Dropped{Lost: 22 * mpegts.PacketSize, Resync: 20 * mpegts.PacketSize}},
-		{name: "a group longer than the buffer", buffer: gop / 2, steps: rest, want: Dropped{Full: 39104, Resync: 35720}, warnings: 1},
+		{name: "a group longer than the buffer", buffer: gop / 2, steps: rest, want: Dropped{Full: 39104,
+			Resync: 35720}, warnings: 1},
 		{name: "shutdown", buffer: 100 * gop, steps: func(h *harness) {
 			h.put()
 			h.queue.Abort(Shutdown)
@@ -250,7 +253,8 @@ func TestLiveReasons(t *testing.T) {
 // TestLiveWithoutKeyframes: a stream in which none can be recognised goes on after a loss, some time.
 func TestLiveWithoutKeyframes(t *testing.T) {
 	input := tsgen.Frames(tsgen.Options{GOP: 1000, FramePackets: 10}, 100)
-	h := newHarness(t, inPieces(input, rand.New(rand.NewPCG(1, 1)), 3000), QueueOptions{Live: true, Buffer: 20_000}, ReaderOptions{Format: TS})
+	h := newHarness(t, inPieces(input, rand.New(rand.NewPCG(1, 1)), 3000), QueueOptions{Live: true, Buffer: 20_000},
+		ReaderOptions{Format: TS})
 	defer h.reader.Close()
 	h.put()
 	h.take()

@@ -105,7 +105,8 @@ func TestLosslessWaits(t *testing.T) {
 // TestRedeliveryIsWhatWasTaken: what comes in meanwhile does not make a delivery longer that is sent again, since it
 // would count as sent again too.
 func TestRedeliveryIsWhatWasTaken(t *testing.T) {
-	h := newHarness(t, iotest.OneByteReader(bytes.NewReader(make([]byte, 3000))), QueueOptions{Buffer: 1 << 20, AtLeastOnce: true},
+	h := newHarness(t, iotest.OneByteReader(bytes.NewReader(make([]byte, 3000))), QueueOptions{Buffer: 1 << 20,
+		AtLeastOnce: true},
 		ReaderOptions{Format: Raw})
 	put := func(n int) {
 		for range n {

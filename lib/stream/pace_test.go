@@ -36,7 +36,8 @@ func flood(t *testing.T, q *Queue, pacer *Pacer, n int) {
 func TestPace(t *testing.T) {
 	for _, atLeastOnce := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			q := NewQueue(QueueOptions{Buffer: 64 << 20, AtLeastOnce: atLeastOnce, Account: NewLedger("test").Open("out")})
+			q := NewQueue(QueueOptions{Buffer: 64 << 20, AtLeastOnce: atLeastOnce,
+				Account: NewLedger("test").Open("out")})
 			done := make(chan int64)
 			go func() { done <- takeSlowly(q, time.Millisecond) }()
 			flood(t, q, NewPacer(q), 32<<20)

@@ -39,7 +39,8 @@ func TestFlushIsForWhatWasPut(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			src := pieces{make([]byte, 1000), make([]byte, 1000), make([]byte, 1000)}
-			h := newHarness(t, &src, QueueOptions{Live: live, Buffer: 1 << 20, MaxDelivery: 1000}, ReaderOptions{Format: Raw})
+			h := newHarness(t, &src, QueueOptions{Live: live, Buffer: 1 << 20, MaxDelivery: 1000},
+				ReaderOptions{Format: Raw})
 			defer h.reader.Close()
 			h.put()
 			var flushed error
@@ -134,7 +135,8 @@ func BenchmarkFrame(b *testing.B) {
 			for range 12 {
 				src.pieces = append(src.pieces, g.Frame(nil))
 			}
-			q := NewQueue(QueueOptions{Live: live, Buffer: 1 << 20, MaxAge: time.Second, Account: NewLedger("b").Open("b")})
+			q := NewQueue(QueueOptions{Live: live, Buffer: 1 << 20, MaxAge: time.Second,
+				Account: NewLedger("b").Open("b")})
 			r := NewReader(src, ReaderOptions{Format: TS})
 			b.ReportAllocs()
 			for b.Loop() {

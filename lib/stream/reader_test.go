@@ -107,7 +107,8 @@ func TestReaderLosesNothing(t *testing.T) {
 	}
 	for name, input := range inputs {
 		t.Run(name, func(t *testing.T) {
-			for _, o := range []ReaderOptions{{}, {Format: TS}, {Format: Raw}, {MaxChunk: 1000}, {Format: TS, MaxChunk: 10}} {
+			for _, o := range []ReaderOptions{{}, {Format: TS}, {Format: Raw}, {MaxChunk: 1000},
+				{Format: TS, MaxChunk: 10}} {
 				for _, longest := range []int{1, 187, 189, 5000, 1 << 20} {
 					if len(input)/longest > 20000 {
 						continue
@@ -135,7 +136,8 @@ func TestReaderKinds(t *testing.T) {
 		sum[c.Kind] += len(c.Data)
 	}
 	if sum[Packets] != 2*len(ts) || sum[Unsynced] != len(junk) || sum[Partial] != 100 {
-		t.Errorf("packets %d, junk %d, torn %d; want %d, %d, 100", sum[Packets], sum[Unsynced], sum[Partial], 2*len(ts), len(junk))
+		t.Errorf("packets %d, junk %d, torn %d; want %d, %d, 100", sum[Packets], sum[Unsynced], sum[Partial], 2*len(ts),
+			len(junk))
 	}
 }
 

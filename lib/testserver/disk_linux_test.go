@@ -72,7 +72,8 @@ func TestSaveTooSlow(t *testing.T) {
 		}
 	}()
 	_, err := s.Wait(testContext(t))
-	if err == nil || !strings.Contains(err.Error(), "001-cam1.ts is not whole: the disk is too slow, 2 MiB wait for it") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "001-cam1.ts is not whole: the disk is too slow, 2 MiB wait for it") {
 		t.Errorf("Wait: %v", err)
 	}
 }

@@ -50,7 +50,8 @@ func ExpectBytes(path string, n Count) Expectation {
 func ExpectMessages(path string, n Count) Expectation {
 	return expectCount("messages", path, n, func(r Result) (int64, string) {
 		if r.Torn > 0 {
-			return r.Messages, fmt.Sprintf(", and %d bytes of an incomplete one (after byte %d)", r.Torn, r.Bytes-r.Torn)
+			return r.Messages, fmt.Sprintf(", and %d bytes of an incomplete one (after byte %d)", r.Torn,
+				r.Bytes-r.Torn)
 		}
 		return r.Messages, ""
 	})

@@ -108,7 +108,8 @@ func (c *fileComparer) End() {
 	case info.Size() > c.equal:
 		next := make([]byte, bytediff.Length)
 		n, _ := c.file.ReadAt(next, c.equal)
-		c.end(fmt.Sprintf("ends after %d of the %d bytes of %s", c.equal, info.Size(), c.name) + c.dump(next[:n], nil, 0))
+		c.end(fmt.Sprintf("ends after %d of the %d bytes of %s", c.equal, info.Size(), c.name) + c.dump(next[:n], nil,
+			0))
 	default:
 		c.end("")
 	}

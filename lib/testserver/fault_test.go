@@ -108,7 +108,8 @@ func TestCheckFault(t *testing.T) {
 		{Do: Reset{}, AfterMessages: -1},
 		{Do: Reset{}, AfterTime: -1}, {Do: Reset{}, Probability: 1.1}, {Do: Reset{}, Probability: -0.1},
 		{Do: Reset{}, Probability: math.NaN()}, {Do: Refuse{Status: 200}}, {Do: Refuse{Status: 600}},
-		{Do: Refuse{RetryAfter: -1}}, {Do: Redirect{To: "x\r\ny"}}, {Do: Redirect{Status: 400}}, {Do: HangHandshake{For: -1}},
+		{Do: Refuse{RetryAfter: -1}}, {Do: Redirect{To: "x\r\ny"}}, {Do: Redirect{Status: 400}},
+		{Do: HangHandshake{For: -1}},
 		{Do: CloseFrame{Code: -1}}, {Do: CloseFrame{Code: 65536}}, {Do: CloseFrame{Reason: strings.Repeat("x", 124)}},
 		{Do: CloseThenSilent{Code: 65536}}, {Do: CloseThenSilent{For: -1}}, {Do: Stall{For: -1}}, {Do: Slow{}},
 		{Do: Slow{Rate: -1}},
@@ -135,7 +136,8 @@ func TestResetAfterBytes(t *testing.T) {
 		for c.Write(testContext(t), make([]byte, 300)) == nil {
 		}
 		r := wait(t, s, nil)
-		if got := r.Connections[0]; got.Bytes != 1000 || got.Messages != 3 || got.Torn != 100 || got.Close.Code != 1006 ||
+		if got := r.Connections[0]; got.Bytes != 1000 || got.Messages != 3 || got.Torn != 100 ||
+			got.Close.Code != 1006 ||
 			got.SHA256 != sum(make([]byte, 1000)) {
 			t.Errorf("%+v", got)
 		}
@@ -195,10 +197,11 @@ func TestStallOfFinishedPeer(t *testing.T) {
 		code   int
 		least  time.Duration
 	}{
-		"close frame and half closed": {func(c *net.TCPConn) { c.Write(closeWith(1000, "")); c.CloseWrite() }, 1000, stall},
-		"half closed":                 {func(c *net.TCPConn) { c.CloseWrite() }, 1006, stall},
-		"closed":                      {func(c *net.TCPConn) { c.Close() }, 1006, stall},
-		"reset":                       {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, 1006, 0},
+		"close frame and half closed": {func(c *net.TCPConn) { c.Write(closeWith(1000, "")); c.CloseWrite() }, 1000,
+			stall},
+		"half closed": {func(c *net.TCPConn) { c.CloseWrite() }, 1006, stall},
+		"closed":      {func(c *net.TCPConn) { c.Close() }, 1006, stall},
+		"reset":       {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, 1006, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +211,8 @@ func TestStallOfFinishedPeer(t *testing.T) {
 			testwait.Eventually(t, "the first byte", func() bool { return s.bytes.Load() > 0 })
 			c.finish(conn)
 			got := one(t, s)
-			if got.Bytes != 10_001 || got.Messages != 2 || got.Close.Code != c.code || got.Ended.Sub(got.Started) < c.least {
+			if got.Bytes != 10_001 || got.Messages != 2 || got.Close.Code != c.code ||
+				got.Ended.Sub(got.Started) < c.least {
 				t.Errorf("after %v: %+v", got.Ended.Sub(got.Started), got)
 			}
 		})
@@ -226,7 +230,8 @@ func TestFaultDuringStall(t *testing.T) {
 		for _, f := range r.Faults {
 			done = append(done, f.Do)
 		}
-		if c := r.Connections[0]; !slices.Equal(done, []string{"stall", "send-text", "reset"}) || c.Close.Code != 1006 ||
+		if c := r.Connections[0]; !slices.Equal(done, []string{"stall", "send-text", "reset"}) ||
+			c.Close.Code != 1006 ||
 			c.Ended.Sub(c.Started) < 40*time.Millisecond {
 			t.Errorf("for %v: %v, %+v", d, done, c)
 		}

@@ -79,11 +79,13 @@ func frameCases() map[string]frameCase {
 	}
 	for op := range byte(16) {
 		if op >= 3 && op <= 7 || op >= 11 {
-			cases[fmt.Sprintf("opcode %d", op)] = frameCase{[]byte{0x80 | op, 0x80, 0, 0, 0, 0}, frameResult{1002, 0, 0, ""}}
+			cases[fmt.Sprintf("opcode %d", op)] = frameCase{[]byte{0x80 | op, 0x80, 0, 0, 0, 0},
+				frameResult{1002, 0, 0, ""}}
 		}
 	}
 	for code, want := range map[int]int{
-		0: 1002, 999: 1002, 1000: 1000, 1001: 1001, 1002: 1002, 1003: 1003, 1004: 1002, 1005: 1002, 1006: 1002, 1007: 1007,
+		0: 1002, 999: 1002, 1000: 1000, 1001: 1001, 1002: 1002, 1003: 1003, 1004: 1002, 1005: 1002, 1006: 1002,
+		1007: 1007,
 		1011: 1011, 1012: 1012, 1013: 1013, 1014: 1014, 1015: 1002, 1016: 1002, 2999: 1002, 3000: 3000, 4999: 4999,
 		5000: 1002, 65535: 1002,
 	} {
@@ -177,7 +179,8 @@ func TestSlowHandshake(t *testing.T) {
 
 // FuzzFrames: whatever a client sends, the connection ends, and no more bytes are counted than came.
 func FuzzFrames(f *testing.F) {
-	f.Add(join(frame(ws.OpBinary, false, []byte("abc")), frame(ws.OpPing, true, nil), frame(0, true, []byte("de"))), true)
+	f.Add(join(frame(ws.OpBinary, false, []byte("abc")), frame(ws.OpPing, true, nil), frame(0, true, []byte("de"))),
+		true)
 	f.Add(closeWith(1000, "bye"), false)
 	f.Add(frame(ws.OpText, true, []byte("text")), true)
 	f.Fuzz(func(t *testing.T, send []byte, planned bool) {

@@ -42,7 +42,8 @@ func (s *saveFolder) close() { s.root.Close() }
 
 // create begins a file for a connection. It does not wait for the disk.
 func (s *saveFolder) create(id int, path string) *savedFile {
-	f := &savedFile{folder: s, name: fileName(id, path), queue: newPieceQueue(unlimited), incomplete: make(chan struct{})}
+	f := &savedFile{folder: s, name: fileName(id, path), queue: newPieceQueue(unlimited),
+		incomplete: make(chan struct{})}
 	f.writer = f.write
 	f.queue.hasReader = true
 	f.writing.Add(1)

@@ -68,7 +68,8 @@ func TestReport(t *testing.T) {
 	for _, s := range c.Streams {
 		codecs = append(codecs, fmt.Sprintf("%#x %s", s.PID, s.Codec))
 	}
-	if got := strings.Join(codecs, ", "); got != "0x0 PAT, 0x11 SDT, 0x100 MPEG-2 video, 0x101 MPEG-1 audio, 0x1000 PMT" {
+	if got := strings.Join(codecs,
+		", "); got != "0x0 PAT, 0x11 SDT, 0x100 MPEG-2 video, 0x101 MPEG-1 audio, 0x1000 PMT" {
 		t.Errorf("streams %s", got)
 	}
 	// All came at once, PCRs for 40 and 80 ms each.
@@ -123,7 +124,8 @@ func TestExpectations(t *testing.T) {
 		{mustFile("", file("same", stream)), ""},
 		{mustFile("/cam1", file("same", stream)), ""},
 		{mustFile("", file("flipped", flipped)),
-			"at byte 1000 (packet 5, PID 0x0100): 0x68 instead of 0x97; 2 of 2 connections failed\n  expected 000003e0  6b 61"},
+			"at byte 1000 (packet 5, PID 0x0100): 0x68 instead of 0x97; 2 of 2 connections failed\n  expected " +
+				"000003e0  6b 61"},
 		{mustFile("", file("short", stream[:n-1])), fmt.Sprintf("goes on after all %d bytes", n-1)},
 		{mustFile("", file("long", append(stream[:n:n], 1))), fmt.Sprintf("ends after %d of the %d bytes", n, n+1)},
 		{mustFile("", file("empty", nil)), "goes on after all 0 bytes"},
@@ -316,11 +318,13 @@ func TestCutByServer(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d faults", name, planned), func(t *testing.T) {
 				t.Parallel()
 				begin := time.Now()
-				_, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}}, blockSize,
+				_, ended := endAfter(t, Options{Faults: faults, Expectations: []Expectation{ExpectClean("")}},
+					blockSize,
 					append(frameHeader(1<<20), c.stream[:blockSize+1000]...))
 				r := <-ended
 				got := r.Connections[0]
-				if r.Passed != c.ok || got.Torn != got.Bytes || got.Bytes%188 == 0 || got.Close.Code != wsconn.StatusGoingAway ||
+				if r.Passed != c.ok || got.Torn != got.Bytes || got.Bytes%188 == 0 ||
+					got.Close.Code != wsconn.StatusGoingAway ||
 					got.TS.SyncErrors != 0 || got.TS.Packets != got.Bytes/188 {
 					t.Errorf("%+v, %+v", got, r.Expectations)
 				}

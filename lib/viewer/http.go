@@ -25,12 +25,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.askForToken(w, r, name) {
 			return
 		}
-		s.refuse(w, r, http.StatusUnauthorized, access.BadToken, "show a token: as the first element of the path, ?token=, or Bearer")
+		s.refuse(w, r, http.StatusUnauthorized, access.BadToken,
+			"show a token: as the first element of the path, ?token=, or Bearer")
 	case s.o.Tokens == nil && !public && name != "metrics" && !s.o.Hosts.Known(r.Host):
-		s.refuse(w, r, http.StatusForbidden, access.BadHost, "this server is asked for by a name that it does not know: give vw-push --origin with the name;"+
-			" behind a proxy that has another name, let it pass the name on (nginx: proxy_set_header Host $host)")
+		s.refuse(w, r, http.StatusForbidden, access.BadHost,
+			"this server is asked for by a name that it does not know: give vw-push --origin with the name;"+
+				" behind a proxy that has another name, let it pass the name on (nginx: proxy_set_header Host $host)")
 	case s.o.Tokens == nil && !public && name != "metrics" && s.o.Hosts.CrossOrigin(r):
-		s.refuse(w, r, http.StatusForbidden, access.BadOrigin, "a web page of another host asks: give vw-push --origin with that host")
+		s.refuse(w, r, http.StatusForbidden, access.BadOrigin,
+			"a web page of another host asks: give vw-push --origin with that host")
 	case isWebsocket(r) && !reserved(name):
 		s.serveStream(w, r, token)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

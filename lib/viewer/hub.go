@@ -311,7 +311,8 @@ func (h *hub) dropOldestOrphan() {
 	}
 	for v := range h.viewers {
 		if v.cur == oldest {
-			h.warn("a group of pictures was longer than the memory for viewers, so it was cut in the middle for slow ones",
+			h.warn("a group of pictures was longer than the memory for viewers, so it was cut in the middle for "+
+				"slow ones",
 				"let the encoder make keyframes more often (ffmpeg -g 25), or give --viewer-buffer more")
 			v.seek(stream.Full)
 		}

@@ -163,7 +163,8 @@ func TestAViewerBeginsWithTheCurrentGroup(t *testing.T) {
 					if !bytes.Equal(c.stream, r.stream[want:]) {
 						t.Errorf("%d bytes came, not %d", len(c.stream), len(r.stream)-want)
 					}
-					if counts := r.h.counts(); c.code != wsconn.StatusGoingAway || counts.Confirmed != int64(len(c.stream)) {
+					if counts := r.h.counts(); c.code != wsconn.StatusGoingAway ||
+						counts.Confirmed != int64(len(c.stream)) {
 						t.Errorf("closed with %d; %+v", c.code, counts)
 					}
 				})
@@ -197,7 +198,8 @@ func TestASlowViewerLosesWholeGroups(t *testing.T) {
 	for _, direct := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			const gop, frames = 25, 25 * 60
-			r := startRun(t, hubOptions, tsgen.Options{GOP: gop, KeyPackets: 40, FramePackets: 20, Audio: true, Interleave: true})
+			r := startRun(t, hubOptions, tsgen.Options{GOP: gop, KeyPackets: 40, FramePackets: 20, Audio: true,
+				Interleave: true})
 			r.frame()
 			slow := r.connect(0, direct, true, false)
 			for range frames {
@@ -276,7 +278,8 @@ func checkHub(t *testing.T, seed uint64) {
 		}
 		r := startRun(t, o, tsgen.Options{
 			GOP: 1 + random.IntN(30), KeyPackets: 1 + random.IntN(40), FramePackets: 1 + random.IntN(10),
-			Audio: random.IntN(2) == 0, Interleave: random.IntN(2) == 0, TablesEvery: random.IntN(3) * random.IntN(20), Seed: seed,
+			Audio: random.IntN(2) == 0, Interleave: random.IntN(2) == 0, TablesEvery: random.IntN(3) * random.IntN(20),
+			Seed: seed,
 		})
 		for range 300 {
 			switch n := random.IntN(20); {

@@ -133,7 +133,8 @@ func (s *testServer) get(path string, fields ...string) (*http.Response, string)
 	return resp, string(body)
 }
 
-var handshake = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+var handshake = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 
 // watch makes a viewer, and returns its connection once it has joined.
 func (s *testServer) watch(path string, fields ...string) (net.Conn, *bufio.Reader, *http.Response) {
@@ -143,7 +144,8 @@ func (s *testServer) watch(path string, fields ...string) (net.Conn, *bufio.Read
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = conn.Close() })
-	request := "GET " + path + " HTTP/1.1\r\nHost: " + s.addr + "\r\n" + strings.Join(append(fields, handshake...), "\r\n") + "\r\n\r\n"
+	request := "GET " + path + " HTTP/1.1\r\nHost: " + s.addr + "\r\n" + strings.Join(append(fields, handshake...),
+		"\r\n") + "\r\n\r\n"
 	if _, err := io.WriteString(conn, request); err != nil {
 		s.t.Fatal(err)
 	}
@@ -201,7 +203,8 @@ func TestNamesAndTheirHeaders(t *testing.T) {
 	} {
 		resp, _ := s.get(c.path)
 		h := resp.Header
-		if resp.StatusCode != c.status || !strings.HasPrefix(h.Get("Content-Type"), c.kind) || !strings.HasSuffix(h.Get("Content-Security-Policy"), c.csp) {
+		if resp.StatusCode != c.status || !strings.HasPrefix(h.Get("Content-Type"), c.kind) ||
+			!strings.HasSuffix(h.Get("Content-Security-Policy"), c.csp) {
 			t.Errorf("%s: %s, %v", c.path, resp.Status, h)
 		}
 		if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" {
@@ -214,10 +217,12 @@ func TestNamesAndTheirHeaders(t *testing.T) {
 		t.Errorf("%s %s", resp.Status, body)
 	}
 	var status Status
-	if _, body := s.get("/stream.json"); json.Unmarshal([]byte(body), &status) != nil || status.Codecs.Video == "" || status.Viewers != 0 {
+	if _, body := s.get("/stream.json"); json.Unmarshal([]byte(body), &status) != nil || status.Codecs.Video == "" ||
+		status.Viewers != 0 {
 		t.Errorf("%s", body)
 	}
-	if _, body := s.get("/metrics"); !strings.Contains(body, "\nvw_viewers 0\n") || !strings.Contains(body, "\nvw_stream_live 1\n") {
+	if _, body := s.get("/metrics"); !strings.Contains(body, "\nvw_viewers 0\n") ||
+		!strings.Contains(body, "\nvw_stream_live 1\n") {
 		t.Errorf("%s", body)
 	}
 }
@@ -521,7 +526,8 @@ func TestGoneBeforeTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.WriteString(conn, "GET /cam HTTP/1.1\r\nHost: "+s.addr+"\r\n"+strings.Join(handshake, "\r\n")+"\r\n\r\n")
+		_, _ = io.WriteString(conn, "GET /cam HTTP/1.1\r\nHost: "+s.addr+"\r\n"+strings.Join(handshake, "\r\n")+
+			"\r\n\r\n")
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
 	}

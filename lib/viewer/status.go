@@ -51,8 +51,8 @@ func (h *hub) status() Status {
 	defer h.mu.Unlock()
 	now, p := time.Now(), h.probe
 	s := Status{
-		Generation: p.generation, Codecs: p.codecs, Width: p.width, Height: p.height,
-		FPS: math.Round(p.framesPerSecond()*100) / 100, GOPSeconds: math.Round(p.gop*1000) / 1000, BitRate: p.bitRate(now),
+		Generation: p.generation, Codecs: p.codecs, Width: p.width, Height: p.height, BitRate: p.bitRate(now),
+		FPS: math.Round(p.framesPerSecond()*100) / 100, GOPSeconds: math.Round(p.gop*1000) / 1000,
 		SilentMS: -1, Viewers: len(h.viewers), DroppedBytes: c.Dropped.Age + c.Dropped.Full,
 	}
 	if !p.since.IsZero() {
@@ -91,7 +91,8 @@ func player(c Codecs) (name, reason string) {
 		}
 		return "none", "The stream has neither video nor audio that a browser can play."
 	case "mpeg2video":
-		return "none", "Browsers cannot play MPEG-2 video: let the encoder make MPEG-1 (ffmpeg -c:v mpeg1video) or H.264."
+		return "none",
+			"Browsers cannot play MPEG-2 video: let the encoder make MPEG-1 (ffmpeg -c:v mpeg1video) or H.264."
 	}
 	return "none", "Browsers cannot play this video codec: let the encoder make H.264 or MPEG-1."
 }

@@ -34,7 +34,8 @@ func IsHandshake(r *http.Request) bool {
 		return false
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0]))
-	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") && r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
+	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
+		r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
 }
 
 // Accept answers a websocket handshake. On an error it has answered the request.

@@ -330,7 +330,8 @@ func TestTornMessageIsAnError(t *testing.T) {
 			if err == nil || err == io.EOF {
 				t.Fatalf("torn message: %v", err)
 			}
-			if want := map[string]error{"FIN": io.ErrUnexpectedEOF, "RST": syscall.ECONNRESET}[name]; !errors.Is(err, want) {
+			want := map[string]error{"FIN": io.ErrUnexpectedEOF, "RST": syscall.ECONNRESET}[name]
+			if !errors.Is(err, want) {
 				t.Errorf("%v, want %v", err, want)
 			}
 			if c.Err() == nil {

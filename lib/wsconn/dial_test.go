@@ -111,11 +111,14 @@ func TestWhatIsSent(t *testing.T) {
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ answer, want string }{
-		"garbage":        {"SSH-2.0-OpenSSH_9\r\n", "malformed HTTP"},
-		"closed":         {"", "closed the connection"},
-		"wrong key":      {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AA==\r\n\r\n", "Sec-WebSocket-Accept"},
-		"no upgrade":     {"HTTP/1.1 101 Ok\r\n\r\n", "Upgrade"},
-		"extension":      {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate; x=1\r\nSec-WebSocket-Extensions: foo\r\n\r\n", `not offered: "permessage-deflate; x=1, foo"`},
+		"garbage": {"SSH-2.0-OpenSSH_9\r\n", "malformed HTTP"},
+		"closed":  {"", "closed the connection"},
+		"wrong key": {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Accept: AA==\r\n\r\n", "Sec-WebSocket-Accept"},
+		"no upgrade": {"HTTP/1.1 101 Ok\r\n\r\n", "Upgrade"},
+		"extension": {"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: " +
+			"Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate; x=1\r\nSec-WebSocket-Extensions: foo\r\n\r\n",
+			`not offered: "permessage-deflate; x=1, foo"`},
 		"endless header": {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100_000), "exceeds"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,9 +160,11 @@ func TestDialTimeout(t *testing.T) {
 					}
 				})
 				start := time.Now()
-				_, err := Dial(context.Background(), scheme+url[len("ws"):], DialOptions{Timeout: 200 * time.Millisecond})
+				_, err := Dial(context.Background(), scheme+url[len("ws"):],
+					DialOptions{Timeout: 200 * time.Millisecond})
 				slowTLS := scheme == "wss" && first != "" // fails at once: that is no TLS record
-				if err == nil || !slowTLS && (!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "200ms")) {
+				if err == nil || !slowTLS && (!errors.Is(err, context.DeadlineExceeded) ||
+					!strings.Contains(err.Error(), "200ms")) {
 					t.Error(err)
 				}
 				if d := time.Since(start); d > soon {

@@ -54,7 +54,8 @@ func TestHeader(t *testing.T) {
 				t.Errorf("%+v: %+v, %v", h, got, err)
 			}
 			got, err := ws.ReadHeader(bytes.NewReader(b))
-			want := ws.Header{Fin: h.Final, Rsv: h.Reserved >> 4, OpCode: ws.OpCode(h.Opcode), Masked: h.Masked, Mask: h.Key, Length: n}
+			want := ws.Header{Fin: h.Final, Rsv: h.Reserved >> 4, OpCode: ws.OpCode(h.Opcode), Masked: h.Masked,
+				Mask: h.Key, Length: n}
 			if got != want || err != nil {
 				t.Errorf("%+v: another library reads %+v, %v", h, got, err)
 			}

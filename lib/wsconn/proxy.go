@@ -195,7 +195,8 @@ func (d *dialer) askForTunnel(conn net.Conn, user *url.Userinfo, addr string) (n
 			return nil, fmt.Errorf("CONNECT: the proxy closed the connection instead of answering: %w", err)
 		case err != nil:
 			return nil, fmt.Errorf("CONNECT: %w", err)
-		case resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols: // RFC 9110, 15.2: another one follows
+		case resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
+			// An informational response: the final one follows (RFC 9110, 15.2).
 			continue
 		case resp.StatusCode/100 != 2:
 			conn.SetReadDeadline(time.Now().Add(grace))

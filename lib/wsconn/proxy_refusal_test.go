@@ -54,7 +54,8 @@ func TestProxyRefusals(t *testing.T) {
 		text   string
 	}{
 		"407": {
-			"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nProxy-Authenticate: NTLM\r\n" +
+			"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic " +
+				"realm=\"x\"\r\nProxy-Authenticate: NTLM\r\n" +
 				"Content-Length: 27\r\n\r\nhubert s3cr3t/pw\x1b is\r\nwrong",
 			ProxyError{407, "407 Proxy Authentication Required", "Basic, NTLM", "… … is wrong"},
 			`the proxy answered 407 Proxy Authentication Required, asking for Basic, NTLM: "… … is wrong"`,
@@ -132,7 +133,8 @@ func TestBadProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := dialThrough(t, &url.URL{Scheme: "http", Host: l.Addr().String()}); !strings.Contains(err.Error(), "refused") {
+	if err := dialThrough(t, &url.URL{Scheme: "http", Host: l.Addr().String()}); !strings.Contains(err.Error(),
+		"refused") {
 		t.Error(err)
 	}
 }

@@ -76,7 +76,8 @@ func TestThroughProxies(t *testing.T) {
 					if name, password, ok := strings.Cut(user, ":"); ok {
 						p.url.User = url.UserPassword(name, password)
 					}
-					c, err := Dial(testContext(t), scheme+"://example.com/in", DialOptions{TLS: config, Proxy: p.through})
+					c, err := Dial(testContext(t), scheme+"://example.com/in",
+						DialOptions{TLS: config, Proxy: p.through})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -139,7 +140,8 @@ func TestProxyNotUsable(t *testing.T) {
 		"must begin with": func(*url.URL) (*url.URL, error) { return &url.URL{Scheme: "ftp", Host: "x"}, nil },
 		"no host":         func(*url.URL) (*url.URL, error) { return &url.URL{Scheme: "http"}, nil },
 	} {
-		if _, err := Dial(testContext(t), "ws://example.com/", DialOptions{Proxy: choose}); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := Dial(testContext(t), "ws://example.com/", DialOptions{Proxy: choose}); err == nil ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

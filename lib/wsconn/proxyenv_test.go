@@ -57,7 +57,8 @@ func TestProxyFrom(t *testing.T) {
 func TestProxyFromBad(t *testing.T) {
 	t.Parallel()
 	for _, env := range []string{
-		"HTTPS_PROXY=http://us:s3cr3t/@a:1", "HTTPS_PROXY=http://us:1/s3cr3t@a:1", "HTTPS_PROXY=us:s3cr3t#x@a:1", "HTTPS_PROXY=http://us:s3cr3t@:80",
+		"HTTPS_PROXY=http://us:s3cr3t/@a:1", "HTTPS_PROXY=http://us:1/s3cr3t@a:1", "HTTPS_PROXY=us:s3cr3t#x@a:1",
+		"HTTPS_PROXY=http://us:s3cr3t@:80",
 		"HTTPS_PROXY=http://us:s3cr3t%zz@a", "HTTPS_PROXY=socks4://us:s3cr3t@a", "HTTPS_PROXY=socks5://:s3cr3t@a",
 		"HTTPS_PROXY=socks5://us:s3cr3t" + strings.Repeat("x", 255) + "@a", "HTTPS_PROXY=http://", "HTTPS_PROXY=:80",
 		"HTTPS_PROXY=s3cr3t://a", "HTTPS_PROXY=http://a:s3cr3t", "HTTPS_PROXY=/s3cr3t",

@@ -66,7 +66,8 @@ type middle func(b *bench, l *line, folder string, in, out *os.File) error
 func (b *bench) tool(name string) string { return filepath.Join(b.bin, name) }
 
 func (b *bench) recordArgs(folder string, more ...string) []string {
-	return append(append([]string{"--live", "--quiet", "--rotate-size", "1MiB"}, more...), filepath.Join(folder, "cam-%Y%m%dT%H%M%SZ.ts"))
+	return append(append([]string{"--live", "--quiet", "--rotate-size", "1MiB"}, more...),
+		filepath.Join(folder, "cam-%Y%m%dT%H%M%SZ.ts"))
 }
 
 // onlyCat is the least that can stand between: it records nothing.
@@ -149,7 +150,8 @@ func (b *bench) ingest(l *line, w *os.File) error {
 	if err != nil {
 		return err
 	}
-	if err := l.add(b.spawn(nil, w, nil, b.tool("vw-ingest"), "--quiet", "--once", "--listen", "127.0.0.1:"+port)); err != nil {
+	if err := l.add(b.spawn(nil, w, nil, b.tool("vw-ingest"), "--quiet", "--once", "--listen",
+		"127.0.0.1:"+port)); err != nil {
 		return err
 	}
 	l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")
@@ -256,14 +258,16 @@ func startSocat(m middle) func(*bench, string) (*line, error) {
 		if err != nil {
 			return l, err
 		}
-		if err := l.add(b.spawn(r, nil, nil, "socat", "-u", "-b", socatBlock, "STDIN", "TCP:"+addr+",nodelay")); err != nil {
+		if err := l.add(b.spawn(r, nil, nil, "socat", "-u", "-b", socatBlock, "STDIN",
+			"TCP:"+addr+",nodelay")); err != nil {
 			return l, err
 		}
 		port, err := freePort()
 		if err != nil {
 			return l, err
 		}
-		if err := l.add(b.spawn(nil, w, nil, "socat", "-u", "-b", socatBlock, "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr", "STDOUT")); err != nil {
+		if err := l.add(b.spawn(nil, w, nil, "socat", "-u", "-b", socatBlock, "TCP-LISTEN:"+port+
+			",bind=127.0.0.1,reuseaddr", "STDOUT")); err != nil {
 			return l, err
 		}
 		l.publisher, err = dialPlain("127.0.0.1:" + port)
@@ -288,7 +292,8 @@ func startTLS(node bool) func(*bench, string) (*line, error) {
 			if err != nil {
 				return l, err
 			}
-			if err := l.add(b.spawn(nil, nil, nil, "node", filepath.Join(b.node, "post-to-wss.mjs"), port, url, ca)); err != nil {
+			if err := l.add(b.spawn(nil, nil, nil, "node", filepath.Join(b.node, "post-to-wss.mjs"), port, url,
+				ca)); err != nil {
 				return l, err
 			}
 			l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")

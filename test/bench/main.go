@@ -52,8 +52,9 @@ func main() {
 	}
 	s.suites = strings.Split(suites, ",")
 	if s.bin == "" || s.node == "" || s.floor == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench -bin FOLDER -node FOLDER -floor FOLDER [-against FOLDER] [-out FOLDER] [-rounds N]"+
-			" [-time D] [-suites LIST] [-short]")
+		fmt.Fprintln(os.Stderr,
+			"usage: bench -bin FOLDER -node FOLDER -floor FOLDER [-against FOLDER] [-out FOLDER] [-rounds N]"+
+				" [-time D] [-suites LIST] [-short]")
 		os.Exit(2)
 	}
 	if err := run(s, out); err != nil {
@@ -90,7 +91,8 @@ func run(s settings, out string) (err error) {
 			failed = errors.Join(failed, err)
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", name, time.Since(began).Round(time.Second))
-		if err := errors.Join(b.plot(out), os.WriteFile(filepath.Join(out, "benchmarks.md"), []byte(b.report()), 0o644)); err != nil {
+		if err := errors.Join(b.plot(out), os.WriteFile(filepath.Join(out, "benchmarks.md"), []byte(b.report()),
+			0o644)); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,8 @@ type sample struct {
 
 // paced runs a contestant at the pace of a camera, with so many streams at once. During the run it calls disturb, if
 // that is not nil.
-func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Duration, folder string, disturb func() error) (*sample, error) {
+func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Duration, folder string,
+	disturb func() error) (*sample, error) {
 	p := newPicture(rate)
 	lines, err := b.startLines(c, streams, folder)
 	defer closeLines(lines)

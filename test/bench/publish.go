@@ -34,7 +34,8 @@ func dialHTTP(addr, path string) (publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\nUser-Agent: Lavf\r\nConnection: close\r\nHost: %s\r\n\r\n", path, addr)
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\nUser-Agent: Lavf\r\nConnection: "+
+		"close\r\nHost: %s\r\n\r\n", path, addr)
 	return &httpPublisher{conn: conn}, err
 }
 

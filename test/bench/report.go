@@ -100,8 +100,10 @@ func (t *table) markdown() string {
 // report is the page with all tables.
 func (b *bench) report() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "# Benchmarks\n\nMeasured side by side in one run of `scripts/bench`, %s. Medians of the rounds, the range in brackets;"+
-		" every ratio is of two medians. What arrives is compared with what was sent in every run.\n\n", time.Now().Format("2006-01-02"))
+	fmt.Fprintf(&s, "# Benchmarks\n\nMeasured side by side in one run of `scripts/bench`, %s. Medians of the "+
+		"rounds, the range in brackets;"+
+		" every ratio is of two medians. What arrives is compared with what was sent in every run.\n\n",
+		time.Now().Format("2006-01-02"))
 	fmt.Fprintf(&s, "Machine: %s. Versions: %s.\n\n", machine(), b.versions())
 	for _, t := range b.tables {
 		s.WriteString(t.markdown() + "\n")

@@ -28,8 +28,10 @@ func (b *bench) fanoutSuite() error {
 			return err
 		}
 		t := table{
-			title: fmt.Sprintf("%s of one stream of %.1f Mbit/s", plural(n, "viewer"), newPicture(b.rates[0]).rate()/1e6),
-			note: fmt.Sprintf("%d rounds of %v. vw-push reads the stream from a pipe, jsmpeg's relay takes it by POST. CPU in per cent of"+
+			title: fmt.Sprintf("%s of one stream of %.1f Mbit/s", plural(n, "viewer"),
+				newPicture(b.rates[0]).rate()/1e6),
+			note: fmt.Sprintf("%d rounds of %v. vw-push reads the stream from a pipe, jsmpeg's relay takes it by "+
+				"POST. CPU in per cent of"+
 				" one core. Latency is that of the viewer that connected first.", b.rounds, b.duration(1)),
 			head: []string{"", "CPU", "× node", "median", "× node", "99 %", "× node", "memory", "× node"},
 		}
@@ -37,7 +39,8 @@ func (b *bench) fanoutSuite() error {
 		for i, c := range contestants {
 			r := all[i]
 			t.row(c.name, r.cpu().text("%.2f %%"), ratio(r.cpu(), node.cpu()), r.latency(0.5).text("%.0f µs"),
-				ratio(r.latency(0.5), node.latency(0.5)), r.latency(0.99).text("%.0f µs"), ratio(r.latency(0.99), node.latency(0.99)),
+				ratio(r.latency(0.5), node.latency(0.5)), r.latency(0.99).text("%.0f µs"),
+				ratio(r.latency(0.99), node.latency(0.99)),
 				r.memory().text("%.1f MiB"), ratio(r.memory(), node.memory()))
 		}
 		b.tables = append(b.tables, t)

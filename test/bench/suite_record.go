@@ -61,7 +61,8 @@ func (b *bench) recordSuite() error {
 				fmt.Fprintln(os.Stderr, "bench: not root: recording on a frozen disk is SKIPPED")
 				break
 			}
-			title, folder, disturb = fmt.Sprintf("while the recorder's disk is frozen for %v", frozen), d.folder, d.freeze
+			title, folder, disturb = fmt.Sprintf("while the recorder's disk is frozen for %v", frozen), d.folder,
+				d.freeze
 			b.rounds = 1 + rounds/2
 		}
 		all, err := b.turns(contestants, func(c contestant) (*sample, error) {
@@ -73,25 +74,29 @@ func (b *bench) recordSuite() error {
 		}
 		t := table{
 			title: fmt.Sprintf("%s of %.1f Mbit/s, %s", plural(n, "stream"), newPicture(b.rates[0]).rate()/1e6, title),
-			note: fmt.Sprintf("%d rounds of %v. The first two lines record nothing: what stands between costs as much as `cat` does at the"+
+			note: fmt.Sprintf("%d rounds of %v. The first two lines record nothing: what stands between costs as "+
+				"much as `cat` does at the"+
 				" least. `vw-record` begins a new file every 1 MiB.", len(all[0]), seconds),
 			head: []string{"", "CPU", "median", "× without", "99 %", "× without", "longest", "memory"},
 		}
 		without := all[0]
 		for i, c := range contestants {
 			r := all[i]
-			t.row(c.name, r.cpu().text("%.2f %%"), r.latency(0.5).text("%.0f µs"), ratio(r.latency(0.5), without.latency(0.5)),
+			t.row(c.name, r.cpu().text("%.2f %%"), r.latency(0.5).text("%.0f µs"),
+				ratio(r.latency(0.5), without.latency(0.5)),
 				r.latency(0.99).text("%.0f µs"), ratio(r.latency(0.99), without.latency(0.99)),
 				fmt.Sprintf("%.0f ms", r.latency(1).median()/1e3), r.memory().text("%.1f MiB"))
 		}
 		b.tables = append(b.tables, t)
 		ours, theirs := contestants[:4], all[:4]
 		if freezing {
-			b.curves = append(b.curves, curves{file: "frozen.svg", title: "Latency of each frame; the disk is frozen from 2.5 s to 7.5 s",
-				x: "s", y: "latency in ms", lines: overTime(contestants[2:5], all[2:5])})
+			b.curves = append(b.curves, curves{file: "frozen.svg",
+				title: "Latency of each frame; the disk is frozen from 2.5 s to 7.5 s",
+				x:     "s", y: "latency in ms", lines: overTime(contestants[2:5], all[2:5])})
 		} else {
 			b.curves = append(b.curves, curves{file: "recording.svg", title: "Latency with and without recording",
-				x: "µs, publisher's write to receiver's read", y: "share of the frames", logarithmic: true, lines: cumulative(ours, theirs)})
+				x: "µs, publisher's write to receiver's read", y: "share of the frames", logarithmic: true,
+				lines: cumulative(ours, theirs)})
 		}
 	}
 	return nil

@@ -36,7 +36,8 @@ func (b *bench) startSuite() error {
 		return err
 	}
 	t := table{title: "From the start to the first byte at the receiver",
-		note: fmt.Sprintf("%d starts of each. The publisher tries to connect every millisecond, and sends at once.", b.starts),
+		note: fmt.Sprintf("%d starts of each. The publisher tries to connect every millisecond, and sends at once.",
+			b.starts),
 		head: []string{"", "time", "× node"}}
 	took := func(r results) figures {
 		return r.figures(func(s *sample) float64 { return s.took.Seconds() * 1e3 })
@@ -50,7 +51,8 @@ func (b *bench) startSuite() error {
 
 // sizeSuite tells what has to be installed.
 func (b *bench) sizeSuite() error {
-	t := table{title: "Size on the disk", note: "Stripped programs, with all they need but the C library.", head: []string{"", "MiB"}}
+	t := table{title: "Size on the disk", note: "Stripped programs, with all they need but the C library.",
+		head: []string{"", "MiB"}}
 	add := func(name string, n int64) { t.row(name, fmt.Sprintf("%.1f", float64(n)/(1<<20))) }
 	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
 		info, err := os.Stat(b.tool(name))

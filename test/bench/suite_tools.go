@@ -110,10 +110,12 @@ func (b *bench) toolSuite() error {
 		return err
 	}
 	t := table{title: "One tool alone, as fast as it goes",
-		note: fmt.Sprintf("%d rounds of %d MiB. The first two from a pipe to a file in memory, where vw-record counts packets and frames"+
+		note: fmt.Sprintf("%d rounds of %d MiB. The first two from a pipe to a file in memory, where vw-record "+
+			"counts packets and frames"+
 			" and syncs. The others from a file in memory to a server.", b.rounds, n>>20),
 		head: []string{"", "throughput", "× the other", "CPU for each GB"}}
-	t.row("vw-record FILE", all[0].throughput().text("%.0f MB/s"), ratio(all[0].throughput(), all[1].throughput()), all[0].cost().text("%.2f s"))
+	t.row("vw-record FILE", all[0].throughput().text("%.0f MB/s"), ratio(all[0].throughput(), all[1].throughput()),
+		all[0].cost().text("%.2f s"))
 	t.row("cat >FILE", all[1].throughput().text("%.0f MB/s"), "1.00", all[1].cost().text("%.2f s"))
 
 	file, err := os.CreateTemp(shm, "vw-bench-*.ts")
@@ -135,7 +137,8 @@ func (b *bench) toolSuite() error {
 	if err != nil {
 		return err
 	}
-	t.row(senders[0].name, sent[0].throughput().text("%.0f MB/s"), ratio(sent[0].throughput(), sent[1].throughput()), sent[0].cost().text("%.2f s"))
+	t.row(senders[0].name, sent[0].throughput().text("%.0f MB/s"), ratio(sent[0].throughput(), sent[1].throughput()),
+		sent[0].cost().text("%.2f s"))
 	t.row(senders[1].name, sent[1].throughput().text("%.0f MB/s"), "1.00", sent[1].cost().text("%.2f s"))
 	b.tables = append(b.tables, t)
 	return nil
@@ -182,24 +185,30 @@ func (b *bench) rotateSuite() error {
 	n := min(b.flat, 256<<20) / 2 // ffmpeg 5.1 has crashed on more, whose timestamps begin again and again
 	programs := []program{
 		{"vw-record --rotate-size 16MiB", func(b *bench, f string) []string {
-			return []string{b.tool("vw-record"), "--quiet", "--rotate-size", "16MiB", filepath.Join(f, "cam-%Y%m%dT%H%M%SZ.ts")}
+			return []string{b.tool("vw-record"), "--quiet", "--rotate-size", "16MiB",
+				filepath.Join(f, "cam-%Y%m%dT%H%M%SZ.ts")}
 		}},
 		{"ffmpeg -c copy -f segment", func(_ *bench, f string) []string {
-			return []string{"ffmpeg", "-nostdin", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-c", "copy", "-f", "segment",
+			return []string{"ffmpeg", "-nostdin", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-c", "copy", "-f",
+				"segment",
 				"-segment_time", "6", "-segment_format", "mpegts", filepath.Join(f, "cam-%d.ts")}
 		}},
-		{"rotatelogs", func(_ *bench, f string) []string { return []string{"rotatelogs", filepath.Join(f, "cam.%s.ts"), "16M"} }},
+		{"rotatelogs", func(_ *bench, f string) []string {
+			return []string{"rotatelogs", filepath.Join(f, "cam.%s.ts"), "16M"}
+		}},
 	}
 	all, err := b.race(programs, n)
 	if err != nil {
 		return err
 	}
 	t := table{title: "Recording in files of 16 MiB",
-		note: fmt.Sprintf("%d rounds of %d MiB from a pipe to memory, as fast as it goes. ffmpeg cuts at keyframes too; rotatelogs cuts anywhere,"+
+		note: fmt.Sprintf("%d rounds of %d MiB from a pipe to memory, as fast as it goes. ffmpeg cuts at keyframes "+
+			"too; rotatelogs cuts anywhere,"+
 			" and looks at the bytes as little as cat does.", b.rounds, n>>20),
 		head: []string{"", "throughput", "CPU for each GB", "× ffmpeg"}}
 	for i, p := range programs {
-		t.row(p.name, all[i].throughput().text("%.0f MB/s"), all[i].cost().text("%.2f s"), ratio(all[i].cost(), all[1].cost()))
+		t.row(p.name, all[i].throughput().text("%.0f MB/s"), all[i].cost().text("%.2f s"),
+			ratio(all[i].cost(), all[1].cost()))
 	}
 	b.tables = append(b.tables, t)
 	return nil

@@ -9,8 +9,10 @@ import (
 // suites are the measurements; allSuites has their names in order.
 var (
 	suites = map[string]func(*bench) error{
-		"paced": (*bench).pacedSuite, "flat": (*bench).flatSuite, "tools": (*bench).toolSuite, "record": (*bench).recordSuite,
-		"rotate": (*bench).rotateSuite, "tls": (*bench).tlsSuite, "start": (*bench).startSuite, "size": (*bench).sizeSuite,
+		"paced": (*bench).pacedSuite, "flat": (*bench).flatSuite, "tools": (*bench).toolSuite,
+		"record": (*bench).recordSuite,
+		"rotate": (*bench).rotateSuite, "tls": (*bench).tlsSuite, "start": (*bench).startSuite,
+		"size":   (*bench).sizeSuite,
 		"fanout": (*bench).fanoutSuite,
 	}
 	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout"}
@@ -50,7 +52,8 @@ func (b *bench) pacedSuite() error {
 			}
 			t := table{
 				title: fmt.Sprintf("%s of %.1f Mbit/s", plural(n, "stream"), newPicture(rate).rate()/1e6),
-				note: fmt.Sprintf("%d rounds of %v. CPU in per cent of one core, per stream. Latency from the publisher's write to the"+
+				note: fmt.Sprintf("%d rounds of %v. CPU in per cent of one core, per stream. Latency from the "+
+					"publisher's write to the"+
 					" receiver's read, over all frames of all streams.", b.rounds, b.duration(n)),
 				head: []string{"", "CPU", "× node", "× socat", "× C", "median", "× socat", "× C", "99 %", "× node",
 					"memory", "× node"},
@@ -60,7 +63,8 @@ func (b *bench) pacedSuite() error {
 				r := all[i]
 				t.row(c.name, r.cpu().text("%.2f %%"), ratio(r.cpu(), node.cpu()), ratio(r.cpu(), socat.cpu()),
 					ratio(r.cpu(), least.cpu()),
-					r.latency(0.5).text("%.0f µs"), ratio(r.latency(0.5), socat.latency(0.5)), ratio(r.latency(0.5), least.latency(0.5)),
+					r.latency(0.5).text("%.0f µs"), ratio(r.latency(0.5), socat.latency(0.5)),
+					ratio(r.latency(0.5), least.latency(0.5)),
 					r.latency(0.99).text("%.0f µs"), ratio(r.latency(0.99), node.latency(0.99)),
 					r.memory().text("%.1f MiB"), ratio(r.memory(), node.memory()))
 				if rate == b.rates[0] {
@@ -71,7 +75,8 @@ func (b *bench) pacedSuite() error {
 			b.tables = append(b.tables, t)
 			if rate == b.rates[0] && n == 10 {
 				b.curves = append(b.curves, curves{file: "latency.svg", title: "Latency of 10 streams at 1.3 Mbit/s",
-					x: "µs, publisher's write to receiver's read", y: "share of the frames", logarithmic: true, lines: cumulative(contestants, all)})
+					x: "µs, publisher's write to receiver's read", y: "share of the frames", logarithmic: true,
+					lines: cumulative(contestants, all)})
 			}
 		}
 	}
@@ -88,8 +93,9 @@ func (b *bench) flatSuite() error {
 	}
 	t := table{
 		title: "As fast as it goes",
-		note:  fmt.Sprintf("%d rounds of %d MiB, to the last byte at the receiver. CPU in per cent of one core.", b.rounds, b.flat>>20),
-		head:  []string{"", "throughput", "× node", "× socat", "× C", "CPU", "memory"},
+		note: fmt.Sprintf("%d rounds of %d MiB, to the last byte at the receiver. CPU in per cent of one core.",
+			b.rounds, b.flat>>20),
+		head: []string{"", "throughput", "× node", "× socat", "× C", "CPU", "memory"},
 	}
 	least, node, socat := all[2], all[4], all[5]
 	for i, c := range contestants {
@@ -118,14 +124,16 @@ func (b *bench) againstSuite() error {
 	}
 	t := table{
 		title: "Before and after",
-		note: fmt.Sprintf("%d rounds of %v with %d streams of %.1f Mbit/s, and of %d MiB as fast as it goes. Each second line is"+
-			" compared with the one above it.", b.rounds, b.duration(n), n, newPicture(b.rates[0]).rate()/1e6, b.flat>>20),
+		note: fmt.Sprintf("%d rounds of %v with %d streams of %.1f Mbit/s, and of %d MiB as fast as it goes. "+
+			"Each second line is compared with the one above it.",
+			b.rounds, b.duration(n), n, newPicture(b.rates[0]).rate()/1e6, b.flat>>20),
 		head: []string{"", "CPU", "×", "median", "×", "99 %", "×", "memory", "×", "throughput", "×"},
 	}
 	for i, c := range contestants {
 		p, f, before, flatBefore := paced[i], flat[i], paced[i&^1], flat[i&^1]
 		t.row(c.name, p.cpu().text("%.2f %%"), ratio(p.cpu(), before.cpu()), p.latency(0.5).text("%.0f µs"),
-			ratio(p.latency(0.5), before.latency(0.5)), p.latency(0.99).text("%.0f µs"), ratio(p.latency(0.99), before.latency(0.99)),
+			ratio(p.latency(0.5), before.latency(0.5)), p.latency(0.99).text("%.0f µs"),
+			ratio(p.latency(0.99), before.latency(0.99)),
 			p.memory().text("%.1f MiB"), ratio(p.memory(), before.memory()),
 			f.throughput().text("%.0f MB/s"), ratio(f.throughput(), flatBefore.throughput()))
 	}
@@ -144,7 +152,8 @@ func (b *bench) tlsSuite() error {
 	}
 	t := table{
 		title: fmt.Sprintf("%d streams of %.1f Mbit/s over TLS", n, newPicture(b.rates[0]).rate()/1e6),
-		note: "jsmpeg's relay has no TLS, and websocketd is a server only; so this is against the same job, a POST to a wss server," +
+		note: "jsmpeg's relay has no TLS, and websocketd is a server only; so this is against the same job, a POST " +
+			"to a wss server," +
 			" done in node.js with ws (`test/bench/node/post-to-wss.mjs`).",
 		head: []string{"", "CPU", "× node", "median", "× node", "99 %", "× node", "memory", "× node"},
 	}
@@ -152,7 +161,8 @@ func (b *bench) tlsSuite() error {
 	for i, c := range contestants {
 		r := all[i]
 		t.row(c.name, r.cpu().text("%.2f %%"), ratio(r.cpu(), node.cpu()), r.latency(0.5).text("%.0f µs"),
-			ratio(r.latency(0.5), node.latency(0.5)), r.latency(0.99).text("%.0f µs"), ratio(r.latency(0.99), node.latency(0.99)),
+			ratio(r.latency(0.5), node.latency(0.5)), r.latency(0.99).text("%.0f µs"),
+			ratio(r.latency(0.99), node.latency(0.99)),
 			r.memory().text("%.1f MiB"), ratio(r.memory(), node.memory()))
 	}
 	b.tables = append(b.tables, t)

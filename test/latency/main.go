@@ -201,7 +201,8 @@ func (m *meter) print(w io.Writer) error {
 	at := func(p float64) time.Duration {
 		return m.delays[min(int(p*float64(len(m.delays))), len(m.delays)-1)].Round(time.Microsecond)
 	}
-	_, err := fmt.Fprintf(w, "latency of %d frames, publisher's write to receiver's read: median %v, 90%% %v, 99%% %v, max %v\n",
+	_, err := fmt.Fprintf(w,
+		"latency of %d frames, publisher's write to receiver's read: median %v, 90%% %v, 99%% %v, max %v\n",
 		len(m.delays), at(0.5), at(0.9), at(0.99), at(1))
 	return err
 }

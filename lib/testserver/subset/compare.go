@@ -56,9 +56,9 @@ func (c *coverage) add(m *Matcher, last bool) (wrong string) {
 	for i, r := range runs {
 		// A run begins with a packet without PSI: the PSI in front of it may be what is new.
 		if i == 0 && r.midGOP && c.reference.skipBack(r.from, leading) > c.furthest {
-			return fmt.Sprintf("begins in the middle of group %d, at the source's %s; what came before ends at packet %d",
-				c.reference.groupOf(r.from)+1,
-				bytediff.Location(int64(r.from)*mpegts.PacketSize, c.reference.packet(r.from)), c.furthest)
+			at := bytediff.Location(int64(r.from)*mpegts.PacketSize, c.reference.packet(r.from))
+			return fmt.Sprintf("begins in the middle of group %d, at the source's %s; "+
+				"what came before ends at packet %d", c.reference.groupOf(r.from)+1, at, c.furthest)
 		}
 		for p := r.from; p < r.to; p++ {
 			c.times[p] = min(c.times[p]+1, 2)

@@ -209,7 +209,8 @@ func TestParameterSets(t *testing.T) {
 	r := newReference(t, b)
 	second, third := r.groups[1], r.groups[2]
 	if len(r.groups[0].sets) > 0 || len(third.sets) == 0 {
-		t.Fatalf("%d bytes of parameter sets for the first group, %d for the third", len(r.groups[0].sets), len(third.sets))
+		t.Fatalf("%d bytes of parameter sets for the first group, %d for the third", len(r.groups[0].sets),
+			len(third.sets))
 	}
 	start, psi, rest := b[:second.first*size], b[third.first*size:third.access*size], b[third.access*size:]
 	injected := slices.Concat(psi, third.sets, rest)

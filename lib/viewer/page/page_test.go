@@ -50,7 +50,8 @@ func TestFiles(t *testing.T) {
 				t.Errorf("%s names %s: %d", name, file, w.Code)
 			}
 		}
-		if bytes.Contains(b, []byte("<style")) || bytes.Contains(b, []byte(" style=")) || bytes.Contains(b, []byte("<script>")) {
+		if bytes.Contains(b, []byte("<style")) || bytes.Contains(b, []byte(" style=")) ||
+			bytes.Contains(b, []byte("<script>")) {
 			t.Errorf("%s has a script or style inside, which the policy forbids", name)
 		}
 		return nil
@@ -95,7 +96,8 @@ func TestServeFile(t *testing.T) {
 			t.Errorf("%q: %d %s %q", tc.name, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
-	for _, name := range []string{"secret", "index.html", "assets", "assets/", "assets/../secret", "assets//a.js", "assets/x", "/", "."} {
+	for _, name := range []string{"secret", "index.html", "assets", "assets/", "assets/../secret", "assets//a.js",
+		"assets/x", "/", "."} {
 		if w := get(t, p, name, false, nil); w.Code != http.StatusNotFound {
 			t.Errorf("%q: %d", name, w.Code)
 		}

@@ -14,7 +14,8 @@ func main() {
 		log.Fatal("usage: ingest PORT")
 	}
 	done := make(chan struct{})
-	server := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
 		if _, err := io.Copy(os.Stdout, r.Body); err != nil {
 			log.Print(err)
 		}
