@@ -52,11 +52,12 @@ func liveKeepsItsPromises(t *rapid.T) {
 	}
 	total := 0
 	announcements := 0
+	check := connectionCheck{t: t, warned: h.warnings > 0}
+	check.learn(input)
 	for i, connection := range h.connections {
 		total += len(connection)
-		c := connectionCheck{t: t, later: i > 0, warned: h.warnings > 0}
-		c.learn(input)
-		announcements += c.check(connection)
+		check.later = i > 0
+		announcements += check.check(connection)
 	}
 	if int64(announcements) > c.Injected || int64(total) != c.Written+c.Injected {
 		t.Fatalf("%d bytes of announcements and %d in all, the ledger says %+v", announcements, total, c)
@@ -101,7 +102,7 @@ func (c *connectionCheck) learn(source []byte) {
 func (c *connectionCheck) check(got []byte) (announcements int) {
 	c.counters, c.announced, c.started, c.inGOP = map[uint16]uint8{}, map[uint16]bool{}, map[uint16]bool{},
 		map[int]int{}
-	c.last, c.firstGOP, c.lastGOP = -1, -1, -1
+	c.last, c.firstGOP, c.lastGOP, c.psi = -1, -1, -1, 0
 	scan := new(mpegts.Scanner)
 	for i := 0; i < len(got); i += mpegts.PacketSize {
 		p := mpegts.Packet(got[i : i+mpegts.PacketSize])
