@@ -129,6 +129,7 @@ func (o *output) String() string {
 type wiring struct {
 	stdin  io.Reader
 	stdout *os.File
+	env    []string // beside the test's own environment
 }
 
 // start runs a program. It and all that it starts end with the test at the latest.
@@ -143,6 +144,7 @@ func start(t testing.TB, w wiring, name string, args ...string) *process {
 	}
 	p.cmd = exec.Command(tool(t, name), args...)
 	p.cmd.Stdin = w.stdin
+	p.cmd.Env = append(p.cmd.Environ(), w.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if w.stdout != nil {
 		p.cmd.Stdout = w.stdout

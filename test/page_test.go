@@ -1,14 +1,22 @@
 package test
 
 import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestPagePlays: the page plays both codecs, in a hidden tab too, and after whatever happens to the stream.
@@ -124,6 +132,73 @@ func TestPageToken(t *testing.T) {
 	page.do(`eval document.getElementById('token').value = '` + token +
 		`'; document.getElementById('token-form').requestSubmit()`)
 	page.plays(10)
+}
+
+// TestPageControls: sound, snapshot and full screen answer to their keys, over TLS too, and a screen reader finds names.
+func TestPageControls(t *testing.T) {
+	cert, key := newAuthority(t).server("127.0.0.1")
+	for codec, flags := range map[string][]string{
+		"mpeg1": nil,
+		"h264":  {"--listen-tls-cert", cert, "--listen-tls-key", key},
+	} {
+		t.Run(codec, func(t *testing.T) {
+			v := startViewing(t, flags...)
+			v.start(readableCamera{codec: codec, size: "640x360", gop: 25})
+			page := openTab(t, v.url)
+			page.plays(25)
+			found := fmt.Sprint(page.do("controls"))
+			for _, name := range []string{"button Sound on", "button Snapshot", "button Full screen", "Live picture", "status"} {
+				if !strings.Contains(found, name) {
+					t.Errorf("a screen reader finds no %q in %s", name, found)
+				}
+			}
+
+			page.do("key m")
+			page.plays(25)
+			if found := fmt.Sprint(page.do("controls")); !strings.Contains(found, "button Sound off") {
+				t.Errorf("after the key m: %s", found)
+			}
+			page.do("key m")
+
+			folder := t.TempDir()
+			page.do("downloads " + folder)
+			page.do("key s")
+			checkSnapshot(t, folder)
+
+			page.do("key f")
+			testwait.Eventually(t, "full screen", func() bool {
+				return page.do("eval document.fullscreenElement !== null") == true
+			})
+			page.plays(25)
+			page.silent()
+		})
+	}
+}
+
+// checkSnapshot waits for the picture that the page saves into a folder.
+func checkSnapshot(t *testing.T, folder string) {
+	t.Helper()
+	var saved image.Image
+	testwait.Eventually(t, "a snapshot", func() bool {
+		names, _ := filepath.Glob(filepath.Join(folder, "*.png"))
+		if len(names) == 0 {
+			return false
+		}
+		f, err := os.Open(names[0])
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		saved, err = png.Decode(f)
+		return err == nil
+	})
+	colours := make(map[color.Color]bool)
+	for x := range saved.Bounds().Dx() {
+		colours[saved.At(x, saved.Bounds().Dy()/2)] = true
+	}
+	if size := saved.Bounds().Size(); size != image.Pt(640, 360) || len(colours) < 10 {
+		t.Errorf("the snapshot is %v large and has %d colours in a row", size, len(colours))
+	}
 }
 
 // TestPageBelowAPath: the page needs no more of its address than that it ends with a slash.

@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -37,14 +38,16 @@ func startWatched(t testing.TB, args ...string) *watched {
 	p := start(t, wiring{stdin: r}, "vw-push", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
 	_ = r.Close()
 	url := p.find(p.stderr, `msg="listening for viewers" .*url=(\S+)`)
-	return &watched{p, w, url, "ws" + url[len("http"):]}
+	return &watched{p, w, url, "ws" + url[len("http"):]} // https becomes wss
 }
 
 // viewers waits until so many viewers are connected.
 func (w *watched) viewers(n int) {
 	w.t.Helper()
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
 	testwait.Eventually(w.t, "the viewers are connected", func() bool {
-		resp, err := http.Get(w.http + "stream.json")
+		resp, err := client.Get(w.http + "stream.json")
 		if err != nil {
 			return false
 		}
@@ -73,38 +76,47 @@ func (w *watched) account() stream.Counts {
 	return stream.Counts{}
 }
 
-// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and are told of the end.
+// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and are told of the end, with and
+// without TLS.
 func TestForeignViewers(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
-	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
-		b := read(t, sample(name))
-		w := startWatched(t, "--live")
-		folder := t.TempDir()
-		file := func(who string) string { return filepath.Join(folder, who) }
-		pulled, err := os.Create(file("pulled"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer pulled.Close()
-		pull := start(t, wiring{stdout: pulled}, "vw-ingest", "--once", "--pull", w.ws+"cam1")
-		node := start(t, wiring{}, "node", "node/ws-viewer.mjs", w.ws, file("node"))
-		python := start(t, wiring{}, "/usr/bin/python3", "python/ws-viewer.py", w.ws+"any/path", file("python"))
-		w.viewers(3)
-		w.write(b)
-		_ = w.in.Close()
-		pull.wait()
-		node.find(node.stdout, `"code":(1001)`)
-		node.expect(0)
-		python.find(python.stdout, `"code": (1001)`)
-		python.expect(0)
-		w.expect(0)
-		for _, who := range []string{"pulled", "node", "python"} {
-			same(t, who, read(t, file(who)), b)
-		}
-		if c := w.account(); c.Confirmed != 3*int64(len(b)) || c.In != c.Confirmed || c.Connects != 3 {
-			t.Errorf("the ledger: %+v", c)
-		}
+	ca := newAuthority(t)
+	cert, key := ca.server("127.0.0.1")
+	trust := []string{"SSL_CERT_FILE=" + ca.file, "NODE_EXTRA_CA_CERTS=" + ca.file}
+	for name, flags := range map[string][]string{
+		"mpeg1.ts": nil,
+		"h264.ts":  {"--listen-tls-cert", cert, "--listen-tls-key", key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := read(t, sample(name))
+			w := startWatched(t, append(flags, "--live")...)
+			folder := t.TempDir()
+			file := func(who string) string { return filepath.Join(folder, who) }
+			pulled, err := os.Create(file("pulled"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pulled.Close()
+			pull := start(t, wiring{stdout: pulled, env: trust}, "vw-ingest", "--once", "--pull", w.ws+"cam1")
+			node := start(t, wiring{env: trust}, "node", "node/ws-viewer.mjs", w.ws, file("node"))
+			python := start(t, wiring{env: trust}, "/usr/bin/python3", "python/ws-viewer.py", w.ws+"any/path", file("python"))
+			w.viewers(3)
+			w.write(b)
+			_ = w.in.Close()
+			pull.wait()
+			node.find(node.stdout, `"code":(1001)`)
+			node.expect(0)
+			python.find(python.stdout, `"code": (1001)`)
+			python.expect(0)
+			w.expect(0)
+			for _, who := range []string{"pulled", "node", "python"} {
+				same(t, who, read(t, file(who)), b)
+			}
+			if c := w.account(); c.Confirmed != 3*int64(len(b)) || c.In != c.Confirmed || c.Connects != 3 {
+				t.Errorf("the ledger: %+v", c)
+			}
+		})
 	}
 }
 

@@ -170,13 +170,18 @@ func (v *viewer) confirm(payload []byte) {
 // everything that was sent before.
 func (v *viewer) closed(code int) {
 	v.h.mu.Lock()
-	defer v.h.mu.Unlock()
+	v.answered.Store(true)
+	bothSent := v.closing != nil && v.closing.sent && !v.pumping
 	switch {
 	case v.closing == nil:
 		v.settle(stream.Lost)
 		v.close(answerCode(code), "")
 	case v.closing.sent && code == v.closing.code:
 		v.confirmed = v.taken()
+	}
+	v.h.mu.Unlock()
+	if bothSent { // else the pump does so when it has sent ours
+		v.endWriting()
 	}
 }
 

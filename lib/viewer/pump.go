@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"crypto/tls"
 	"time"
 )
 
@@ -44,9 +45,13 @@ func (v *viewer) pump() {
 		b := v.next(time.Now())
 		v.writing = b != nil
 		over := b == nil && v.handOver()
+		ending := over && v.closing != nil
 		v.h.mu.Unlock()
 		switch {
 		case over:
+			if ending {
+				v.awaitEnd()
+			}
 			return
 		case b == nil:
 			select {
@@ -69,7 +74,6 @@ func (v *viewer) handOver() bool {
 		return true
 	case v.closing != nil: // and next has returned the close frame
 		v.pumping = false
-		v.awaitEnd()
 		return true
 	case v.in == &h.waiting:
 		v.pumping = v.direct == nil
@@ -88,12 +92,20 @@ func (v *viewer) handOver() bool {
 	return true
 }
 
-// awaitEnd gives the peer some time to answer the close frame.
+// awaitEnd gives the peer some time to answer the close frame. It may have to wait for TLS.
 func (v *viewer) awaitEnd() {
+	if _, ok := v.conn.(*tls.Conn); !ok || v.answered.Load() {
+		v.endWriting()
+	}
+	_ = v.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+}
+
+// endWriting says that nothing more comes. With TLS that is for when both close frames have passed: many clients close at
+// once when TLS ends, whatever they were about to answer.
+func (v *viewer) endWriting() {
 	if c, ok := v.conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()
 	}
-	_ = v.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 
 // write hands b to the connection, and notes when that takes something of it.

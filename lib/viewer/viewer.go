@@ -23,6 +23,7 @@ type viewer struct {
 
 	// progress is when the connection took something last, in ns since the hub began; written without mu.
 	progress atomic.Int64
+	answered atomic.Bool // its close frame has come
 
 	in      *[]*viewer // the list of the hub that it is in; nil: none
 	at      int        // where

@@ -16,9 +16,9 @@ export class Browser {
     const browser = new Browser()
     browser.profile = await mkdtemp(join(tmpdir(), 'vw-browser-'))
     // Chromium's own sandbox wants a user namespace, which root in a container may not have. --mute-audio: no sound
-    // card.
+    // card. --ignore-certificate-errors: the tests sign certificates themselves.
     const flags = ['--headless=new', '--no-sandbox', '--remote-debugging-port=0', `--user-data-dir=${browser.profile}`,
-      '--no-first-run', '--mute-audio', '--window-size=1280,800', 'about:blank']
+      '--no-first-run', '--mute-audio', '--ignore-certificate-errors', '--window-size=1280,800', 'about:blank']
     browser.process = spawn('chromium', flags, { stdio: ['ignore', 'ignore', 'pipe'] })
     let log = ''
     const url = await new Promise((resolve, reject) => {

@@ -15,6 +15,9 @@
 //   state WORD       waits until the page says so of the stream
 //   wait MS
 //   eval EXPRESSION  prints {"value":…}
+//   key K            presses a key, as a user does
+//   downloads DIR    is where files go that the page saves
+//   controls         prints what a screen reader finds to press, {"value":["button Full screen",…]}
 //   open URL
 
 import { writeFile } from 'node:fs/promises'
@@ -62,6 +65,17 @@ const commands = {
     while (await tab.evaluate('document.getElementById("state")?.textContent').catch(() => '') !== word) await delay(50)
   },
   wait: ms => delay(Number(ms)),
+  key: async key => {
+    const event = { key, text: key.length === 1 ? key : undefined }
+    await tab.send('Input.dispatchKeyEvent', { type: 'keyDown', ...event })
+    await tab.send('Input.dispatchKeyEvent', { type: 'keyUp', key })
+  },
+  downloads: folder => browser.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder }),
+  controls: async () => {
+    const { nodes } = await tab.send('Accessibility.getFullAXTree')
+    const shown = nodes.filter(node => !node.ignored && ['button', 'image', 'Video', 'heading', 'status'].includes(node.role.value))
+    print({ value: shown.map(node => `${node.role.value} ${node.name?.value ?? ''}`.trim()) })
+  },
   eval: async (...words) => print({ value: await tab.evaluate(words.join(' ')) ?? null }),
 }
 
