@@ -35,7 +35,7 @@ func post(t testing.TB, method, url string, body io.Reader, length int64) int {
 		t.Fatal(err)
 	}
 	req.ContentLength = length
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

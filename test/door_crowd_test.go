@@ -94,7 +94,7 @@ func TestDoorInACrowd(t *testing.T) {
 			good := d.publish()
 			stop := make(chan struct{})
 			crowd := d.crowd(c.perSecond, stop, func() {
-				conn, err := net.DialTimeout("tcp", d.addr, patience)
+				conn, err := net.DialTimeout("tcp", d.addr, testTimeout)
 				if err != nil {
 					return
 				}

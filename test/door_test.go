@@ -45,13 +45,13 @@ func openDoor(t *testing.T, args ...string) *door {
 // dial connects from an address of this machine: 127.0.0.N.
 func (d *door) dial(n byte) net.Conn {
 	d.t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, n)}, Timeout: patience}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, n)}, Timeout: testTimeout}
 	conn, err := dialer.Dial("tcp", d.addr)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(testTimeout))
 	return conn
 }
 

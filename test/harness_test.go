@@ -87,8 +87,8 @@ func tool(t testing.TB, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// patience ends a test that has failed: what it bounds takes a second at most on an idle machine.
-const patience = 60 * time.Second
+// testTimeout ends a test that has failed: what it bounds takes a second at most on an idle machine.
+const testTimeout = 60 * time.Second
 
 // process is a running program. What it writes is kept; its stdout, too, unless it goes elsewhere.
 type process struct {
@@ -184,10 +184,10 @@ func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // a Go program prints its goroutines
 		<-p.done
-		p.t.Fatalf("%s did not end within %v; stderr:\n%s", p.name, patience, p.stderr)
+		p.t.Fatalf("%s did not end within %v; stderr:\n%s", p.name, testTimeout, p.stderr)
 	}
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return -int(status.Signal())
@@ -214,7 +214,7 @@ func (p *process) signal(s os.Signal) {
 func (p *process) find(o *output, pattern string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
-	limit := time.After(patience)
+	limit := time.After(testTimeout)
 	for {
 		o.mu.Lock()
 		m := re.FindStringSubmatch(o.buf.String())
@@ -231,7 +231,7 @@ func (p *process) find(o *output, pattern string) string {
 			}
 			p.t.Fatalf("%s ended without %q; stderr:\n%s", p.name, pattern, p.stderr)
 		case <-limit:
-			p.t.Fatalf("%s: no %q within %v; stderr:\n%s", p.name, pattern, patience, p.stderr)
+			p.t.Fatalf("%s: no %q within %v; stderr:\n%s", p.name, pattern, testTimeout, p.stderr)
 		}
 	}
 }
@@ -352,8 +352,8 @@ type server struct {
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{save: t.TempDir()}
-	s.process = start(t, wiring{}, "vw-testserver", append([]string{"--save", s.save, "--timeout", patience.String()},
-		args...)...)
+	s.process = start(t, wiring{}, "vw-testserver", append([]string{"--save", s.save, "--timeout",
+		testTimeout.String()}, args...)...)
 	s.url = s.find(s.stdout, `"event":"listening","url":"([^"]+)"`)
 	return s
 }

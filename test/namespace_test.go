@@ -103,7 +103,7 @@ func (ns *namespace) start(w wiring, env []string, name string, args ...string) 
 func (ns *namespace) serve(addr string, args ...string) *server {
 	ns.t.Helper()
 	s := &server{save: ns.t.TempDir()}
-	args = append([]string{"--save", s.save, "--timeout", patience.String(), "--listen", addr + ":0"}, args...)
+	args = append([]string{"--save", s.save, "--timeout", testTimeout.String(), "--listen", addr + ":0"}, args...)
 	s.process = ns.start(wiring{}, nil, "vw-testserver", args...)
 	s.url = s.find(s.stdout, `"event":"listening","url":"([^"]+)"`)
 	return s

@@ -185,7 +185,7 @@ func (b *tab) next(what string, limit <-chan time.Time) sight {
 		}
 		return s
 	case <-limit:
-		b.t.Fatalf("not seen within %v: %s", patience, what)
+		b.t.Fatalf("not seen within %v: %s", testTimeout, what)
 	}
 	panic("unreachable")
 }
@@ -193,7 +193,7 @@ func (b *tab) next(what string, limit <-chan time.Time) sight {
 // until waits until the page looks as it should.
 func (b *tab) until(what string, as func(sight) bool) sight {
 	b.t.Helper()
-	limit := time.After(patience)
+	limit := time.After(testTimeout)
 	for {
 		s := b.next(what, limit)
 		if s.Done != "" || s.Failed != "" {
@@ -221,7 +221,7 @@ func (b *tab) do(command string) any {
 	if _, err := io.WriteString(b.stdin, command+"\n"); err != nil {
 		b.t.Fatal(err)
 	}
-	limit := time.After(patience)
+	limit := time.After(testTimeout)
 	var value any
 	for {
 		switch s := b.next(command, limit); {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestOneProcessorEarly: a pipe tool goes down to one processor before much of it is there; vw-testserver does not.
-func TestOneProcessorEarly(t *testing.T) {
+// TestSingleProcessorEarly: a pipe tool goes down to one processor before much of it is there; vw-testserver does not.
+func TestSingleProcessorEarly(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
 		cmd := exec.Command(tool(t, name), "--version")

@@ -206,7 +206,7 @@ func TestAddresses(t *testing.T) {
 	_ = first.cmd.Process.Kill()
 	first.wait()
 	second := relay.start(wiring{}, nil, "vw-testserver", "--listen", "10.81.1.2:"+port, "--conns", "1", "--timeout",
-		patience.String())
+		testTimeout.String())
 	stream := read(t, sample("mpeg1.ts"))
 	if _, err := w.Write(stream); err != nil {
 		t.Fatal(err)

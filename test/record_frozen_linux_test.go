@@ -107,7 +107,7 @@ func TestFrozenDisk(t *testing.T) {
 			own := t.TempDir()
 			arrivals, manifest, ledger := filepath.Join(own, "arrivals.csv"), filepath.Join(own, "m.jsonl"),
 				filepath.Join(own, "l.json")
-			server := serve(t, "--conns", "1", "--arrivals", arrivals, "--timeout", (4*longest + patience).String())
+			server := serve(t, "--conns", "1", "--arrivals", arrivals, "--timeout", (4*longest + testTimeout).String())
 			record := []string{
 				"--live", "--buffer", "300KiB", "--rotate-frames", "10",
 				"--manifest", manifest, "--ledger", ledger, filepath.Join(files, "%Y%m%dT%H%M%SZ.ts"),
@@ -256,7 +256,7 @@ func TestSlowDisk(t *testing.T) {
 				}
 				fed <- nil
 			}()
-			deadline := time.Now().Add(patience)
+			deadline := time.Now().Add(testTimeout)
 			for running := true; running && time.Now().Before(deadline); {
 				thaw := freeze(t, folder)
 				select {

@@ -261,7 +261,7 @@ func TestStuckLog(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		_ = cmd.Process.Kill()
 		t.Error("it did not end")
 	}

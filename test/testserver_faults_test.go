@@ -283,8 +283,8 @@ func lookWithBrowser(t *testing.T, urls []string) []byte {
 		if err := json.Unmarshal(b, &all); err != nil {
 			t.Fatalf("%v: %s", err, b)
 		}
-	case <-time.After(patience):
-		t.Fatalf("the page has posted nothing within %v\n%s", patience, &said)
+	case <-time.After(testTimeout):
+		t.Fatalf("the page has posted nothing within %v\n%s", testTimeout, &said)
 	}
 	var lines []byte
 	for _, one := range all {

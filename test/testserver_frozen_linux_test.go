@@ -14,7 +14,7 @@ func TestSaveOnFrozenDisk(t *testing.T) {
 	folder := mountExt4(t)
 	thaw := freeze(t, folder)
 	t.Cleanup(thaw)
-	s := start(t, wiring{}, "vw-testserver", "--conns", "1", "--timeout", patience.String(), "--save", folder)
+	s := start(t, wiring{}, "vw-testserver", "--conns", "1", "--timeout", testTimeout.String(), "--save", folder)
 	url := s.find(s.stdout, `"event":"listening","url":"([^"]+)"`)
 	data := make([]byte, 16<<20)
 	_, _ = rand.Read(data)

@@ -86,7 +86,7 @@ func sendAndWait(t *testing.T, url, path string, config *tls.Config, stream []by
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	if config != nil {
 		conn = tls.Client(conn, config)
 	}

@@ -218,7 +218,7 @@ func killConnections(t *testing.T, source []byte, live bool, kills int) {
 			f.strike(c)
 		case <-push.done:
 			t.Fatalf("vw-push ended; %d kills", n)
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatalf("nothing went on after %d kills", n)
 		}
 	}
@@ -235,7 +235,7 @@ func killConnections(t *testing.T, source []byte, live bool, kills int) {
 			f.strike(c)
 		case <-push.done:
 			over = true
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatal("vw-push does not end")
 		}
 	}

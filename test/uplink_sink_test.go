@@ -145,7 +145,7 @@ func (c *sunk) stall() (resume func()) {
 
 // goAway sends a close frame and behaves from then on.
 func (c *sunk) goAway() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	_ = c.ws.Close(ctx, 1001, "going away") // the peer's answer is not what is looked at
 }

@@ -137,7 +137,7 @@ func (f *feeder) end() []byte {
 	f.mu.Unlock()
 	select {
 	case <-f.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		f.t.Errorf("a write into the pipe did not return")
 		f.pipe.Close()
 		<-f.done

@@ -162,7 +162,7 @@ type wsViewer struct {
 
 func viewStream(t testing.TB, url string) *wsViewer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	conn, err := wsconn.Dial(ctx, url, wsconn.DialOptions{})
 	if err != nil {
@@ -203,7 +203,7 @@ func (v *wsViewer) end(code int) []byte {
 	v.t.Helper()
 	select {
 	case <-v.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		v.t.Fatal("the connection did not end")
 	}
 	var closed *wsconn.CloseError

@@ -43,7 +43,7 @@ func onlyFile(t *testing.T, name string) {
 	}
 }
 
-func TestKeeperWritesAtStartAndEnd(t *testing.T) {
+func TestLedgerReporterWritesAtStartAndEnd(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
 	stderr := newLockedBuffer()
@@ -71,7 +71,7 @@ func TestKeeperWritesAtStartAndEnd(t *testing.T) {
 	}
 }
 
-func TestKeeperWritesEachInterval(t *testing.T) {
+func TestLedgerReporterWritesEachInterval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
 	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond,
@@ -84,7 +84,7 @@ func TestKeeperWritesEachInterval(t *testing.T) {
 	testwait.Eventually(t, "the new count in the file", func() bool { return readLedger(t, file).In.Bytes == 5 })
 }
 
-func TestKeeperTellsAtSIGUSR1(t *testing.T) {
+func TestLedgerReporterPrintsAtSIGUSR1(t *testing.T) {
 	ledger := stream.NewLedger("vw-test")
 	ledger.AddIn(5)
 	stderr := newLockedBuffer()
@@ -106,7 +106,7 @@ func TestKeeperTellsAtSIGUSR1(t *testing.T) {
 	}
 }
 
-func TestKeeperLogsStats(t *testing.T) {
+func TestLedgerReporterLogsStats(t *testing.T) {
 	stderr := newLockedBuffer()
 	k, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: stream.NewLedger("vw-test"), Stderr: stderr, Tool: "vw-test", Log: "text",
@@ -125,7 +125,7 @@ func TestKeeperLogsStats(t *testing.T) {
 	}
 }
 
-func TestKeeperRefusesAtStart(t *testing.T) {
+func TestLedgerReporterRefusesAtStart(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -144,7 +144,7 @@ func TestKeeperRefusesAtStart(t *testing.T) {
 	}
 }
 
-func TestKeeperFailsLater(t *testing.T) {
+func TestLedgerReporterFailsLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dir")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestKeeperFailsLater(t *testing.T) {
 	}
 }
 
-func TestKeeperDoesNotWaitForeverForADisk(t *testing.T) {
+func TestLedgerReporterClosesOnAHungDisk(t *testing.T) {
 	// A keeper whose write has not come back, without a disk that hangs.
 	k := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}),
 		written: make(chan error)}
@@ -180,7 +180,7 @@ func TestKeeperDoesNotWaitForeverForADisk(t *testing.T) {
 	}
 }
 
-func TestKeeperFollowsALink(t *testing.T) {
+func TestLedgerReporterFollowsALink(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "ledger.json")
 	if err := os.WriteFile(target, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestKeeperFollowsALink(t *testing.T) {
 	}
 }
 
-func TestKeeperRemovesLeftovers(t *testing.T) {
+func TestLedgerReporterRemovesStale(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{".ledger123456789012345678", ".ledger2024", ".ledger.bak",
 		".other123456789012345678"} {

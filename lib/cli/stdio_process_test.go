@@ -99,7 +99,7 @@ func TestBrokenStderrDoesNotKill(t *testing.T) {
 	h.result(0, "", "")
 }
 
-func TestOneProcessor(t *testing.T) {
+func TestSingleProcessor(t *testing.T) {
 	for setting, want := range map[string]string{"": "1\n", "GOMAXPROCS=3": "3\n"} {
 		h := command(t, "processors", "")
 		h.Env = append(h.Env, "GOMAXPROCS=")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// limitInterval is the least time between two lines of a Limiter.
-const limitInterval = time.Second
+// throttleInterval is the least time between two lines of a Limiter.
+const throttleInterval = time.Second
 
 // ThrottledLogger logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in
 // all, so that a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held
@@ -71,7 +71,7 @@ func (l *ThrottledLogger) LogLatest(key string, line Record) {
 	}
 	h := &heldLine{key: key, line: line, at: now}
 	if len(l.held) == 0 && !now.Before(l.free) {
-		l.tell(h)
+		l.logLine(h)
 		return
 	}
 	l.held = append(l.held, h)
@@ -87,7 +87,7 @@ func (l *ThrottledLogger) next() {
 	for len(l.held) > 0 && !time.Now().Before(l.free) {
 		h := l.held[0]
 		l.held = l.held[1:]
-		l.tell(h)
+		l.logLine(h)
 	}
 	l.timer = nil
 	if len(l.held) > 0 {
@@ -95,8 +95,8 @@ func (l *ThrottledLogger) next() {
 	}
 }
 
-// tell logs h; l.mu is held. What the logger does not let through takes no other line's place.
-func (l *ThrottledLogger) tell(h *heldLine) {
+// logLine logs h; l.mu is held. What the logger does not let through takes no other line's place.
+func (l *ThrottledLogger) logLine(h *heldLine) {
 	level, msg, args := h.line()
 	if !l.log.Enabled(context.Background(), level) {
 		return
@@ -109,7 +109,7 @@ func (l *ThrottledLogger) tell(h *heldLine) {
 		args = append(args, "ago", ago)
 	}
 	l.log.Log(context.Background(), level, msg, args...)
-	l.free = time.Now().Add(limitInterval)
+	l.free = time.Now().Add(throttleInterval)
 }
 
 // Flush tells all that is held, at once. Call it at the end.
@@ -117,7 +117,7 @@ func (l *ThrottledLogger) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.held {
-		l.tell(h)
+		l.logLine(h)
 	}
 	l.held = nil
 	if l.timer != nil {
@@ -131,17 +131,17 @@ func (l *ThrottledLogger) For(source string) Scoped { return Scoped{l, source} }
 
 // Scoped is what has lines for a Limiter; see By.
 type Scoped struct {
-	limiter *ThrottledLogger
-	name    string
+	logger *ThrottledLogger
+	name   string
 }
 
 // Info says how things are.
-func (s Scoped) Info(msg string, args ...any) { s.limiter.Info(s.key(msg), msg, args...) }
+func (s Scoped) Info(msg string, args ...any) { s.logger.Info(s.key(msg), msg, args...) }
 
 // Warn says what is wrong.
-func (s Scoped) Warn(msg string, args ...any) { s.limiter.Warn(s.key(msg), msg, args...) }
+func (s Scoped) Warn(msg string, args ...any) { s.logger.Warn(s.key(msg), msg, args...) }
 
 // Error says what failed.
-func (s Scoped) Error(msg string, args ...any) { s.limiter.Error(s.key(msg), msg, args...) }
+func (s Scoped) Error(msg string, args ...any) { s.logger.Error(s.key(msg), msg, args...) }
 
 func (s Scoped) key(msg string) string { return s.name + "\x00" + msg }

@@ -23,9 +23,9 @@ func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
 	}))
 }
 
-// limited runs a test of a Limiter, in a time of its own. expect lets time go by and says what must have been told by
-// then.
-func limited(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration,
+// testThrottled runs a test of a ThrottledLogger, in a time of its own. expect lets time go by and says what must have
+// been told by then.
+func testThrottled(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration,
 	want string))) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
@@ -44,28 +44,28 @@ func limited(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expec
 	})
 }
 
-func TestLimiter(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+func TestThrottledLogger(t *testing.T) {
+	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble", "n", 1)
 		expect(0, "level=WARN msg=trouble n=1\n")
 		l.Warn("a", "trouble", "n", 2)
-		expect(limitInterval/2, "")
+		expect(throttleInterval/2, "")
 		l.Info("a", "no trouble", "n", 3)
 		l.Error("b", "other")
-		expect(limitInterval/2-1, "")
+		expect(throttleInterval/2-1, "")
 		expect(1, "level=INFO msg=\"no trouble\" n=3 left_out=1 ago=500ms\n")
 		l.Warn("a", "trouble", "n", 4) // behind b, which waits
-		expect(limitInterval, "level=ERROR msg=other ago=1.5s\n")
-		expect(limitInterval, "level=WARN msg=trouble n=4 ago=2s\n")
-		expect(10*limitInterval, "")
+		expect(throttleInterval, "level=ERROR msg=other ago=1.5s\n")
+		expect(throttleInterval, "level=WARN msg=trouble n=4 ago=2s\n")
+		expect(10*throttleInterval, "")
 		l.Warn("a", "trouble", "n", 5)
 		expect(0, "level=WARN msg=trouble n=5\n")
 	})
 }
 
-// TestLimiterUnderStress: however many lines there are of however many things, one a second is told, each thing has its
-// turn, and none of them is lost count of.
-func TestLimiterUnderStress(t *testing.T) {
+// TestThrottledLoggerUnderStress: however many lines there are of however many things, one a second is told, each thing
+// has its turn, and none of them is lost count of.
+func TestThrottledLoggerUnderStress(t *testing.T) {
 	const things, each = 20, 500
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
@@ -78,11 +78,11 @@ func TestLimiterUnderStress(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		l.mu.Lock()
-		if lines, most := strings.Count(b.String(), "\n"), 1+int(time.Since(began)/limitInterval); lines > most {
+		if lines, most := strings.Count(b.String(), "\n"), 1+int(time.Since(began)/throttleInterval); lines > most {
 			t.Errorf("%d lines in %v", lines, time.Since(began))
 		}
 		l.mu.Unlock()
-		time.Sleep(things * limitInterval)
+		time.Sleep(things * throttleInterval)
 		synctest.Wait()
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -102,9 +102,9 @@ func TestLimiterUnderStress(t *testing.T) {
 	})
 }
 
-// TestLimiterMakesLinesWhenTheyAreTold, not before: what a line sums up may have grown while it waited.
-func TestLimiterMakesLinesWhenTheyAreTold(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+// TestThrottledLoggerFormatsWhenItLogs, not before: what a line sums up may have grown while it waited.
+func TestThrottledLoggerFormatsWhenItLogs(t *testing.T) {
+	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		sum := 0
 		line := func() (slog.Level, string, []any) { return slog.LevelInfo, "so far", []any{"sum", sum} }
 		l.LogLatest("a", line)
@@ -113,24 +113,24 @@ func TestLimiterMakesLinesWhenTheyAreTold(t *testing.T) {
 			sum++
 			l.LogLatest("a", line)
 		}
-		expect(limitInterval, "level=INFO msg=\"so far\" sum=3 left_out=2 ago=1s\n")
+		expect(throttleInterval, "level=INFO msg=\"so far\" sum=3 left_out=2 ago=1s\n")
 	})
 }
 
-// TestQuietLimiter: what is not logged does not keep what is from being told.
-func TestQuietLimiter(t *testing.T) {
-	limited(t, slog.LevelError, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+// TestThrottledLoggerLevel: what is not logged does not keep what is from being told.
+func TestThrottledLoggerLevel(t *testing.T) {
+	testThrottled(t, slog.LevelError, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble")
 		l.Error("b", "failure")
 		l.Warn("a", "trouble")
 		l.Error("c", "another")
 		expect(0, "level=ERROR msg=failure\n")
-		expect(limitInterval, "level=ERROR msg=another ago=1s\n")
+		expect(throttleInterval, "level=ERROR msg=another ago=1s\n")
 	})
 }
 
-func TestLimiterFlush(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+func TestThrottledLoggerFlush(t *testing.T) {
+	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		for n := range 3 {
 			l.Warn("a", "trouble", "n", n)
 			l.Warn("b", "other", "n", n)
@@ -139,13 +139,13 @@ func TestLimiterFlush(t *testing.T) {
 		l.Flush()
 		expect(0, "level=WARN msg=other n=2 left_out=2\nlevel=WARN msg=trouble n=2 left_out=1\n")
 		l.Flush()
-		expect(2*limitInterval, "")
+		expect(2*throttleInterval, "")
 	})
 }
 
-// TestLimiterBy: lines are told apart by their source and their message.
-func TestLimiterBy(t *testing.T) {
-	limited(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
+// TestThrottledLoggerFor: lines are told apart by their source and their message.
+func TestThrottledLoggerFor(t *testing.T) {
+	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		x, y := l.For("x"), l.For("y")
 		x.Warn("late", "n", 1)
 		x.Warn("late", "n", 2)

@@ -10,16 +10,16 @@ import (
 	"unsafe"
 )
 
-// busy counts the system calls of the process since one found nothing to do. After heed of them, one is an ordinary
-// one: a process that is busy needs the monitoring thread, which preempts, and looks at the poller while there is
-// always something else to run.
-var busy atomic.Uint32
+// rawCalls counts the system calls of the process since one found nothing to do. After maxRawCalls of them, one is an
+// ordinary one: a process that is busy needs the monitoring thread, which preempts, and looks at the poller while there
+// is always something else to run.
+var rawCalls atomic.Uint32
 
 // descriptor is what is in the poller, for any number of readers and writers, one of each at a time. Its errors are
 // io.EOF, a syscall.Errno, os.ErrDeadlineExceeded and os.ErrClosed.
 type descriptor struct {
-	in, out         transfer
-	once, all, part func(fd uintptr) bool // of in or out; made once, so that a call allocates nothing
+	in, out                       direction
+	readOnce, writeAll, writeSome func(fd uintptr) bool // of in or out; made once, so that a call allocates nothing
 }
 
 // newDescriptor leaves closing and deadlines to f.
@@ -29,15 +29,15 @@ func newDescriptor(f syscall.Conn) (*descriptor, error) {
 		return nil, err
 	}
 	d := &descriptor{}
-	d.in = transfer{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
-	d.out = transfer{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
-	d.once, d.all, d.part = d.in.once, d.out.all, d.out.part
+	d.in = direction{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
+	d.out = direction{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
+	d.readOnce, d.writeAll, d.writeSome = d.in.readOnce, d.out.writeAll, d.out.writeSome
 	return d, nil
 }
 
 // read waits until there is something, and reads that.
 func (d *descriptor) read(p []byte) (int, error) {
-	n, err := d.in.do(p, d.once)
+	n, err := d.in.do(p, d.readOnce)
 	if n == 0 && err == nil && len(p) > 0 {
 		err = io.EOF
 	}
@@ -45,16 +45,16 @@ func (d *descriptor) read(p []byte) (int, error) {
 }
 
 // write writes all of p, or returns how much it wrote and why not more.
-func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p, d.all) }
+func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p, d.writeAll) }
 
 // tryWrite writes as much of p as is taken without waiting, and returns how much that is.
 func (d *descriptor) tryWrite(p []byte) int {
-	n, _ := d.out.do(p, d.part)
+	n, _ := d.out.do(p, d.writeSome)
 	return n
 }
 
-// transfer is one direction of a descriptor.
-type transfer struct {
+// direction is one direction of a descriptor.
+type direction struct {
 	call     uintptr // SYS_READ or SYS_WRITE
 	ordinary func(fd int, p []byte) (int, error)
 	poll     func(step func(fd uintptr) bool) error // waits and calls step again until that answers true
@@ -65,7 +65,7 @@ type transfer struct {
 	err error
 }
 
-func (t *transfer) do(p []byte, step func(fd uintptr) bool) (int, error) {
+func (t *direction) do(p []byte, step func(fd uintptr) bool) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -85,8 +85,8 @@ func (t *transfer) do(p []byte, step func(fd uintptr) bool) (int, error) {
 	return t.n, err
 }
 
-// once reads once. It answers false when there is nothing yet.
-func (t *transfer) once(fd uintptr) (done bool) {
+// readOnce reads once. It answers false when there is nothing yet.
+func (t *direction) readOnce(fd uintptr) (done bool) {
 	t.n, t.err = t.try(fd, t.p)
 	if t.err == syscall.EAGAIN {
 		t.err = nil
@@ -95,8 +95,8 @@ func (t *transfer) once(fd uintptr) (done bool) {
 	return true
 }
 
-// all writes what is left. It answers false when no more is taken for now.
-func (t *transfer) all(fd uintptr) (done bool) {
+// writeAll writes what is left. It answers false when no more is taken for now.
+func (t *direction) writeAll(fd uintptr) (done bool) {
 	for t.n < len(t.p) {
 		n, err := t.try(fd, t.p[t.n:])
 		if err == syscall.EAGAIN {
@@ -111,20 +111,20 @@ func (t *transfer) all(fd uintptr) (done bool) {
 	return true
 }
 
-// part writes what is taken now. It leaves busy as it is: a caller writes to many descriptors in a row so, each
-// ordinary call would wake the monitoring thread, and nothing waits for longer than that row takes.
-func (t *transfer) part(fd uintptr) (done bool) {
-	before := busy.Load()
-	t.all(fd)
-	busy.Store(before)
+// writeSome writes what is taken now. It leaves rawCalls as it is: a caller writes to many descriptors in a row so,
+// each ordinary call would wake the monitoring thread, and nothing waits for longer than that row takes.
+func (t *direction) writeSome(fd uintptr) (done bool) {
+	before := rawCalls.Load()
+	t.writeAll(fd)
+	rawCalls.Store(before)
 	return true
 }
 
 // try makes one system call, and again when a signal came in between.
-func (t *transfer) try(fd uintptr, p []byte) (n int, err error) {
+func (t *direction) try(fd uintptr, p []byte) (n int, err error) {
 	for {
-		if busy.Add(1) > heed {
-			busy.Store(0)
+		if rawCalls.Add(1) > maxRawCalls {
+			rawCalls.Store(0)
 			n, err = t.ordinary(int(fd), p)
 		} else {
 			r, _, errno := syscall.RawSyscall(t.call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
@@ -137,7 +137,7 @@ func (t *transfer) try(fd uintptr, p []byte) (n int, err error) {
 			return n, nil
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			busy.Store(0)
+			rawCalls.Store(0)
 			return 0, err
 		default:
 			return 0, err

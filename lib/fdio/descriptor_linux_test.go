@@ -9,12 +9,12 @@ func TestABusyProcessMakesAnOrdinaryCallNowAndThen(t *testing.T) {
 		ordinary++
 		return write(fd, p)
 	}
-	for range 3 * (heed + 1) {
+	for range 3 * (maxRawCalls + 1) {
 		if _, err := w.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if ordinary < 2 {
-		t.Fatalf("%d of %d calls were ordinary ones", ordinary, 3*(heed+1))
+		t.Fatalf("%d of %d calls were ordinary ones", ordinary, 3*(maxRawCalls+1))
 	}
 }

@@ -31,7 +31,7 @@ func (f *File) Read(p []byte) (int, error) {
 		return f.File.Read(p)
 	}
 	n, err := f.d.read(p)
-	return n, f.explain("read", err)
+	return n, f.pathError("read", err)
 }
 
 func (f *File) Write(p []byte) (int, error) {
@@ -39,7 +39,7 @@ func (f *File) Write(p []byte) (int, error) {
 		return f.File.Write(p)
 	}
 	n, err := f.d.write(p)
-	return n, f.explain("write", err)
+	return n, f.pathError("write", err)
 }
 
 // TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error, and
@@ -51,8 +51,8 @@ func (f *File) TryWrite(p []byte) int {
 	return f.d.tryWrite(p)
 }
 
-// explain makes err one as package os has them.
-func (f *File) explain(op string, err error) error {
+// pathError makes err one as package os has them.
+func (f *File) pathError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}

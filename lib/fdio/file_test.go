@@ -47,7 +47,7 @@ func TestReadGivesUpAtItsDeadline(t *testing.T) {
 	}
 }
 
-func TestWriteTellsHowMuchItWroteBeforeItsDeadline(t *testing.T) {
+func TestWriteReturnsHowMuchItWroteBeforeItsDeadline(t *testing.T) {
 	r, w := nonblockingPipe(t)
 	blob := make([]byte, 1<<20)
 	_ = w.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)) // it is to have begun by then

@@ -2,4 +2,5 @@
 
 package fdio
 
-const heed = 64
+// maxRawCalls is how many raw calls may follow each other.
+const maxRawCalls = 64

@@ -2,6 +2,6 @@
 
 package fdio
 
-// heed makes every call an ordinary one: these tell the race detector that a write happens before the read of what it
-// wrote.
-const heed = 0
+// maxRawCalls makes every call an ordinary one, from which the race detector learns that a write happens before the
+// read of what it wrote.
+const maxRawCalls = 0

@@ -13,8 +13,8 @@ const maxChunkLine = 4096
 // chunkHeader reads what precedes the data of a chunk (RFC 9112, 7.1): the end of the line after the data of the
 // previous chunk, if there was one, and the line with the size. It returns how many bytes that took, or 0 if b does not
 // hold all of it yet.
-func chunkHeader(b []byte, afterData bool) (used int, size int64, err error) {
-	if afterData {
+func chunkHeader(b []byte, atChunkEnd bool) (used int, size int64, err error) {
+	if atChunkEnd {
 		if !bytes.HasPrefix([]byte("\r\n"), b[:min(len(b), 2)]) {
 			return 0, 0, errMalformed
 		}

@@ -18,23 +18,23 @@ import (
 func TestChunkHeader(t *testing.T) {
 	long := strings.Repeat("x", maxChunkLine)
 	for _, c := range []struct {
-		text      string
-		afterData bool
-		used      int
-		size      int64
-		malformed bool
+		text       string
+		atChunkEnd bool
+		used       int
+		size       int64
+		malformed  bool
 	}{
 		{text: "1a\r\nx", used: 4, size: 26},
-		{text: "\r\n1A\r\n", afterData: true, used: 6, size: 26},
+		{text: "\r\n1A\r\n", atChunkEnd: true, used: 6, size: 26},
 		{text: "0\r\n\r\n", used: 3},
 		{text: "5;a=b\r\n", used: 7, size: 5},
 		{text: "5 \t\r\n", used: 5, size: 5},
 		{text: "5 \t; a\r\n", used: 8, size: 5}, // RFC 9112, 7.1.1
 		{text: "7fffffffffffffff\r\n", used: 18, size: 1<<63 - 1},
 		{text: ""},
-		{text: "", afterData: true},
-		{text: "\r", afterData: true},
-		{text: "\r\n5\r", afterData: true},
+		{text: "", atChunkEnd: true},
+		{text: "\r", atChunkEnd: true},
+		{text: "\r\n5\r", atChunkEnd: true},
 		{text: "5"},
 		{text: "5\n", malformed: true},
 		{text: "\n", malformed: true},
@@ -46,12 +46,12 @@ func TestChunkHeader(t *testing.T) {
 		{text: "5\r5\r\n", malformed: true},
 		{text: "8000000000000000\r\n", malformed: true},
 		{text: "10000000000000005\r\n", malformed: true},
-		{text: "xx", afterData: true, malformed: true},
-		{text: "\rx", afterData: true, malformed: true},
+		{text: "xx", atChunkEnd: true, malformed: true},
+		{text: "\rx", atChunkEnd: true, malformed: true},
 		{text: long, malformed: true},
 		{text: "5;" + long + "\r\n", malformed: true},
 	} {
-		used, size, err := chunkHeader([]byte(c.text), c.afterData)
+		used, size, err := chunkHeader([]byte(c.text), c.atChunkEnd)
 		if (err != nil) != c.malformed {
 			t.Errorf("%.20q: error %v", c.text, err)
 		}
@@ -73,8 +73,8 @@ func (memory) SetReadDeadline(time.Time) error { return nil }
 // spaceBeforeExtension is white space that RFC 9112, 7.1.1, allows and net/http does not.
 var spaceBeforeExtension = regexp.MustCompile(`[[:xdigit:]][ \t]+;`)
 
-// A chunked body means here what it means to net/http, but for what only this package refuses, and for white space before
-// an extension; and it means the same in whatever pieces it comes.
+// A chunked body means here what it means to net/http, but for what only this package refuses, and for white space
+// before an extension; and it means the same in whatever pieces it comes.
 func FuzzChunked(f *testing.F) {
 	f.Add([]byte("5\r\nhello\r\n0\r\n\r\n"))
 	f.Add([]byte("5;x=y\r\nhello\r\n3\r\nfoo\r\n0\r\nTrailer: x\r\n\r\n"))
@@ -104,7 +104,7 @@ func FuzzChunked(f *testing.F) {
 }
 
 // A deadline ends a wait and nothing else, wherever in a body it falls.
-func TestBodyGoesOnBehindADeadline(t *testing.T) {
+func TestBodyGoesOnAfterADeadline(t *testing.T) {
 	const text = "5;x\r\nhello\r\n6\r\n world\r\n0\r\n"
 	for i := range len(text) {
 		here, there := net.Pipe()

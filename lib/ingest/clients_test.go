@@ -108,7 +108,7 @@ func TestFfmpegIsCutAtOnce(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+			late := time.AfterFunc(testTimeout, func() { _ = cmd.Process.Kill() })
 			err := cmd.Wait()
 			if !late.Stop() {
 				t.Error("it goes on and on")

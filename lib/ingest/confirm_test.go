@@ -42,7 +42,7 @@ func TestPongWaitsForDelivery(t *testing.T) {
 
 	// The beginning of a packet is held until the rest comes: its ping does not wait for that.
 	r.message(conn, body[:100])
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
 		t.Error(err)
@@ -112,7 +112,7 @@ func TestPublisherReplacesItsOwnConnection(t *testing.T) {
 			t.Parallel()
 			r := start(t, Options{})
 			dial := func(stream string) (*wsconn.Conn, int) {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 				defer cancel()
 				conn, err := wsconn.Dial(ctx, "ws://"+r.addr,
 					wsconn.DialOptions{Header: http.Header{wsconn.StreamHeader: {stream}}})

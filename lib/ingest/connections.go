@@ -121,8 +121,9 @@ func (c *connections) set(conn *connection, state connState) bool {
 	return true
 }
 
-// charge counts a connection for the address that its request names, and reports whether that may have another one.
-func (c *connections) charge(conn *connection, addr netip.Addr, limited bool) bool {
+// countAddress counts a connection for the address that its request names, and reports whether that may have another
+// one.
+func (c *connections) countAddress(conn *connection, addr netip.Addr, limited bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	conn.addr = addr

@@ -85,7 +85,7 @@ func TestLinger(t *testing.T) {
 	}
 }
 
-func TestHardStop(t *testing.T) {
+func TestImmediateShutdown(t *testing.T) {
 	t.Parallel()
 	reason := errors.New("told twice")
 	r := start(t, Options{})
@@ -200,7 +200,7 @@ func TestLiveOutlivesOutput(t *testing.T) {
 }
 
 // Without an end to the trouble, a server that is told to stop gives up after Linger.
-func TestLiveOutputNeverMends(t *testing.T) {
+func TestLiveOutputNeverRecovers(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{Live: true, Linger: 50 * time.Millisecond}, func(r *rig) {
 		r.server.o.Output = brokenOutput{r.out}

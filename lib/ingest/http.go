@@ -21,7 +21,7 @@ func (s *Server) route(c *connection, r *http.Request, rest []byte) {
 	switch {
 	case r.ProtoMajor != 1:
 		s.refuse(c, wrongProtocol)
-	case !s.conns.charge(c, addr, limited):
+	case !s.conns.countAddress(c, addr, limited):
 		s.refuse(c, tooMany)
 	case isWebsocket(r):
 		s.serveWebsocket(c, r, rest)
@@ -134,7 +134,7 @@ func responseTo(end error) response {
 	case errors.Is(end, errTooLarge):
 		return tooLarge
 	case errors.Is(end, errIdle):
-		return tooSlow
+		return requestTimeout
 	case errors.Is(end, errReplaced):
 		return replaced
 	case errors.Is(end, errRevoked):

@@ -25,8 +25,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+// testTimeout is how long a test waits for what must come.
+const testTimeout = 10 * time.Second
 
 // sink is an output that can be held up, and whose reader can go.
 type sink struct {
@@ -103,9 +103,9 @@ func (s *sink) bytes() []byte {
 // await waits until n bytes have come.
 func (s *sink) await(t *testing.T, n int) {
 	t.Helper()
-	timer := time.AfterFunc(patience, s.changed.Broadcast)
+	timer := time.AfterFunc(testTimeout, s.changed.Broadcast)
 	defer timer.Stop()
-	until := time.Now().Add(patience)
+	until := time.Now().Add(testTimeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.data) < n {
@@ -180,7 +180,7 @@ func start(t *testing.T, o Options, change ...func(*rig)) *rig {
 		o.Buffer = 1 << 20
 	}
 	if o.Linger == 0 {
-		o.Linger = patience
+		o.Linger = testTimeout
 	}
 	r.server = New(o)
 	for _, f := range change {
@@ -217,7 +217,7 @@ func (r *rig) await() error {
 	r.t.Helper()
 	select {
 	case <-r.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		r.t.Fatal("Run does not return\n" + r.log.String())
 	}
 	return r.err
@@ -262,7 +262,7 @@ func (r *rig) dial() *client {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(testTimeout))
 	return &client{r.t, conn, bufio.NewReader(conn)}
 }
 
@@ -322,7 +322,7 @@ func (r *rig) post(path string, body io.Reader) int {
 }
 
 // oneShot keeps no connections.
-var oneShot = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+var oneShot = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
 
 // chunks hides a length.
 func chunks(b []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(b)} }

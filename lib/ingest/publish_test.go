@@ -75,7 +75,7 @@ func TestAnswerComesWhenWritten(t *testing.T) {
 	if _, err := c.in.Peek(1); err == nil {
 		t.Fatal("answered while the output is held up")
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(testTimeout))
 	// The next one needs not wait for that.
 	next := r.begin(chunkedPost + chunk(ts(5, 2)))
 	r.awaitPublisher()

@@ -33,7 +33,7 @@ func relay(t *testing.T) (*Source, <-chan *wsconn.Conn) {
 		t.Cleanup(conn.CloseNow)
 		select {
 		case conns <- conn:
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("a connection that nobody expected")
 		}
 	}))

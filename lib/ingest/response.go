@@ -42,16 +42,16 @@ var (
 	noLength        = response{411, "send a Content-Length, or chunks", access.BadRequest, ""}
 	encoded         = response{415, "send the stream without a Content-Encoding", access.BadRequest,
 		"Accept-Encoding: identity"}
-	wrongPackets = response{415, "send MPEG-TS with packets of 188 bytes", access.BadRequest, ""}
-	wrongExpect  = response{417, "expect nothing but 100-continue", access.BadRequest, ""}
-	tooLarge     = response{413, "more than the allowed size", access.BadRequest, ""}
-	conflict     = response{409, "another publisher is active", access.Conflict, ""}
-	replaced     = response{409, "another publisher has taken over", access.Conflict, ""}
-	revoked      = response{401, "the token is not valid any more", access.BadToken, ""}
-	tooSlow      = response{408, "nothing was sent for too long", access.SlowRequest, ""}
-	malformed    = response{400, "the body is malformed or incomplete", access.BadRequest, ""}
-	stopping     = response{503, "not taking any more", access.Stopping, ""}
-	tooMany      = response{429, "too many connections", access.TooMany, ""}
+	wrongPackets   = response{415, "send MPEG-TS with packets of 188 bytes", access.BadRequest, ""}
+	wrongExpect    = response{417, "expect nothing but 100-continue", access.BadRequest, ""}
+	tooLarge       = response{413, "more than the allowed size", access.BadRequest, ""}
+	conflict       = response{409, "another publisher is active", access.Conflict, ""}
+	replaced       = response{409, "another publisher has taken over", access.Conflict, ""}
+	revoked        = response{401, "the token is not valid any more", access.BadToken, ""}
+	requestTimeout = response{408, "nothing was sent for too long", access.SlowRequest, ""}
+	malformed      = response{400, "the body is malformed or incomplete", access.BadRequest, ""}
+	stopping       = response{503, "not taking any more", access.Stopping, ""}
+	tooMany        = response{429, "too many connections", access.TooMany, ""}
 
 	badHeader     = response{400, "the header is malformed", access.BadRequest, ""}
 	headerTooLong = response{431, "the header is too long", access.BadRequest, ""}

@@ -85,7 +85,7 @@ func closeCode(end error) (code int, reason string) {
 	case errors.Is(end, errTooLarge):
 		return wsconn.StatusMessageTooBig, tooLarge.text
 	case errors.Is(end, errIdle):
-		return wsconn.StatusPolicyViolation, tooSlow.text
+		return wsconn.StatusPolicyViolation, requestTimeout.text
 	case errors.Is(end, errReplaced):
 		return wsconn.StatusPolicyViolation, replaced.text
 	case errors.Is(end, errRevoked):

@@ -17,7 +17,7 @@ import (
 
 func (r *rig) websocket(path string) *wsconn.Conn {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	conn, err := wsconn.Dial(ctx, "ws://"+r.addr+path, wsconn.DialOptions{})
 	if err != nil {
@@ -29,7 +29,7 @@ func (r *rig) websocket(path string) *wsconn.Conn {
 
 func (r *rig) message(conn *wsconn.Conn, data []byte) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := conn.Write(ctx, data); err != nil {
 		r.t.Errorf("write a message: %v", err)
@@ -38,7 +38,7 @@ func (r *rig) message(conn *wsconn.Conn, data []byte) {
 
 func (r *rig) closeWebsocket(conn *wsconn.Conn) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := conn.Close(ctx, 1000, ""); err != nil {
 		r.t.Error(err)
@@ -51,7 +51,7 @@ func (r *rig) expectClose(conn *wsconn.Conn, code int) {
 	conn.Discard()
 	select {
 	case <-conn.Done():
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		r.t.Fatal("the websocket is not closed")
 	}
 	var closed *wsconn.CloseError

@@ -339,7 +339,7 @@ func TestCheckerOtherBytes(t *testing.T) {
 	}
 }
 
-// FuzzChecker: however a stream is cut into pieces, the findings are the same, and no packet is counted twice.
+// FuzzChecker: however a stream is cut into pieces, the reports are the same, and no packet is counted twice.
 func FuzzChecker(f *testing.F) {
 	stream := tsgen.Frames(tsgen.Options{GOP: 3, Audio: true}, 6)
 	f.Add(stream, uint64(1))

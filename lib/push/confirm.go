@@ -135,7 +135,7 @@ func (s *session) monitor(ctx context.Context) error {
 		if now.Sub(last) > limit {
 			return fmt.Errorf("%w: no answer and no acknowledged byte for %v", errLinkTimeout, limit)
 		}
-		if s.d.patience(true) <= 0 {
+		if s.d.giveUpIn(true) <= 0 {
 			return errUnconfirmed
 		}
 	}

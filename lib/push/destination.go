@@ -74,7 +74,7 @@ func (d *destination) run(ctx context.Context) error {
 	defer d.queue.Abort(stream.Shutdown)
 	pause := backoff.New(d.o.BackoffMin, d.o.BackoffMax)
 	d.outage = d.startOutage()
-	d.patience(false)
+	d.giveUpIn(false)
 	for ctx.Err() == nil {
 		err := d.connectOnce(ctx, pause)
 		if err == nil || ctx.Err() != nil || d.queue.Finished() {
@@ -84,7 +84,7 @@ func (d *destination) run(ctx context.Context) error {
 			d.o.Log.Info("change "+d.url, "the stream has changed; a new connection begins", "to", d.name)
 			continue
 		}
-		wait, left := nextDial(pause, err), d.patience(false)
+		wait, left := nextDial(pause, err), d.giveUpIn(false)
 		if left <= 0 {
 			return fmt.Errorf("%w after %v: %w", ErrGaveUp, d.o.GiveUpAfter, err)
 		}
@@ -97,8 +97,8 @@ func (d *destination) run(ctx context.Context) error {
 	return nil
 }
 
-// patience returns how long the destination may go on to confirm nothing.
-func (d *destination) patience(connected bool) time.Duration {
+// giveUpIn returns how long the destination may go on to confirm nothing.
+func (d *destination) giveUpIn(connected bool) time.Duration {
 	waited := d.clock.sample(time.Now(), d.account.Counts(), connected)
 	if d.o.GiveUpAfter == 0 {
 		return math.MaxInt64

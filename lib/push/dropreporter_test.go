@@ -7,8 +7,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// TestSlowness: a link is called slow for what it had no time for, not for what a lost connection has cost.
-func TestSlowness(t *testing.T) {
+// TestDropReporter: a link is called slow for what it had no time for, not for what a lost connection has cost.
+func TestDropReporter(t *testing.T) {
 	var told []int64
 	s := dropReporter{report: func(dropped, _ int64) { told = append(told, dropped) }}
 	for _, d := range []stream.Dropped{

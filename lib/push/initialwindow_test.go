@@ -9,9 +9,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// TestForetaste: a connection that has answered nothing yet does not get all that waits; but what never answers gets it
-// in the end.
-func TestForetaste(t *testing.T) {
+// TestInitialWindow: a connection that has answered nothing yet does not get all that waits; but what never answers
+// gets it in the end.
+func TestInitialWindow(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

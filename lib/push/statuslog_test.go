@@ -29,8 +29,8 @@ func (l *slowLog) room() string {
 	return told
 }
 
-// TestNewsIsSummedUp: nothing is forgotten that happens while the log has no room.
-func TestNewsIsSummedUp(t *testing.T) {
+// TestStatusLogSumsUp: nothing is forgotten that happens while the log has no room.
+func TestStatusLogSumsUp(t *testing.T) {
 	l := &slowLog{waiting: map[string]func() (slog.Level, string, []any){}}
 	n := statusLog{to: "x", log: l}
 	reset, refused := errors.New("reset"), &dialError{errors.New("refused")}

@@ -102,9 +102,9 @@ func TestEndsInAPause(t *testing.T) {
 	}
 }
 
-// TestStopsWhileItSaysGoodbye: a peer that breaks the protocol, and then does not hang up when it is told so, does not
+// TestStopsDuringClose: a peer that breaks the protocol, and then does not hang up when it is told so, does not
 // keep a pusher from ending.
-func TestStopsWhileItSaysGoodbye(t *testing.T) {
+func TestStopsDuringClose(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func TestFaultIsOutlived(t *testing.T) {
 				t.Errorf("recorded %d, dropped %d, %+v", recorded, dropped, c)
 			}
 			if f.op == "create" && c.Dropped.Sum() != 0 {
-				t.Errorf("a parcel in hand was dropped: %+v", c)
+				t.Errorf("a delivery in hand was dropped: %+v", c)
 			}
 			if last := files[len(files)-1]; !bytes.HasSuffix(b, last.data) {
 				t.Error("the last file does not end as the stream")

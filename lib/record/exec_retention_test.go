@@ -143,9 +143,9 @@ func TestUncarriedIsAnnounced(t *testing.T) {
 	})
 }
 
-// TestBadFileBlocksNobody: commands run for other files while one fails again and again, so many at once as was asked
+// TestBadFileBlocksNoOther: commands run for other files while one fails again and again, so many at once as was asked
 // for.
-func TestBadFileBlocksNobody(t *testing.T) {
+func TestBadFileBlocksNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := tsgen.Frames(tsgen.Options{GOP: 1}, 30)
 		tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 1})

@@ -152,7 +152,7 @@ func (h *hook) schedule() {
 		case <-h.wake:
 		case <-timer.C:
 		case <-h.ctx.Done():
-			h.abandon()
+			h.awaitKilled()
 			return
 		}
 	}
@@ -181,8 +181,8 @@ func (h *hook) startDue() (pause time.Duration, isOver bool) {
 	return pause, h.finished && h.running == 0 && len(h.waiting) == 0
 }
 
-// abandon waits for the commands that are being killed, and logs what is left.
-func (h *hook) abandon() {
+// awaitKilled waits for the commands that are being killed, and logs what is left.
+func (h *hook) awaitKilled() {
 	for {
 		h.mu.Lock()
 		running, left := h.running, len(h.waiting)

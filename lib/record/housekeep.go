@@ -101,7 +101,7 @@ func (f *finalizer) commandEnded(r commandResult) {
 		}
 	}
 	if isGone { // the command has moved it away
-		f.archive.forget(r.path)
+		f.archive.markDeleted(r.path)
 		f.unlist(r.path, true)
 	}
 	f.housekeep()

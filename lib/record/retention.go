@@ -119,8 +119,8 @@ func (a *archive) setRunning(path string, isRunning bool) {
 	a.update(path, func(k *kept) { k.isRunning = isRunning })
 }
 
-// forget takes a file off the list that is gone.
-func (a *archive) forget(path string) {
+// markDeleted takes a file off the list that is gone.
+func (a *archive) markDeleted(path string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.files {

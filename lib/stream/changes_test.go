@@ -141,8 +141,8 @@ func TestChangeNeedsConnection(t *testing.T) {
 	}
 }
 
-// TestChangeIsTold: deliveries say where codecs and clocks change, also if that was in what was dropped.
-func TestChangeIsTold(t *testing.T) {
+// TestChangeIsReported: deliveries say where codecs and clocks change, also if that was in what was dropped.
+func TestChangeIsReported(t *testing.T) {
 	mpeg1, h264 := sample(t, "mpeg1.ts"), sample(t, "h264.ts")
 	for _, test := range []struct {
 		name   string

@@ -38,7 +38,7 @@ func (r *Reader) cutPackets() {
 			break // at the end, or in the middle of a packet
 		}
 		r.outOfSync = true
-		r.decide()
+		r.resolveUndecided()
 		r.cut(r.scanned)
 	}
 	r.cut(r.scanned - r.held())
@@ -103,13 +103,13 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 
 // changed says that the stream changes with the packet that was scanned last, or with the PSI before it.
 func (r *Reader) changed(psi psiRun) {
-	r.decide()
+	r.resolveUndecided()
 	r.cut(r.scanned - mpegts.PacketSize - psi.size)
 	r.chunk.Change |= r.scan.Change()
 }
 
-// decide makes the scanner decide on the undecided packet, if there is one.
-func (r *Reader) decide() {
+// resolveUndecided makes the scanner decide on the undecided packet, if there is one.
+func (r *Reader) resolveUndecided() {
 	if !r.undecided.open {
 		return
 	}

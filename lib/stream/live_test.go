@@ -167,7 +167,7 @@ func (c *connectionCheck) content(n int, p mpegts.Packet, mark mpegts.Mark) {
 	}
 }
 
-func TestLiveDropsWhatIsNoPacket(t *testing.T) {
+func TestLiveDropsUnsynced(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 3}, 20)
 	input := append(append(append(bytes.Clone(ts), make([]byte, 77)...), ts...), ts[:100]...)
 	h := newHarness(t, bytes.NewReader(input), QueueOptions{Live: true, Buffer: 1 << 20}, ReaderOptions{})

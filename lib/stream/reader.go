@@ -149,7 +149,7 @@ func (r *Reader) readInTime() int {
 	r.clearDeadline()
 	if errors.Is(r.err, os.ErrDeadlineExceeded) {
 		r.err = nil
-		r.decide()
+		r.resolveUndecided()
 	}
 	return n
 }
@@ -267,7 +267,7 @@ func (r *Reader) cutRaw() {
 // flush turns what is left at the end of a TS stream into the last chunks.
 func (r *Reader) flush() {
 	r.at = time.Now()
-	r.decide()
+	r.resolveUndecided()
 	r.cut(r.scanned)
 	if r.start == r.end {
 		return

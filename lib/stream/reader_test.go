@@ -271,7 +271,7 @@ func TestReaderStop(t *testing.T) {
 	}
 }
 
-func TestReaderTellsTheError(t *testing.T) {
+func TestReaderReturnsTheError(t *testing.T) {
 	broken := errors.New("broken")
 	src := io.MultiReader(bytes.NewReader([]byte("data")), iotest.ErrReader(broken))
 	r := NewReader(src, ReaderOptions{})

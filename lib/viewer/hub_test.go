@@ -173,7 +173,7 @@ func TestAViewerBeginsWithTheCurrentGroup(t *testing.T) {
 	}
 }
 
-func TestAStalledViewerHoldsNobodyUpAndIsClosed(t *testing.T) {
+func TestStalledViewerIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRun(t, hubOptions, tsgen.Options{GOP: 25, KeyPackets: 40, FramePackets: 20})
 		r.frame()

@@ -38,8 +38,8 @@ var (
 	errTooMuch    = &protocolError{wsconn.StatusPolicyViolation, "a viewer need not send so much"}
 )
 
-// inbound reads the frames of a viewer. What it says is thrown away, but for control frames.
-type inbound struct {
+// frameReader reads the frames of a viewer. What it says is thrown away, but for control frames.
+type frameReader struct {
 	v          *viewer
 	r          *bufio.Reader
 	fragmented bool  // a message goes on with the next data frame
@@ -49,7 +49,7 @@ type inbound struct {
 }
 
 // read reads until the connection ends, or a close frame was taken. It returns why it has to be closed, if it has.
-func (in *inbound) read() error {
+func (in *frameReader) read() error {
 	in.budget, in.at = inboundBurst, time.Now()
 	for {
 		h, err := in.header()
@@ -89,7 +89,7 @@ func (in *inbound) read() error {
 }
 
 // header reads a frame's header, and checks what can be told from it.
-func (in *inbound) header() (wsconn.Header, error) {
+func (in *frameReader) header() (wsconn.Header, error) {
 	p, err := in.r.Peek(2)
 	if err != nil {
 		return wsconn.Header{}, err
@@ -112,7 +112,7 @@ func (in *inbound) header() (wsconn.Header, error) {
 }
 
 // data throws the payload of a data frame away.
-func (in *inbound) data(h wsconn.Header) error {
+func (in *frameReader) data(h wsconn.Header) error {
 	if (h.Opcode == wsconn.OpContinuation) != in.fragmented {
 		return errFragments
 	}
@@ -128,7 +128,7 @@ func (in *inbound) data(h wsconn.Header) error {
 }
 
 // control reads the payload of a control frame.
-func (in *inbound) control(h wsconn.Header) ([]byte, error) {
+func (in *frameReader) control(h wsconn.Header) ([]byte, error) {
 	payload := make([]byte, h.Length)
 	if _, err := io.ReadFull(in.r, payload); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (in *inbound) control(h wsconn.Header) ([]byte, error) {
 }
 
 // spend takes n bytes out of what the viewer may send for now. It returns false when that is not enough.
-func (in *inbound) spend(n int64) bool {
+func (in *frameReader) spend(n int64) bool {
 	now := time.Now()
 	in.budget = min(inboundBurst, in.budget+inboundRate*now.Sub(in.at).Seconds())
 	in.at = now
@@ -195,7 +195,7 @@ func answerCode(code int) int {
 
 // serve serves a viewer that has joined until its connection has ended. It returns why, nil if the viewer said so.
 func (v *viewer) serve(r *bufio.Reader) error {
-	in := &inbound{v: v, r: r}
+	in := &frameReader{v: v, r: r}
 	err := in.read()
 	var wrong *protocolError
 	if errors.As(err, &wrong) {

@@ -411,7 +411,7 @@ func TestPingIsAnsweredWhileNothingFlows(t *testing.T) {
 	}
 }
 
-func TestEndWaitsForNobodyForLong(t *testing.T) {
+func TestEndIsBounded(t *testing.T) {
 	s := startServer(t, Options{Linger: 50 * time.Millisecond})
 	s.watch("/") // does not answer the close frame
 	testwait.Eventually(t, "it has joined", func() bool { return s.Viewers() == 1 })

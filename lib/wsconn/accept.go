@@ -51,7 +51,7 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, err
 		return nil, fmt.Errorf("accept websocket: %w", err)
 	}
 	ws.CloseNow()
-	setNotsentLowat(rawConn(h.conn))
+	setNotsentLowat(underlyingConn(h.conn))
 	c := newConn(h.conn, h.r, false, ws.Subprotocol())
 	c.maxMessage = o.MaxMessage
 	return c, nil

@@ -43,7 +43,7 @@ func TestCloseWithDiscard(t *testing.T) {
 }
 
 // Everything written before Close arrives, and the handshake comes after it, however long it takes.
-func TestCloseBehindMuchData(t *testing.T) {
+func TestCloseAfterMuchData(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20
 	got := make(chan int64, 1)
@@ -123,7 +123,7 @@ func TestCloseWhenPeerNeverAnswers(t *testing.T) {
 }
 
 // Close ends with its context, also when a write is in the way.
-func TestCloseBehindBlockedWrite(t *testing.T) {
+func TestCloseAfterBlockedWrite(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)

@@ -479,7 +479,7 @@ func TestMaxMessage(t *testing.T) {
 }
 
 // A peer that is still sending its oversized message must find the close frame, and no reset in its place.
-func TestTooBigIsSaidBeforeTheEnd(t *testing.T) {
+func TestTooBigIsReportedBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	url := serve(t, AcceptOptions{MaxMessage: 10}, func(c *Conn) {
 		if _, r, err := c.NextMessage(context.Background()); err == nil {

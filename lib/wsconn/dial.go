@@ -133,14 +133,14 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 	if port == "" {
 		port = map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme]
 	}
-	conn, err := d.reach(ctx, net.JoinHostPort(d.url.Hostname(), port))
+	conn, err := d.dialVia(ctx, net.JoinHostPort(d.url.Hostname(), port))
 	if err != nil || d.url.Scheme == "ws" {
 		return conn, err
 	}
 	d.step = "TLS handshake"
-	tc, err := secure(ctx, conn, d.options.TLS, d.url.Hostname())
+	tc, err := tlsClient(ctx, conn, d.options.TLS, d.url.Hostname())
 	if err != nil {
-		rawConn(conn).Close()
+		underlyingConn(conn).Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return tc, nil

@@ -59,8 +59,8 @@ func TestCloseDuringAnEndlessMessage(t *testing.T) {
 			"Close":                   short,
 			"Close while reading":     func(c *Conn) { go read(c); short(c) },
 			"Close while discarding":  func(c *Conn) { c.Discard(); short(c) },
-			"Close in mid-message":    func(c *Conn) { begin(t, c); short(c) },
-			"CloseNow in mid-message": func(c *Conn) { begin(t, c); c.CloseNow() },
+			"Close in mid-message":    func(c *Conn) { startMessage(t, c); short(c) },
+			"CloseNow in mid-message": func(c *Conn) { startMessage(t, c); c.CloseNow() },
 			"SendClose and CloseNow":  func(c *Conn) { c.SendClose(StatusGoingAway, ""); go read(c); c.CloseNow() },
 		} {
 			t.Run(name+", "+how, func(t *testing.T) {
@@ -89,8 +89,8 @@ func TestCloseDuringAnEndlessMessage(t *testing.T) {
 	}
 }
 
-// begin begins to read a message.
-func begin(t *testing.T, c *Conn) {
+// startMessage begins to read a message.
+func startMessage(t *testing.T, c *Conn) {
 	if _, _, err := c.NextMessage(testContext(t)); err != nil {
 		t.Error(err)
 	}

@@ -62,8 +62,8 @@ func checkProxy(u *url.URL) error {
 // proxyName is the part of a proxy's URL that may be shown.
 func proxyName(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-// reach connects to addr, directly or through the proxy that the options choose.
-func (d *dialer) reach(ctx context.Context, addr string) (net.Conn, error) {
+// dialVia connects to addr, directly or through the proxy that the options choose.
+func (d *dialer) dialVia(ctx context.Context, addr string) (net.Conn, error) {
 	var through *url.URL
 	if d.options.Proxy != nil {
 		var err error
@@ -112,7 +112,7 @@ func (d *dialer) tunnel(ctx context.Context, conn net.Conn, through *url.URL, ad
 			config.ServerName, config.Certificates, config.GetClientCertificate = "", nil, nil
 		}
 		var err error
-		if conn, err = secure(ctx, conn, config, through.Hostname()); err != nil {
+		if conn, err = tlsClient(ctx, conn, config, through.Hostname()); err != nil {
 			return nil, fmt.Errorf("TLS handshake with the proxy: %w", err)
 		}
 	}
@@ -127,7 +127,7 @@ func socks5(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string)
 		password, _ := user.Password()
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
-	dialer, err := proxy.SOCKS5("tcp", conn.RemoteAddr().String(), auth, existing{conn})
+	dialer, err := proxy.SOCKS5("tcp", conn.RemoteAddr().String(), auth, connDialer{conn})
 	if err != nil {
 		return fmt.Errorf("SOCKS5: %w", err)
 	}
@@ -149,12 +149,14 @@ func socks5(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string)
 	return nil
 }
 
-// existing is a dialer for a connection that is there.
-type existing struct{ net.Conn }
+// connDialer is a dialer for a connection that is there.
+type connDialer struct{ net.Conn }
 
-func (e existing) Dial(string, string) (net.Conn, error) { return e.Conn, nil }
+func (e connDialer) Dial(string, string) (net.Conn, error) { return e.Conn, nil }
 
-func (e existing) DialContext(context.Context, string, string) (net.Conn, error) { return e.Conn, nil }
+func (e connDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	return e.Conn, nil
+}
 
 // httpConnect is RFC 9110, 9.3.6, on a connection that is there.
 func (d *dialer) httpConnect(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string) (net.Conn, error) {
@@ -163,7 +165,7 @@ func (d *dialer) httpConnect(ctx context.Context, conn net.Conn, user *url.Useri
 		defer close(ended)
 		conn.SetDeadline(past)
 	})
-	tunnel, err := d.askForTunnel(conn, user, addr)
+	tunnel, err := d.sendConnect(conn, user, addr)
 	if !stop() {
 		<-ended
 		if err == nil {
@@ -173,7 +175,7 @@ func (d *dialer) httpConnect(ctx context.Context, conn net.Conn, user *url.Useri
 	return tunnel, err
 }
 
-func (d *dialer) askForTunnel(conn net.Conn, user *url.Userinfo, addr string) (net.Conn, error) {
+func (d *dialer) sendConnect(conn net.Conn, user *url.Userinfo, addr string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: addr}, Host: addr, Header: http.Header{}}
 	if user != nil {
 		password, _ := user.Password()
@@ -208,7 +210,7 @@ func (d *dialer) askForTunnel(conn net.Conn, user *url.Userinfo, addr string) (n
 			return conn, nil
 		}
 		early, _ := br.Peek(br.Buffered())
-		return &earlyConn{Conn: conn, early: bytes.Clone(early)}, nil
+		return &prefixConn{Conn: conn, prefix: bytes.Clone(early)}, nil
 	}
 }
 
@@ -229,33 +231,33 @@ func newProxyError(resp *http.Response, body string, s secrets) *ProxyError {
 	}
 }
 
-// earlyConn gives first what came together with the proxy's answer.
-type earlyConn struct {
+// prefixConn gives first what came together with the proxy's answer.
+type prefixConn struct {
 	net.Conn
-	early []byte
+	prefix []byte
 }
 
-func (c *earlyConn) Read(p []byte) (int, error) {
-	if len(c.early) == 0 {
+func (c *prefixConn) Read(p []byte) (int, error) {
+	if len(c.prefix) == 0 {
 		return c.Conn.Read(p)
 	}
-	n := copy(p, c.early)
-	c.early = c.early[n:]
+	n := copy(p, c.prefix)
+	c.prefix = c.prefix[n:]
 	return n, nil
 }
 
-// NetConn is for rawConn.
-func (c *earlyConn) NetConn() net.Conn { return c.Conn }
+// NetConn is for underlyingConn.
+func (c *prefixConn) NetConn() net.Conn { return c.Conn }
 
-func (c *earlyConn) CloseWrite() error {
+func (c *prefixConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-// rawConn returns the TCP connection under layers of TLS and earlyConn.
-func rawConn(conn net.Conn) net.Conn {
+// underlyingConn returns the TCP connection under layers of TLS and prefixConn.
+func underlyingConn(conn net.Conn) net.Conn {
 	for {
 		layer, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -265,8 +267,8 @@ func rawConn(conn net.Conn) net.Conn {
 	}
 }
 
-// secure makes TLS over conn. config may be nil; without a server's name in it, host is it.
-func secure(ctx context.Context, conn net.Conn, config *tls.Config, host string) (net.Conn, error) {
+// tlsClient makes TLS over conn. config may be nil; without a server's name in it, host is it.
+func tlsClient(ctx context.Context, conn net.Conn, config *tls.Config, host string) (net.Conn, error) {
 	config = config.Clone()
 	if config == nil {
 		config = new(tls.Config)

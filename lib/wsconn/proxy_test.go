@@ -105,7 +105,7 @@ func seesTCP(t *testing.T, c *Conn) {
 }
 
 // A proxy may send its answer and the server's first bytes at once.
-func TestBytesBehindTheProxysAnswer(t *testing.T) {
+func TestBytesAfterTheProxysResponse(t *testing.T) {
 	t.Parallel()
 	addr, config := echoServer(t, "ws")
 	for _, kind := range []string{"http", "https"} {

@@ -14,10 +14,10 @@ import (
 // names count in lower case too, and first. A proxy without a scheme is an HTTP proxy. When a proxy cannot be used, the
 // error names its variable.
 func ProxyFromEnv(getenv func(name string) string) (func(*url.URL) (*url.URL, error), error) {
-	_, noProxy := variable(getenv, "no_proxy")
+	_, noProxy := lookupEnv(getenv, "no_proxy")
 	config := httpproxy.Config{NoProxy: noProxy, CGI: getenv("REQUEST_METHOD") != ""}
 	for own, proxy := range map[string]*string{"http_proxy": &config.HTTPProxy, "https_proxy": &config.HTTPSProxy} {
-		name, value := variable(getenv, own, "all_proxy")
+		name, value := lookupEnv(getenv, own, "all_proxy")
 		if value == "" {
 			continue
 		}
@@ -34,8 +34,8 @@ func ProxyFromEnv(getenv func(name string) string) (func(*url.URL) (*url.URL, er
 	}, nil
 }
 
-// variable returns the first of the variables that is not empty. The names are given in lower case.
-func variable(getenv func(string) string, names ...string) (name, value string) {
+// lookupEnv returns the first of the variables that is not empty. The names are given in lower case.
+func lookupEnv(getenv func(string) string, names ...string) (name, value string) {
 	for _, lower := range names {
 		for _, name := range []string{lower, strings.ToUpper(lower)} {
 			if value := getenv(name); value != "" {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestProxyFrom(t *testing.T) {
+func TestProxyFromEnv(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ env, target, want string }{
 		{"", "ws://far.test/", ""},
@@ -54,7 +54,7 @@ func TestProxyFrom(t *testing.T) {
 	}
 }
 
-func TestProxyFromBad(t *testing.T) {
+func TestProxyFromEnvRefuses(t *testing.T) {
 	t.Parallel()
 	for _, env := range []string{
 		"HTTPS_PROXY=http://us:s3cr3t/@a:1", "HTTPS_PROXY=http://us:1/s3cr3t@a:1", "HTTPS_PROXY=us:s3cr3t#x@a:1",

@@ -52,7 +52,7 @@ type writeBuffer struct {
 }
 
 func newWriteBuffer(conn net.Conn, masked bool) *writeBuffer {
-	b := &writeBuffer{conn: conn, raw: rawConn(conn), masked: masked}
+	b := &writeBuffer{conn: conn, raw: underlyingConn(conn), masked: masked}
 	b.idle = sync.NewCond(&b.mu)
 	b.writes.cut = b.cut
 	return b

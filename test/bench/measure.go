@@ -109,7 +109,7 @@ func (b *bench) startLines(c contestant, streams int, folder string) (lines []*l
 		if err == nil {
 			select {
 			case <-l.receiver.connected:
-			case <-time.After(patience):
+			case <-time.After(processTimeout):
 				err = errors.New("it did not connect")
 			}
 		}
@@ -161,7 +161,7 @@ func (l *line) run(p picture, frames int, begin time.Time) error {
 
 // check waits until all has arrived and compares it with what was sent.
 func (l *line) check(sent int64, sum uint32) error {
-	if err := l.receiver.await(sent, patience); err != nil {
+	if err := l.receiver.await(sent, processTimeout); err != nil {
 		return err
 	}
 	l.receiver.mu.Lock()

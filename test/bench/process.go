@@ -88,7 +88,7 @@ func (p *process) end(byItself bool) {
 	if byItself {
 		select {
 		case <-p.done:
-		case <-time.After(patience):
+		case <-time.After(processTimeout):
 		}
 	}
 	_ = p.cmd.Process.Kill()

@@ -64,7 +64,7 @@ func (p *httpPublisher) bulk(b []byte) error {
 func (p *httpPublisher) end(answers bool) error {
 	_, err := io.WriteString(p.conn, "0\r\n\r\n")
 	if err == nil && answers {
-		_ = p.conn.SetReadDeadline(time.Now().Add(patience))
+		_ = p.conn.SetReadDeadline(time.Now().Add(processTimeout))
 		_, _ = io.Copy(io.Discard, p.conn)
 	}
 	_ = p.conn.Close()
@@ -97,8 +97,8 @@ func (p *plainPublisher) bulk(b []byte) error {
 
 func (p *plainPublisher) end(bool) error { return p.w.Close() }
 
-// patience is how long a contestant may take to start, and to end.
-const patience = 20 * time.Second
+// processTimeout is how long a contestant may take to start, and to end.
+const processTimeout = 20 * time.Second
 
 // dialWhenReady connects as soon as somebody listens.
 func dialWhenReady(addr string) (*net.TCPConn, error) {
@@ -107,7 +107,7 @@ func dialWhenReady(addr string) (*net.TCPConn, error) {
 		if err == nil {
 			return conn.(*net.TCPConn), conn.(*net.TCPConn).SetNoDelay(false)
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) > processTimeout {
 			return nil, err
 		}
 	}

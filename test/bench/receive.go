@@ -23,19 +23,19 @@ type receiver struct {
 	ended     chan struct{} // the connection has ended
 	endOnce   sync.Once
 
-	mu      sync.Mutex
-	ends    []int64 // of each frame that was sent, in bytes from the start
-	sent    []time.Time
-	bytes   int64
-	sum     uint32
-	delays  []time.Duration // of the frames that have come
-	arrived []time.Time     // the same frames
-	first   time.Time       // when the first byte came
-	news    chan struct{}
+	mu       sync.Mutex
+	ends     []int64 // of each frame that was sent, in bytes from the start
+	sent     []time.Time
+	bytes    int64
+	sum      uint32
+	delays   []time.Duration // of the frames that have come
+	arrived  []time.Time     // the same frames
+	first    time.Time       // when the first byte came
+	progress chan struct{}
 }
 
 func newReceiver() *receiver {
-	return &receiver{connected: make(chan struct{}), ended: make(chan struct{}), news: make(chan struct{}, 1)}
+	return &receiver{connected: make(chan struct{}), ended: make(chan struct{}), progress: make(chan struct{}, 1)}
 }
 
 // mark says that a frame is about to be sent.
@@ -63,7 +63,7 @@ func (r *receiver) add(p []byte) {
 	r.sum = crc32.Update(r.sum, castagnoli, p)
 	r.mu.Unlock()
 	select {
-	case r.news <- struct{}{}:
+	case r.progress <- struct{}{}:
 	default:
 	}
 }
@@ -79,10 +79,10 @@ func (r *receiver) await(n int64, limit time.Duration) error {
 			return nil
 		}
 		select {
-		case <-r.news:
+		case <-r.progress:
 		case <-r.ended:
 			select {
-			case <-r.news: // what came last
+			case <-r.progress: // what came last
 				continue
 			default:
 				return errors.New("the connection ended before all had come")
@@ -155,7 +155,7 @@ func (r *receiver) dialWebsocket(url string) (stop func(), err error) {
 		if conn, err = wsconn.Dial(context.Background(), url, wsconn.DialOptions{}); err == nil {
 			break
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) > processTimeout {
 			return nil, err
 		}
 	}

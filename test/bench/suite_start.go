@@ -26,7 +26,7 @@ func (b *bench) startSuite() error {
 		if err := l.publisher.frame(frame); err != nil {
 			return nil, l.complain(err)
 		}
-		if err := l.receiver.await(1, patience); err != nil {
+		if err := l.receiver.await(1, processTimeout); err != nil {
 			return nil, l.complain(err)
 		}
 		s := &sample{took: l.receiver.first.Sub(began)}

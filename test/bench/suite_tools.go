@@ -64,7 +64,7 @@ func (b *bench) swallow(p program, n int64) (*sample, error) {
 	err = feed(w, newPicture(20), n)
 	select {
 	case <-proc.done:
-	case <-time.After(patience):
+	case <-time.After(processTimeout):
 		err = errors.Join(err, errors.New("it did not end"))
 	}
 	took := time.Since(began)
@@ -171,7 +171,7 @@ func (b *bench) fromFile(name string, n int64, push bool) (*sample, error) {
 		return nil, err
 	}
 	defer proc.end(true)
-	if err := r.await(n, patience); err != nil {
+	if err := r.await(n, processTimeout); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, proc.said())
 	}
 	took := time.Since(began)

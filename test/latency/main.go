@@ -39,8 +39,8 @@ func main() {
 	}
 }
 
-// patience is how long the pipeline may take to start, and to end.
-const patience = 30 * time.Second
+// processTimeout is how long the pipeline may take to start, and to end.
+const processTimeout = 30 * time.Second
 
 func run(pipeline string, frames int) error {
 	m := &meter{expected: frames, connected: make(chan struct{}), complete: make(chan struct{})}
@@ -52,11 +52,11 @@ func run(pipeline string, frames int) error {
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience+time.Duration(frames)*time.Second/25)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*processTimeout+time.Duration(frames)*time.Second/25)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", pipeline)
 	cmd.Env = append(os.Environ(), "TO=ws://"+listener.Addr().String()+"/")
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = processTimeout
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ type meter struct {
 
 // measure publishes the frames when the pipeline has connected, and waits until all have come back.
 func (m *meter) measure(ctx context.Context, url string) error {
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(processTimeout)
 	defer timer.Stop()
 	select {
 	case <-m.connected:
