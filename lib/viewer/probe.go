@@ -161,7 +161,7 @@ func (p *probe) endHead() {
 func (p *probe) setCodecs(streams []mpegts.Stream) {
 	c := Codecs{Video: "none", Audio: "none"}
 	for _, s := range streams {
-		name := videoName(s.Type)
+		name := videoName(s)
 		switch {
 		case name == "" && c.Audio == "none":
 			c.Audio = audioName(s.Type)
@@ -175,17 +175,19 @@ func (p *probe) setCodecs(streams []mpegts.Stream) {
 	p.codecs = c
 }
 
-func videoName(t mpegts.StreamType) string {
+// videoName names the video of a stream, "" if it is none. Players go by the stream type: to them, H.264 that only a
+// descriptor names is another codec.
+func videoName(s mpegts.Stream) string {
 	switch {
-	case t == mpegts.StreamMPEG1Video:
+	case s.Type == mpegts.StreamMPEG1Video:
 		return "mpeg1video"
-	case t == mpegts.StreamMPEG2Video:
+	case s.Type == mpegts.StreamMPEG2Video:
 		return "mpeg2video"
-	case t == mpegts.StreamH264:
+	case s.Type == mpegts.StreamH264:
 		return "h264"
-	case t == mpegts.StreamHEVC:
+	case s.Type == mpegts.StreamHEVC:
 		return "hevc"
-	case t.IsVideo():
+	case s.IsVideo():
 		return "other"
 	}
 	return ""

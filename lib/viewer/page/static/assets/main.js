@@ -230,7 +230,7 @@ $('token-form')?.addEventListener('submit', event => {
   wake()
 })
 document.addEventListener('keydown', event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input')) return
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input')) return
   const action = { m: toggleSound, s: snapshot, f: toggleFullscreen }[event.key.toLowerCase()]
   if (action) action()
 })
