@@ -23,8 +23,9 @@ type probe struct {
 	last       time.Time // when the last byte came
 
 	scan     mpegts.Scanner
-	head     []byte // the beginning of a PES packet
-	headPID  uint16 // of the PES packet whose beginning is collected; 0: none
+	head     []byte          // the beginning of a PES packet
+	headPID  uint16          // of the PES packet whose beginning is collected; 0: none
+	streams  []mpegts.Stream // of the PMT
 	codecs   Codecs
 	width    int
 	height   int
@@ -65,7 +66,8 @@ func (p *probe) frame(f *frame, now time.Time) {
 		return
 	}
 	if f.begin != nil && f.begin.PSI != nil {
-		p.setCodecs(f.begin.PSI.Streams)
+		p.streams = f.begin.PSI.Streams
+		p.setCodecs()
 	}
 	p.scan.ReceivedAt = now
 	for b := f.payload; len(b) >= mpegts.PacketSize; b = b[mpegts.PacketSize:] {
@@ -94,6 +96,9 @@ func (p *probe) packet(packet mpegts.Packet) {
 
 // videoPacket looks at a packet of the video: for its time, and for the headers that a PES packet begins with.
 func (p *probe) videoPacket(packet mpegts.Packet) {
+	if p.codecs.Video == "none" { // until now, when the elementary stream has told
+		p.setCodecs()
+	}
 	if packet.PayloadUnitStart() {
 		p.endHead()
 		if dts, ok := packet.DTS(); ok {
@@ -157,11 +162,15 @@ func (p *probe) endHead() {
 	}
 }
 
-// setCodecs takes the codecs from a PMT.
-func (p *probe) setCodecs(streams []mpegts.Stream) {
+// setCodecs takes the codecs from the PMT, and from the elementary stream where only that says that it is video.
+func (p *probe) setCodecs() {
 	c := Codecs{Video: "none", Audio: "none"}
-	for _, s := range streams {
+	followed, followedIsVideo, _ := p.scan.Followed()
+	for _, s := range p.streams {
 		name := videoName(s)
+		if name == "" && followedIsVideo && s.PID == followed.PID {
+			name = "other"
+		}
 		switch {
 		case name == "" && c.Audio == "none":
 			c.Audio = audioName(s.Type)
@@ -175,8 +184,8 @@ func (p *probe) setCodecs(streams []mpegts.Stream) {
 	p.codecs = c
 }
 
-// videoName names the video of a stream, "" if it is none. Players go by the stream type: to them, H.264 that only a
-// descriptor names is another codec.
+// videoName names the video of a stream, "" if it is none by the PMT. Players go by the stream type: to them, H.264 with
+// another type is another codec.
 func videoName(s mpegts.Stream) string {
 	switch {
 	case s.Type == mpegts.StreamMPEG1Video:
