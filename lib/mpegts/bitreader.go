@@ -12,24 +12,30 @@ type bitReader struct {
 
 func (r *bitReader) bit() uint32 {
 	if r.left == 0 {
-		if r.zeros >= 2 && len(r.b) > 0 && r.b[0] == 3 {
-			r.b, r.zeros = r.b[1:], 0
-		}
-		if len(r.b) == 0 {
-			r.overrun = true
-			return 0
-		}
-		r.current, r.left = r.b[0], 8
-		if r.b = r.b[1:]; r.current == 0 {
-			r.zeros++
-		} else {
-			r.zeros = 0
-		}
+		r.current, r.left = r.byte(), 8
 	}
 	bit := uint32(r.current >> 7)
 	r.current <<= 1
 	r.left--
 	return bit
+}
+
+// byte reads the next byte, and ignores what bits are left of the one before.
+func (r *bitReader) byte() byte {
+	if r.zeros >= 2 && len(r.b) > 0 && r.b[0] == 3 {
+		r.b, r.zeros = r.b[1:], 0
+	}
+	if len(r.b) == 0 {
+		r.overrun = true
+		return 0
+	}
+	b := r.b[0]
+	if r.b = r.b[1:]; b == 0 {
+		r.zeros++
+	} else {
+		r.zeros = 0
+	}
+	return b
 }
 
 func (r *bitReader) bits(n int) (v uint32) {

@@ -54,35 +54,32 @@ func (s *Scanner) readH264(b []byte, complete bool) (want int) {
 // readH264Slice reads the beginning of a slice header (7.3.3).
 func (s *Scanner) readH264Slice(b []byte, idr, complete bool) (want int) {
 	r := bitReader{b: b[1:]}
-	first := r.ue() // first_mb_in_slice
-	if r.overrun {
-		return s.needMore(b, complete)
+	first := r.ue() == 0 // first_mb_in_slice
+	keyframe := idr || s.au.recovery && s.au.open
+	if first && keyframe {
+		r.ue() // slice_type
 	}
-	if first != 0 {
-		s.continuePicture()
-		return 0
-	}
-	if !idr && !s.au.recovery || !s.au.open && !idr {
-		s.picture(nil, false)
-		return 0
-	}
-	r.ue() // slice_type
-	id := r.ue()
-	if r.overrun {
-		return s.needMore(b, complete)
-	}
-	identity, misses := s.neededSets(id, false)
-	s.picture(identity, misses)
-	return 0
+	return s.readSlice(b, &r, first, keyframe, complete)
 }
 
-// needMore returns how many bytes of a slice are needed if its header is not complete.
-func (s *Scanner) needMore(b []byte, complete bool) int {
-	if complete || len(b) >= firstWant {
-		s.continuePicture() // it is broken
-		return 0
+// readSlice takes the slice of H.264 or HEVC that begins with b. R is before the id of its PPS if the slice is the first
+// of a keyframe.
+func (s *Scanner) readSlice(b []byte, r *bitReader, first, keyframe, complete bool) (want int) {
+	id := uint32(0)
+	if first && keyframe {
+		id = r.ue()
 	}
-	return firstWant
+	switch {
+	case r.overrun && !complete && len(b) < firstWant:
+		return firstWant
+	case r.overrun, !first: // it is broken, or not the first
+		s.continuePicture()
+	case keyframe:
+		s.picture(s.neededSets(id, s.unit.codec == codecHEVC))
+	default:
+		s.picture(nil, false)
+	}
+	return 0
 }
 
 // neededSets returns what identifies the parameter sets that a keyframe with a PPS of the given id needs, nil if they
@@ -111,34 +108,45 @@ func (s *Scanner) neededSets(id uint32, vps bool) (identity []byte, misses bool)
 	return sps.data, misses
 }
 
-// readH264SEI looks for a recovery point among SEI messages (7.3.2.3).
+// readH264SEI looks for a recovery point among SEI messages.
 func (s *Scanner) readH264SEI(b []byte, complete bool) (want int) {
-	const recoveryPoint, longest = 6, 256
-	for at := 1; at+1 < len(b) && b[at] != 0x80; {
-		kind, size := 0, 0
-		for ; at < len(b) && b[at] == 0xFF; at++ {
-			kind += 0xFF
-		}
-		if at < len(b) {
-			kind += int(b[at])
-			at++
-		}
-		for ; at < len(b) && b[at] == 0xFF; at++ {
-			size += 0xFF
-		}
-		if at == len(b) {
+	const longest = 256
+	switch {
+	case hasRecoveryPoint(b):
+		s.au.recovery = true
+	case !complete && len(b) < longest:
+		return longest
+	}
+	return 0
+}
+
+// hasRecoveryPoint reports whether a NAL unit of SEI messages that begins with b has a recovery point (7.3.2.3).
+func hasRecoveryPoint(b []byte) bool {
+	const recoveryPoint, stop = 6, 0x80
+	r := bitReader{b: b[1:]}
+	for len(r.b) > 1 && r.b[0] != stop {
+		kind, size := r.seiNumber(), r.seiNumber()
+		if r.overrun {
 			break
 		}
-		size += int(b[at])
-		at++
 		if kind == recoveryPoint {
-			s.au.recovery = true
-			return 0
+			return true
 		}
-		at += size
+		for range size {
+			r.byte()
+		}
 	}
-	if complete || len(b) >= longest {
-		return 0
+	return false
+}
+
+// seiNumber reads the type or the size of an SEI message (7.3.2.3.1).
+func (r *bitReader) seiNumber() (n int) {
+	for !r.overrun {
+		b := r.byte()
+		n += int(b)
+		if b != 0xFF {
+			break
+		}
 	}
-	return longest
+	return n
 }

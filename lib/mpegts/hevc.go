@@ -49,26 +49,11 @@ func (s *Scanner) readHEVC(b []byte, complete bool) (want int) {
 // readHEVCSlice reads the beginning of a slice segment header (7.3.6.1).
 func (s *Scanner) readHEVCSlice(b []byte, irap, complete bool) (want int) {
 	r := bitReader{b: b[2:]}
-	first := r.bit() // first_slice_segment_in_pic_flag
-	if r.overrun {
-		return s.needMore(b, complete)
+	first := r.bit() == 1 // first_slice_segment_in_pic_flag
+	if first && irap {
+		r.bit() // no_output_of_prior_pics_flag
 	}
-	if first == 0 {
-		s.continuePicture()
-		return 0
-	}
-	if !irap {
-		s.picture(nil, false)
-		return 0
-	}
-	r.bit() // no_output_of_prior_pics_flag
-	id := r.ue()
-	if r.overrun {
-		return s.needMore(b, complete)
-	}
-	identity, misses := s.neededSets(id, true)
-	s.picture(identity, misses)
-	return 0
+	return s.readSlice(b, &r, first, irap, complete)
 }
 
 // readHEVCSet keeps a parameter set (7.3.2).

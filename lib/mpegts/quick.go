@@ -50,32 +50,38 @@ func (s *Scanner) quickPicture(p Packet) bool {
 }
 
 // plainPicture reports whether es, of 20 bytes or more, begins with the first slice of a picture that is no keyframe,
-// with no more than an access unit delimiter in front.
+// with no more than an access unit delimiter and SEI messages in front.
 func plainPicture(c codec, es []byte) bool {
 	n := startCodeLen(es)
 	if n == 0 {
 		return false
 	}
-	switch c {
-	case codecMPEG:
+	if es = es[n:]; c == codecMPEG {
 		const intra = 1
-		return es[n] == pictureStart && es[n+2]>>3&7 != intra
-	case codecH264:
-		if es[n] == h264AUD {
-			es = es[n+2:]
-			if n = startCodeLen(es); n == 0 {
-				return false
-			}
+		return es[0] == pictureStart && es[2]>>3&7 != intra
+	}
+	for len(es) >= 3 {
+		var slice, first, inFront, sei bool
+		switch c {
+		case codecH264:
+			kind := es[0] & 0x1F
+			slice, first = kind == h264Slice, es[1]&0x80 != 0 // first_mb_in_slice is 0
+			sei = kind == h264SEI
+			inFront = kind == h264AUD || sei
+		case codecHEVC:
+			kind, baseLayer := es[0]>>1&0x3F, es[0]&1 == 0 && es[1]>>3 == 0
+			slice, first = baseLayer && kind <= hevcLastSlice, es[2]&0x80 != 0 // first_slice_segment_in_pic_flag
+			inFront = baseLayer && (kind == hevcAUD || kind == hevcPrefixSEI)
 		}
-		return es[n]&0x1F == h264Slice && es[n+1]&0x80 != 0 // first_mb_in_slice is 0
-	case codecHEVC:
-		if es[n] == hevcAUD<<1 && es[n+1] == 1 {
-			es = es[n+3:]
-			if n = startCodeLen(es); n == 0 {
-				return false
-			}
+		if slice || !inFront {
+			return slice && first
 		}
-		return es[n]>>1 <= hevcLastSlice && es[n]&1 == 0 && es[n+1]>>3 == 0 && es[n+2]&0x80 != 0
+		var codes startCodes
+		end := codes.next(es)
+		if end < 0 || sei && hasRecoveryPoint(trimStartCode(es[:end], false)) {
+			return false
+		}
+		es = es[end:]
 	}
 	return false
 }

@@ -162,12 +162,21 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 	const (
 		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, unit start, PID, adaptation field and payload
 		none   = SyncByte<<24 | 0x10
+		two    = 2 * PacketSize
 	)
 	header := none | uint32(s.skip)<<8
-	for n+PacketSize <= len(b) && binary.BigEndian.Uint32(b[n:])&fields == header {
-		n += PacketSize
+	rest := b
+	for len(rest) >= two { // this is what most packets cost
+		first, second := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[PacketSize:])
+		if (first^header|second^header)&fields != 0 {
+			break
+		}
+		rest = rest[two:]
 	}
-	return n
+	if len(rest) >= PacketSize && binary.BigEndian.Uint32(rest)&fields == header {
+		rest = rest[PacketSize:]
+	}
+	return len(b) - len(rest)
 }
 
 // AppendMarks appends the mark of each packet of b, which is whole packets. None of them is left undecided: what b

@@ -10,38 +10,33 @@ type startCodes struct {
 // next returns the index after the first start code prefix that ends in b, or -1. After -1 the next piece continues
 // b.
 func (s *startCodes) next(b []byte) int {
-	at := 0
-	if s.zeros > 0 {
-		for at < len(b) && b[at] == 0 {
-			at++
+	// Of the three bytes the last is the rarest: zeros are common in headers and in what fills a stream up.
+	for at := 0; ; at++ {
+		n := bytes.IndexByte(b[at:], 1)
+		if n < 0 {
+			break
 		}
-		zeros := min(s.zeros+at, 2)
-		if at == len(b) {
-			s.zeros = zeros
-			return -1
-		}
-		s.zeros = 0
-		if b[at] == 1 && zeros == 2 {
+		at += n
+		if s.zerosAtEnd(b[:at]) == 2 {
+			s.zeros = 0
 			return at + 1
 		}
 	}
-	for {
-		n := bytes.IndexByte(b[at:], 0)
-		if n < 0 {
-			return -1
-		}
-		at += n
-		end := at + 1
-		for end < len(b) && b[end] == 0 {
-			end++
-		}
-		if end == len(b) {
-			s.zeros = min(end-at, 2)
-			return -1
-		}
-		if b[end] == 1 && end-at >= 2 {
-			return end + 1
-		}
-		at = end + 1
+	s.zeros = s.zerosAtEnd(b)
+	return -1
+}
+
+// zerosAtEnd returns how many zero bytes end b, which follows the piece before: 2 at most.
+func (s *startCodes) zerosAtEnd(b []byte) int {
+	switch n := len(b); {
+	case n == 0:
+		return s.zeros
+	case b[n-1] != 0:
+		return 0
+	case n == 1:
+		return min(s.zeros+1, 2)
+	case b[n-2] != 0:
+		return 1
 	}
+	return 2
 }
