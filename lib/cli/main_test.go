@@ -17,6 +17,8 @@ import (
 
 	ucli "github.com/urfave/cli/v2"
 	"go.uber.org/goleak"
+
+	"github.com/timdrysdale/vw/internal/wake"
 )
 
 // helperVariable makes the test binary a vw tool: its value is the name of one of the helpers.
@@ -200,18 +202,15 @@ func (h *helper) result(status int, stdout, stderr string) {
 type lockedBuffer struct {
 	mu      sync.Mutex
 	buffer  bytes.Buffer
-	written chan struct{} // gets one value for writes since the last
+	written wake.Signal // there were writes
 }
 
-func newLockedBuffer() *lockedBuffer { return &lockedBuffer{written: make(chan struct{}, 1)} }
+func newLockedBuffer() *lockedBuffer { return &lockedBuffer{written: wake.New()} }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case b.written <- struct{}{}:
-	default:
-	}
+	b.written.Set()
 	return b.buffer.Write(p)
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -20,14 +21,14 @@ type confirmer struct {
 	pause time.Duration // keepAlive
 	n     int64         // bytes of the publisher that are in the queue, or were; only who puts them uses it
 	taken atomic.Int64  // these, and the part of a packet that is held after them
-	wake  chan struct{} // holds a token when there is something to do
+	wake  wake.Signal   // there is something to do
 }
 
 // confirmDelivery starts the confirmer of p, whose connection has not been read from. The result stops it.
 func (s *Server) confirmDelivery(p *publisher, conn *wsconn.Conn) (stop func()) {
-	c := &confirmer{conn: conn, queue: s.queue, pause: s.keepAlive, wake: make(chan struct{}, 1)}
+	c := &confirmer{conn: conn, queue: s.queue, pause: s.keepAlive, wake: wake.New()}
 	p.confirmer = c
-	conn.DelayPongs(c.signal)
+	conn.DelayPongs(c.wake.Set)
 	ctx, cancel := context.WithCancel(s.abortCtx)
 	done := make(chan struct{})
 	go func() {
@@ -48,7 +49,7 @@ func (c *confirmer) put(n int64, part int) {
 	c.n = n
 	c.taken.Store(n + int64(part))
 	if c.conn.PingsWait() {
-		c.signal()
+		c.wake.Set()
 	}
 }
 
@@ -56,13 +57,6 @@ func (c *confirmer) put(n int64, part int) {
 func (c *confirmer) hold(passed int64, part int) {
 	if c != nil && passed == c.n {
 		c.put(passed, part)
-	}
-}
-
-func (c *confirmer) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *session) confirmLoop(ctx context.Context) {
 		s.confirmed.Store(p.pos)
 		s.d.roundTrip.Store(int64(time.Since(p.at)))
 		s.d.queue.Confirm(p.pos)
-		wake(s.pong)
+		s.pong.Set()
 		s.requestPing()
 		timer.Reset(min(2*s.pingInterval(), idle))
 	}
@@ -78,7 +78,7 @@ func (s *session) ping() ping {
 // requestPing asks for a ping at once when too much is unconfirmed.
 func (s *session) requestPing() {
 	if s.overThreshold(s.sent.Load()) {
-		wake(s.pingNow)
+		s.pingNow.Set()
 	}
 }
 

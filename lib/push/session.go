@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -41,9 +42,9 @@ type session struct {
 	sent, confirmed atomic.Int64
 	lastPong        atomic.Int64 // in ns after start; 0 before the first
 
-	pings   chan ping     // sent with a message
-	pingNow chan struct{} // holds a token when the next ping must not wait
-	pong    chan struct{} // holds a token when a pong has come
+	pings   chan ping   // sent with a message
+	pingNow wake.Signal // the next ping must not wait
+	pong    wake.Signal // a pong has come
 
 	lastWindowWait int64 // the value of confirmed when awaitWindow waited last; only send uses it
 }
@@ -56,8 +57,7 @@ type ping struct {
 }
 
 func newSession(d *destination, conn *wsconn.Conn) *session {
-	token := func() chan struct{} { return make(chan struct{}, 1) }
-	s := &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), pingNow: token(), pong: token(),
+	s := &session{d: d, conn: conn, start: time.Now(), pings: make(chan ping, 1), pingNow: wake.New(), pong: wake.New(),
 		lastWindowWait: -1}
 	at := d.queue.Position()
 	s.sent.Store(at)
@@ -170,7 +170,7 @@ func (s *session) awaitPong(ctx context.Context, confirmed int64, limit time.Dur
 // drain waits until everything sent is confirmed.
 func (s *session) drain(ctx context.Context) error {
 	for s.confirmed.Load() < s.sent.Load() {
-		wake(s.pingNow)
+		s.pingNow.Set()
 		select {
 		case <-s.pong:
 		case <-ctx.Done():
@@ -221,12 +221,4 @@ func causeOf(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// wake puts a token into a channel that has room for one.
-func wake(token chan<- struct{}) {
-	select {
-	case token <- struct{}{}:
-	default:
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -26,7 +27,7 @@ type batcher struct {
 	time  time.Duration
 
 	waiting atomic.Bool
-	ready   chan struct{} // holds a token when a batch is there
+	ready   wake.Signal // a batch is there
 	timer   *time.Timer
 
 	skips   int // how many batches to skip, because much comes in
@@ -35,7 +36,7 @@ type batcher struct {
 
 // newBatcher bounds a batch to a sixteenth of the buffer and of the maximum age (0: any).
 func newBatcher(q *stream.Queue, buffer int64, maxAge time.Duration) *batcher {
-	b := &batcher{queue: q, size: min(maxBatchSize, buffer/16), time: maxBatchTime, ready: make(chan struct{}, 1)}
+	b := &batcher{queue: q, size: min(maxBatchSize, buffer/16), time: maxBatchTime, ready: wake.New()}
 	if maxAge > 0 {
 		b.time = min(maxBatchTime, maxAge/16)
 	}
@@ -46,10 +47,7 @@ func newBatcher(q *stream.Queue, buffer int64, maxAge time.Duration) *batcher {
 // writer.
 func (b *batcher) arrived(n int) {
 	if b.waiting.Load() && b.queue.Waiting()+int64(n) >= b.size {
-		select {
-		case b.ready <- struct{}{}:
-		default:
-		}
+		b.ready.Set()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/timdrysdale/vw/internal/childenv"
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/backoff"
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
@@ -33,7 +34,7 @@ type hook struct {
 	// will be no more.
 	results chan commandResult
 	ctx     context.Context // ends when there is no time left: running commands are killed, and no other is started
-	wake    chan struct{}
+	wake    wake.Signal
 
 	mu       sync.Mutex
 	waiting  []*execution // oldest first, running ones included
@@ -72,7 +73,7 @@ func newHook(c *Config, a *archive) *hook {
 	return &hook{
 		command: c.Exec, output: c.ExecOutput, jobs: max(c.ExecJobs, 1), timeout: c.ExecTimeout,
 		retries: c.Manifest != "", archive: a, throttled: c.Throttled,
-		results: make(chan commandResult), wake: make(chan struct{}, 1),
+		results: make(chan commandResult), wake: wake.New(),
 	}
 }
 
@@ -90,7 +91,7 @@ func (h *hook) finish() {
 	h.mu.Lock()
 	h.finished = true
 	h.mu.Unlock()
-	h.signal()
+	h.wake.Set()
 }
 
 // add queues a file. It does not block.
@@ -104,7 +105,7 @@ func (h *hook) add(path string, e Entry, length int64) {
 	if isFull {
 		h.throttled.Warn("hook", "the command of --exec is too slow; it is not run for a file", "file", path)
 	}
-	h.signal()
+	h.wake.Set()
 }
 
 // drop forgets a file that was deleted.
@@ -127,13 +128,6 @@ func (h *hook) remove(e *execution) {
 			h.waiting = append(h.waiting[:i], h.waiting[i+1:]...)
 			return
 		}
-	}
-}
-
-func (h *hook) signal() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -229,7 +223,7 @@ func (h *hook) execute(e *execution) {
 	e.isRunning = false
 	h.running--
 	h.mu.Unlock()
-	h.signal()
+	h.wake.Set()
 }
 
 // runCommand runs the command for a file, in a process group of its own: Ctrl-C must not reach it, and killing the

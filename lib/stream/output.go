@@ -36,7 +36,7 @@ func NewOutput(q *Queue, w io.Writer) *Output {
 func (o *Output) Put(ctx context.Context, b Batch) error {
 	err := o.queue.put(ctx, b)
 	if !o.writeThrough() {
-		wake(o.queue.ready)
+		o.queue.ready.Set()
 	}
 	return err
 }

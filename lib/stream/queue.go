@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/wake"
 )
 
 // QueueOptions say what a queue does when its consumer is slower than its input.
@@ -55,8 +57,8 @@ var ErrChanged = errors.New("the stream has changed, and needs a new connection"
 // The producer calls Put, End and Abort, the consumer Take, Confirm and Requeue; all may be called at any time.
 type Queue struct {
 	o        QueueOptions
-	ready    chan struct{}   // holds a token when the consumer should look again
-	room     chan struct{}   // the same for the producer
+	ready    wake.Signal     // the consumer should look again
+	room     wake.Signal     // the producer should
 	done     chan struct{}   // closed by End
 	watching <-chan struct{} // of the context whose end wakes Take; the consumer's
 
@@ -92,8 +94,7 @@ type policy interface {
 
 // NewQueue returns an empty queue.
 func NewQueue(o QueueOptions) *Queue {
-	token := func() chan struct{} { return make(chan struct{}, 1) }
-	q := &Queue{o: o, ready: token(), room: token(), done: make(chan struct{})}
+	q := &Queue{o: o, ready: wake.New(), room: wake.New(), done: make(chan struct{})}
 	longest := mergeLimit
 	if o.MaxDelivery > 0 {
 		longest = min(longest, o.MaxDelivery)
@@ -115,7 +116,7 @@ func NewQueue(o QueueOptions) *Queue {
 // ctx ends it; what was not taken in is held until Abort.
 func (q *Queue) Put(ctx context.Context, b Batch) error {
 	err := q.put(ctx, b)
-	wake(q.ready)
+	q.ready.Set()
 	return err
 }
 
@@ -150,7 +151,7 @@ func (q *Queue) put(ctx context.Context, b Batch) error {
 func (q *Queue) waitForRoom(ctx context.Context, n int) error {
 	for !q.aborted && !q.policy.hasRoom(n) {
 		q.mu.Unlock()
-		wake(q.ready)
+		q.ready.Set()
 		var err error
 		select {
 		case <-q.room:
@@ -173,7 +174,7 @@ func (q *Queue) End() {
 		close(q.done)
 	}
 	q.mu.Unlock()
-	wake(q.ready)
+	q.ready.Set()
 }
 
 // Ended returns a channel that is closed by End.
@@ -190,8 +191,8 @@ func (q *Queue) Abort(reason Reason) {
 	q.o.Account.abort(reason)
 	q.fifo.confirmedPos = q.fifo.takenPos
 	q.notifyFlushed()
-	wake(q.ready)
-	wake(q.room)
+	q.ready.Set()
+	q.room.Set()
 }
 
 // Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce
@@ -224,7 +225,7 @@ func (q *Queue) takeNow() (Delivery, error) {
 	q.o.Account.take(d.Size)
 	q.fifo.takenPos += int64(d.Size)
 	d.Pos = q.fifo.takenPos
-	wake(q.room)
+	q.room.Set()
 	return d, nil
 }
 
@@ -233,7 +234,7 @@ func (q *Queue) takeNow() (Delivery, error) {
 func (q *Queue) wait(ctx context.Context) error {
 	if done := ctx.Done(); done != q.watching {
 		q.watching = done
-		context.AfterFunc(ctx, func() { wake(q.ready) })
+		context.AfterFunc(ctx, q.ready.Set)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -253,7 +254,7 @@ func (q *Queue) Confirm(pos int64) {
 	q.fifo.confirmedPos += n
 	q.o.Account.confirm(n)
 	q.policy.confirmed(n)
-	wake(q.room)
+	q.room.Set()
 	q.notifyFlushed()
 }
 
@@ -266,7 +267,7 @@ func (q *Queue) Requeue() {
 	defer q.mu.Unlock()
 	q.policy.requeue(q.fifo.takenPos - q.fifo.confirmedPos)
 	q.notifyFlushed()
-	wake(q.ready)
+	q.ready.Set()
 }
 
 // Finished reports whether the input has ended and nothing is left of it: all is confirmed or dropped.
@@ -302,11 +303,4 @@ func (q *Queue) Position() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.fifo.takenPos
-}
-
-func wake(token chan struct{}) {
-	select {
-	case token <- struct{}{}:
-	default:
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -68,7 +69,7 @@ type place struct {
 func newHub(o *Options) *hub {
 	return &hub{
 		o:       o,
-		in:      inbox{limit: o.Buffer, ready: make(chan struct{}, 1)},
+		in:      inbox{limit: o.Buffer, ready: wake.New()},
 		probe:   newProbe(),
 		began:   time.Now(),
 		orphans: map[*group]struct{}{},
@@ -241,7 +242,7 @@ func (h *hub) wakeParked() {
 	for len(h.parked) > 0 {
 		v := h.parked[len(h.parked)-1]
 		h.remove(&h.parked, v)
-		v.wakeUp()
+		v.wake.Set()
 	}
 }
 

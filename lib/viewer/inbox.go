@@ -3,6 +3,7 @@ package viewer
 import (
 	"sync"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -10,7 +11,7 @@ import (
 // what there is no room for is dropped, up to the next keyframe.
 type inbox struct {
 	limit int64
-	ready chan struct{} // holds a token when there is something
+	ready wake.Signal // there is something
 
 	mu      sync.Mutex
 	pending []pending
@@ -43,10 +44,7 @@ func (in *inbox) put(b stream.Batch) {
 		in.full = 0
 	}
 	in.mu.Unlock()
-	select {
-	case in.ready <- struct{}{}:
-	default:
-	}
+	in.ready.Set()
 }
 
 // take returns everything that was put in, for which into gives the room. The caller releases the chunks.

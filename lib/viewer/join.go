@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
@@ -17,7 +18,7 @@ import (
 
 // newViewer returns a viewer that has not joined yet. token is what it has shown, nil if none is needed.
 func newViewer(h *hub, conn net.Conn, token *access.Token) *viewer {
-	v := &viewer{h: h, conn: conn, token: token, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	v := &viewer{h: h, conn: conn, token: token, wake: wake.New(), done: make(chan struct{})}
 	v.direct, _ = conn.(tryWriter)
 	limitUnsent(conn)
 	return v

@@ -23,19 +23,11 @@ func (v *viewer) startPump() {
 		if v.in == &h.parked {
 			h.remove(&h.parked, v)
 		}
-		v.wakeUp()
+		v.wake.Set()
 		return
 	}
 	v.pumping = true
 	h.running.Go(v.pump)
-}
-
-// wakeUp makes the pump look again.
-func (v *viewer) wakeUp() {
-	select {
-	case v.wake <- struct{}{}:
-	default:
-	}
 }
 
 // pump writes until the viewer has got everything. Then, if the hub can go on writing to the viewer by itself, it ends.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
@@ -18,7 +19,7 @@ type viewer struct {
 	conn   net.Conn
 	direct tryWriter     // conn, if it can be written to without waiting; else nil
 	token  *access.Token // that it has shown; nil: none
-	wake   chan struct{} // holds a token when the pump is to look again
+	wake   wake.Signal   // the pump must look again
 	done   chan struct{} // closed when the connection is not read any more
 
 	// progress is when the connection took something last, in ns since the hub began; written without mu.
