@@ -44,7 +44,7 @@ func readHeader(conn net.Conn) (r *http.Request, rest []byte, err error) {
 		case bad != nil:
 			return nil, nil, bad
 		case end > 0:
-			r, err := parseHeader(buf[:end], scan.hosts)
+			r, err := parseHeader(buf[:end], scan)
 			return r, buf[end:], err
 		case err == io.EOF && len(buf) > 0:
 			return nil, nil, fmt.Errorf("%w: it is incomplete", errBadHeader)
@@ -58,9 +58,10 @@ func readHeader(conn net.Conn) (r *http.Request, rest []byte, err error) {
 
 // headerScan looks for the end of a header as it arrives.
 type headerScan struct {
-	at    int // where the line begins that is not complete
-	lines int
-	hosts int // Host fields
+	at      int // where the line begins that is not complete
+	lines   int
+	hosts   int // Host fields
+	codings int // Transfer-Encoding fields
 }
 
 // next returns the length of the header if buf, which it has seen the beginning of, holds all of it; else 0.
@@ -82,22 +83,31 @@ func (s *headerScan) next(buf []byte) (end int, err error) {
 		if s.lines++; s.lines > maxFields+1 {
 			return 0, errHeaderTooLong
 		}
-		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("host")) {
+		if line[0] == ' ' || line[0] == '\t' { // RFC 9112, 5.2: servers differ in what a folded field says
+			return 0, fmt.Errorf("%w: a field goes on in the next line", errBadHeader)
+		}
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case bytes.EqualFold(name, []byte("host")):
 			s.hosts++
+		case bytes.EqualFold(name, []byte("transfer-encoding")):
+			s.codings++
 		}
 	}
 }
 
-// parseHeader parses a whole header and checks what net/http's server would check. hosts is the number of Host fields.
-func parseHeader(header []byte, hosts int) (*http.Request, error) {
+// parseHeader parses a whole header, which scan has seen, and checks what net/http's server would check.
+func parseHeader(header []byte, scan headerScan) (*http.Request, error) {
 	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(bytes.Clone(header)), len(header)))
 	if err != nil {
 		// The text would repeat what the client sent, which may be a token.
 		return nil, errBadHeader
 	}
 	switch {
-	case hosts > 1, hosts == 0 && r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1:
-		return nil, fmt.Errorf("%w: %d Host fields", errBadHeader, hosts)
+	case scan.hosts > 1, scan.hosts == 0 && r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1:
+		return nil, fmt.Errorf("%w: %d Host fields", errBadHeader, scan.hosts)
+	case scan.codings > 0 && !r.ProtoAtLeast(1, 1): // RFC 9112, 6.1: its end is uncertain
+		return nil, fmt.Errorf("%w: Transfer-Encoding in HTTP/1.0", errBadHeader)
 	case !httpguts.ValidHostHeader(r.Host):
 		return nil, fmt.Errorf("%w: the Host field", errBadHeader)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,9 +112,9 @@ func (s *Server) admit(c *connection, r *http.Request) (*publisher, *response) {
 // checkBody returns why a body is refused before it is read; nil if it is not.
 func (s *Server) checkBody(r *http.Request) *response {
 	chunked := len(r.TransferEncoding) > 0
-	expect := r.Header.Get("Expect")
+	other := func(expect string) bool { return expect != "" && !strings.EqualFold(expect, "100-continue") }
 	switch {
-	case expect != "" && !strings.EqualFold(expect, "100-continue"):
+	case slices.ContainsFunc(r.Header.Values("Expect"), other):
 		return &wrongExpect
 	case !chunked && r.Header.Get("Content-Length") == "":
 		return &noLength
