@@ -74,3 +74,10 @@ func (a *authority) server(addresses ...string) (certFile, keyFile string) {
 func (a *authority) client() (certFile, keyFile string) {
 	return a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
+
+// pool has the authority alone.
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}

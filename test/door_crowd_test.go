@@ -151,7 +151,7 @@ func TestDoorMemory(t *testing.T) {
 	defer out.Close()
 	p := start(t, wiring{stdout: out}, name, "--listen", "127.0.0.1:0", "--token-file", tokenFile(t),
 		"--ledger", filepath.Join(t.TempDir(), "ledger"))
-	d := &door{process: p, t: t, addr: strings.Trim(strings.TrimPrefix(ingestURL(p), "http:"), "/"), out: out.Name()}
+	d := &door{process: p, t: t, addr: hostOf(ingestURL(p)), out: out.Name()}
 	before := rss(t, p)
 	files := descriptors(t, p)
 	most := 0

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +29,8 @@ type door struct {
 	*process
 	t    *testing.T
 	addr string
-	out  string // its standard output
+	out  string      // its standard output
+	tls  *tls.Config // of its clients; nil without TLS
 }
 
 func openDoor(t *testing.T, args ...string) *door {
@@ -39,7 +41,13 @@ func openDoor(t *testing.T, args ...string) *door {
 	}
 	defer out.Close()
 	p := start(t, wiring{stdout: out}, "vw-ingest", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	return &door{process: p, t: t, addr: strings.Trim(strings.TrimPrefix(ingestURL(p), "http:"), "/"), out: out.Name()}
+	return &door{process: p, t: t, addr: hostOf(ingestURL(p)), out: out.Name()}
+}
+
+// hostOf returns the address and port of a URL.
+func hostOf(url string) string {
+	_, rest, _ := strings.Cut(url, "//")
+	return strings.Trim(rest, "/")
 }
 
 // dial connects from an address of this machine: 127.0.0.N.
@@ -59,6 +67,9 @@ func (d *door) dial(n byte) net.Conn {
 func (d *door) send(text string) net.Conn {
 	d.t.Helper()
 	conn := d.dial(1)
+	if d.tls != nil {
+		conn = tls.Client(conn, d.tls)
+	}
 	if _, err := io.WriteString(conn, text); err != nil {
 		d.t.Fatal(err)
 	}
