@@ -12,8 +12,8 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// rawFrame is a frame with the first two bytes as they are given, an extended length, and the mask of zeros if the second
-// byte says that there is one.
+// rawFrame is a frame with the first two bytes as they are given, an extended length, and the mask of zeros if the
+// second byte says that there is one.
 func rawFrame(first, second byte, length []byte, payload string) string {
 	b := append([]byte{first, second}, length...)
 	if second&0x80 != 0 {
@@ -58,20 +58,26 @@ var frameShapes = []struct {
 	{"a ping in fragments", hello + short(0x09, "no") + short(0x80, "no"), 1002, "hello"},
 	{"a close frame in fragments", hello + short(0x08, "\x03\xe8"), 1002, "hello"},
 	{"a ping of 126 bytes", hello + rawFrame(0x89, 0xfe, []byte{0, 126}, strings.Repeat("x", 126)), 1002, "hello"},
-	{"a close frame of 126 bytes", hello + rawFrame(0x88, 0xfe, []byte{0, 126}, "\x03\xe8"+strings.Repeat("x", 124)), 1002, "hello"},
+	{"a close frame of 126 bytes", hello + rawFrame(0x88, 0xfe, []byte{0, 126}, "\x03\xe8"+strings.Repeat("x",
+		124)), 1002, "hello"},
 	{"a ping of 2^62 bytes", hello + rawFrame(0x89, 0xff, []byte{0x40, 0, 0, 0, 0, 0, 0, 0}, "x"), 1002, "hello"},
 	// RFC 6455 demands the shortest form, but nothing depends on it: the frame is read as it says.
-	{"a length of 16 bits that needs 7", rawFrame(0x82, 0xfe, []byte{0, 5}, "hello") + closing(1000, ""), 1000, "hello"},
-	{"a length of 64 bits that needs 7", rawFrame(0x82, 0xff, []byte{0, 0, 0, 0, 0, 0, 0, 5}, "hello") + closing(1000, ""), 1000, "hello"},
+	{"a length of 16 bits that needs 7", rawFrame(0x82, 0xfe, []byte{0, 5}, "hello") + closing(1000, ""), 1000,
+		"hello"},
+	{"a length of 64 bits that needs 7", rawFrame(0x82, 0xff, []byte{0, 0, 0, 0, 0, 0, 0, 5}, "hello") +
+		closing(1000, ""), 1000, "hello"},
 	{"a length of 2^63", hello + rawFrame(0x82, 0xff, []byte{0x80, 0, 0, 0, 0, 0, 0, 0}, "no"), 1002, "hello"},
-	{"a length of 2^63-1", rawFrame(0x82, 0xff, []byte{0x7f, 255, 255, 255, 255, 255, 255, 255}, "hello"), 0, "hello"},
+	{"a length of 2^63-1", rawFrame(0x82, 0xff, []byte{0x7f, 255, 255, 255, 255, 255, 255, 255}, "hello"), 0,
+		"hello"},
 	{"a continuation of nothing", hello + short(0x80, "no"), 1002, "hello"},
 	{"a continuation after the end", short(0x02, "hel") + short(0x80, "lo") + short(0x80, "no"), 1002, "hello"},
 	{"a message inside a message", short(0x02, "hello") + short(0x82, "no"), 1002, "hello"},
 	{"text inside a message", short(0x02, "hello") + short(0x81, "no"), 1002, "hello"},
-	{"a ping inside a message", short(0x02, "hel") + short(0x89, "ping") + short(0x80, "lo") + closing(1000, ""), 1000, "hello"},
+	{"a ping inside a message", short(0x02, "hel") + short(0x89, "ping") + short(0x80, "lo") + closing(1000, ""),
+		1000, "hello"},
 	{"a close frame inside a message", short(0x02, "hello") + closing(1000, ""), 1000, "hello"},
-	{"empty fragments", short(0x02, "") + short(0x00, "") + short(0x00, "hello") + short(0x80, "") + closing(1000, ""), 1000, "hello"},
+	{"empty fragments", short(0x02, "") + short(0x00, "") + short(0x00, "hello") + short(0x80, "") + closing(1000,
+		""), 1000, "hello"},
 	{"empty messages", short(0x82, "") + hello + short(0x82, "") + closing(1000, ""), 1000, "hello"},
 	{"a mask", "\x82\x85\x01\x02\x03\x04\x69\x67\x6f\x68\x6e" + closing(1000, ""), 1000, "hello"},
 	{"text", hello + short(0x81, "no"), 1003, "hello"},
@@ -99,16 +105,18 @@ var frameShapes = []struct {
 	{"a pong that nobody asked for", short(0x8a, "x") + hello + closing(1000, ""), 1000, "hello"},
 	{"10,000 pings", strings.Repeat(short(0x89, "x"), 10_000) + hello + closing(1000, ""), 1000, "hello"},
 	{"10,000 pongs", strings.Repeat(short(0x8a, "x"), 10_000) + hello + closing(1000, ""), 1000, "hello"},
-	{"10,000 empty fragments", short(0x02, "hello") + strings.Repeat(short(0x00, ""), 10_000) + short(0x80, "") + closing(1000, ""), 1000, "hello"},
-	{"10,000 messages of a byte", strings.Repeat(short(0x82, "x"), 10_000) + closing(1000, ""), 1000, strings.Repeat("x", 10_000)},
+	{"10,000 empty fragments", short(0x02, "hello") + strings.Repeat(short(0x00, ""), 10_000) + short(0x80, "") +
+		closing(1000, ""), 1000, "hello"},
+	{"10,000 messages of a byte", strings.Repeat(short(0x82, "x"), 10_000) + closing(1000, ""), 1000,
+		strings.Repeat("x", 10_000)},
 }
 
 const doorHandshake = "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
 	"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
 
-// closeCode reads a server's answer to the handshake, and frames to the end of the connection, and returns the code of its
-// close frame.
+// closeCode reads a server's answer to the handshake, and frames to the end of the connection, and returns the code of
+// its close frame.
 func closeCode(t *testing.T, conn net.Conn) (code int) {
 	t.Helper()
 	b, err := io.ReadAll(conn) // a reset may follow what counts

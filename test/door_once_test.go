@@ -124,7 +124,8 @@ func TestDoorOnceSignals(t *testing.T) {
 		conn := d.dial(1)
 		go io.WriteString(conn, counted(body))
 		time.Sleep(time.Duration(round) * 300 * time.Microsecond)
-		for _, s := range [][]os.Signal{{syscall.SIGTERM}, {syscall.SIGINT}, {syscall.SIGTERM, syscall.SIGINT}}[round%3] {
+		all := [][]os.Signal{{syscall.SIGTERM}, {syscall.SIGINT}, {syscall.SIGTERM, syscall.SIGINT}}
+		for _, s := range all[round%3] {
 			_ = d.cmd.Process.Signal(s) // it may have ended
 		}
 		if got := d.wait(); got != 0 && got != 1 && got != 3 {

@@ -21,81 +21,100 @@ type shape struct {
 	out    string // what comes out
 }
 
+const (
+	toSesame      = "POST /sesame HTTP/1.1\r\nHost: x\r\n"
+	upgradeSesame = "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	version13     = "Sec-WebSocket-Version: 13\r\n"
+	sampleKey     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	fiveBytes     = "Content-Length: 5\r\n\r\nhello"
+	helloChunk    = "5\r\nhello\r\n0\r\n\r\n"
+)
+
 // requestShapes are headers that servers have been found to read in more than one way. The token is sesame.
 var requestShapes = []shape{
-	{"a length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"more than the length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello and more", 204, "hello"},
-	{"no body", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 204, ""},
-	{"less than the length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", 400, "hell"},
-	{"a length and chunks", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 204, "hello"},
-	{"the same length twice", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"two lengths", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400, ""},
-	{"two lengths in a list", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\nhello!", 400, ""},
-	{"a signed length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello", 400, ""},
-	{"a negative length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nhello", 400, ""},
-	{"a length in hex", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 0x5\r\n\r\nhello", 400, ""},
-	{"an empty length", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\nhello", 400, ""},
-	{"a length of 2^64+5", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551621\r\n\r\nhello", 400, ""},
-	{"neither", "POST /sesame HTTP/1.1\r\nHost: x\r\n\r\nhello", 411, ""},
-	{"chunked twice", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
-	{"chunked in two fields", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
-	{"gzip, chunked", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
-	{"identity and a length", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"chunked with a vertical tab", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
-	{"chunked in capitals", "POST /sesame HTTP/1.1\r\nHost: x\r\ntRANSFER-eNCODING: ChUnKeD\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 204, "hello"},
-	{"a space before the colon", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\nhello", 400, ""},
-	{"a folded field", "POST /sesame HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
-	{"a first field that is folded", "POST /sesame HTTP/1.1\r\n Host: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"a bare line feed", "POST /sesame HTTP/1.1\r\nHost: x\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"a bare line feed at the end", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\n\nhello", 400, ""},
-	{"a bare carriage return", "POST /sesame HTTP/1.1\r\nHost: x\rContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"an empty line first", "\r\nPOST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"NUL in a value", "POST /sesame HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"NUL in a name", "POST /sesame HTTP/1.1\r\nHost: x\r\nX\x00: a\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"NUL in the path", "POST /sesame/\x00 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"a field without a colon", "POST /sesame HTTP/1.1\r\nHost: x\r\nnonsense\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"a field without a name", "POST /sesame HTTP/1.1\r\nHost: x\r\n: y\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"no Host", "POST /sesame HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"two Hosts", "POST /sesame HTTP/1.1\r\nHost: x\r\nHost: y\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"a Host with a space", "POST /sesame HTTP/1.1\r\nHost: x y\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"an absolute URI", "POST http://y/sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"two slashes first", "POST //sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"the token as the query", "POST /?sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 401, ""},
-	{"up and down", "POST /x/../sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 401, ""},
-	{"a bad escape", "POST /sesame/%zz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
+	{"a length", toSesame + fiveBytes, 204, "hello"},
+	{"more than the length", toSesame + "Content-Length: 5\r\n\r\nhello and more", 204, "hello"},
+	{"no body", toSesame + "Content-Length: 0\r\n\r\n", 204, ""},
+	{"less than the length", toSesame + "Content-Length: 5\r\n\r\nhell", 400, "hell"},
+	{"a length and chunks", toSesame + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + helloChunk, 204,
+		"hello"},
+	{"the same length twice", toSesame + "Content-Length: 5\r\n" + fiveBytes, 204, "hello"},
+	{"two lengths", toSesame + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400, ""},
+	{"two lengths in a list", toSesame + "Content-Length: 5, 6\r\n\r\nhello!", 400, ""},
+	{"a signed length", toSesame + "Content-Length: +5\r\n\r\nhello", 400, ""},
+	{"a negative length", toSesame + "Content-Length: -5\r\n\r\nhello", 400, ""},
+	{"a length in hex", toSesame + "Content-Length: 0x5\r\n\r\nhello", 400, ""},
+	{"an empty length", toSesame + "Content-Length:\r\n\r\nhello", 400, ""},
+	{"a length of 2^64+5", toSesame + "Content-Length: 18446744073709551621\r\n\r\nhello", 400, ""},
+	{"neither", toSesame + "\r\nhello", 411, ""},
+	{"chunked twice", toSesame + "Transfer-Encoding: chunked, chunked\r\n\r\n" + helloChunk, 400, ""},
+	{"chunked in two fields", toSesame + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" +
+		helloChunk, 400, ""},
+	{"gzip, chunked", toSesame + "Transfer-Encoding: gzip, chunked\r\n\r\n" + helloChunk, 400, ""},
+	{"identity and a length", toSesame + "Transfer-Encoding: identity\r\n" + fiveBytes, 400, ""},
+	{"chunked with a vertical tab", toSesame + "Transfer-Encoding: \x0bchunked\r\n\r\n" + helloChunk, 400, ""},
+	{"chunked in capitals", toSesame + "tRANSFER-eNCODING: ChUnKeD\r\n\r\n" + helloChunk, 204, "hello"},
+	{"a space before the colon", toSesame + "Content-Length : 5\r\n\r\nhello", 400, ""},
+	{"a folded field", toSesame + "Transfer-Encoding:\r\n chunked\r\n\r\n" + helloChunk, 400, ""},
+	{"a first field that is folded", "POST /sesame HTTP/1.1\r\n Host: x\r\n" + fiveBytes, 400, ""},
+	{"a bare line feed", "POST /sesame HTTP/1.1\r\nHost: x\n" + fiveBytes, 400, ""},
+	{"a bare line feed at the end", toSesame + "Content-Length: 5\n\nhello", 400, ""},
+	{"a bare carriage return", "POST /sesame HTTP/1.1\r\nHost: x\r" + fiveBytes, 400, ""},
+	{"an empty line first", "\r\nPOST /sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 400, ""},
+	{"NUL in a value", toSesame + "X: a\x00b\r\n" + fiveBytes, 400, ""},
+	{"NUL in a name", toSesame + "X\x00: a\r\n" + fiveBytes, 400, ""},
+	{"NUL in the path", "POST /sesame/\x00 HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 400, ""},
+	{"a field without a colon", toSesame + "nonsense\r\n" + fiveBytes, 400, ""},
+	{"a field without a name", toSesame + ": y\r\n" + fiveBytes, 400, ""},
+	{"no Host", "POST /sesame HTTP/1.1\r\n" + fiveBytes, 400, ""},
+	{"two Hosts", toSesame + "Host: y\r\n" + fiveBytes, 400, ""},
+	{"a Host with a space", "POST /sesame HTTP/1.1\r\nHost: x y\r\n" + fiveBytes, 400, ""},
+	{"an absolute URI", "POST http://y/sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 204, "hello"},
+	{"two slashes first", "POST //sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 204, "hello"},
+	{"the token as the query", "POST /?sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 401, ""},
+	{"up and down", "POST /x/../sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 401, ""},
+	{"a bad escape", "POST /sesame/%zz HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 400, ""},
 	{"an asterisk", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 405, ""},
 	{"CONNECT", "CONNECT sesame:80 HTTP/1.1\r\nHost: sesame:80\r\n\r\nhello", 405, ""},
 	{"TRACE", "TRACE /sesame HTTP/1.1\r\nHost: x\r\n\r\n", 405, ""},
-	{"a method in small letters", "post /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 405, ""},
-	{"two spaces", "POST  /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
-	{"HTTP/1.0", "POST /sesame HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"HTTP/1.0 with chunks", "POST /sesame HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400, ""},
+	{"a method in small letters", "post /sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 405, ""},
+	{"two spaces", "POST  /sesame HTTP/1.1\r\nHost: x\r\n" + fiveBytes, 400, ""},
+	{"HTTP/1.0", "POST /sesame HTTP/1.0\r\n" + fiveBytes, 204, "hello"},
+	{"HTTP/1.0 with chunks", "POST /sesame HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" +
+		helloChunk, 400, ""},
 	{"HTTP/0.9", "GET /sesame\r\n\r\n", 400, ""},
-	{"HTTP/1.2", "POST /sesame HTTP/1.2\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"HTTP/2.0", "POST /sesame HTTP/2.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 505, ""},
-	{"HTTP/11", "POST /sesame HTTP/11\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, ""},
+	{"HTTP/1.2", "POST /sesame HTTP/1.2\r\nHost: x\r\n" + fiveBytes, 204, "hello"},
+	{"HTTP/2.0", "POST /sesame HTTP/2.0\r\nHost: x\r\n" + fiveBytes, 505, ""},
+	{"HTTP/11", "POST /sesame HTTP/11\r\nHost: x\r\n" + fiveBytes, 400, ""},
 	{"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505, ""},
 	{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
-	{"100-continue", "POST /sesame HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"something else expected", "POST /sesame HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\nContent-Length: 5\r\n\r\nhello", 417, ""},
-	{"two expectations", "POST /sesame HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nExpect: more\r\nContent-Length: 5\r\n\r\nhello", 417, ""},
-	{"gzip", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", 415, ""},
-	{"a second request", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" + goodPost, 204, "hello"},
-	{"a second request after no body", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + goodPost, 204, ""},
+	{"100-continue", toSesame + "Expect: 100-Continue\r\n" + fiveBytes, 204, "hello"},
+	{"something else expected", toSesame + "Expect: 200-ok\r\n" + fiveBytes, 417, ""},
+	{"two expectations", toSesame + "Expect: 100-continue\r\nExpect: more\r\n" + fiveBytes, 417, ""},
+	{"gzip", toSesame + "Content-Encoding: gzip\r\n" + fiveBytes, 415, ""},
+	{"a second request", toSesame + fiveBytes + goodPost, 204, "hello"},
+	{"a second request after no body", toSesame + "Content-Length: 0\r\n\r\n" + goodPost, 204, ""},
 	{"a second request after a GET", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + goodPost, 503, ""},
 	{"a GET with a body", "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n" + goodPost, 503, ""},
-	{"65 fields", "POST /sesame HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X: y\r\n", 64) + "Content-Length: 5\r\n\r\nhello", 431, ""},
-	{"64 fields", "POST /sesame HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X: y\r\n", 62) + "Content-Length: 5\r\n\r\nhello", 204, "hello"},
-	{"17 KiB", "POST /sesame HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("y", 17<<10) + "\r\nContent-Length: 5\r\n\r\nhello", 431, ""},
-	{"half a header", "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n", 400, ""},
-	{"a websocket of version 8", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400, ""},
-	{"a websocket without a key", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", 400, ""},
-	{"a websocket with two keys", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", 400, ""},
-	{"a websocket with a short key", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBs\r\n\r\n", 400, ""},
-	{"a websocket over HTTP/1.0", "GET /sesame HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400, ""},
-	{"a websocket that is not to be kept", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400, ""},
-	{"HTTP/2 without TLS", "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 405, ""},
-	{"a POST that asks for a websocket", "POST /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\nhello", 204, "hello"},
+	{"65 fields", toSesame + strings.Repeat("X: y\r\n", 64) + fiveBytes, 431, ""},
+	{"64 fields", toSesame + strings.Repeat("X: y\r\n", 62) + fiveBytes, 204, "hello"},
+	{"17 KiB", toSesame + "X: " + strings.Repeat("y", 17<<10) + "\r\n" + fiveBytes, 431, ""},
+	{"half a header", toSesame + "Content-Length: 5\r\n", 400, ""},
+	{"a websocket of version 8", upgradeSesame + "Sec-WebSocket-Version: 8\r\n" + sampleKey + "\r\n", 400, ""},
+	{"a websocket without a key", upgradeSesame + version13 + "\r\n", 400, ""},
+	{"a websocket with two keys", upgradeSesame + version13 + sampleKey +
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", 400, ""},
+	{"a websocket with a short key", upgradeSesame +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBs\r\n\r\n", 400, ""},
+	{"a websocket over HTTP/1.0",
+		strings.Replace(upgradeSesame, "1.1", "1.0", 1) + version13 + sampleKey + "\r\n", 400, ""},
+	{"a websocket that is not to be kept",
+		strings.Replace(upgradeSesame, "Upgrade", "close", 1) + version13 + sampleKey + "\r\n", 400, ""},
+	{"HTTP/2 without TLS",
+		"GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" +
+			"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 405, ""},
+	{"a POST that asks for a websocket", toSesame + "Connection: Upgrade\r\nUpgrade: websocket\r\n" + fiveBytes,
+		204, "hello"},
 }
 
 const goodPost = "POST /sesame HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsmuggled"
@@ -133,7 +152,8 @@ var chunkShapes = []shape{
 	{"no last chunk", "5\r\nhello\r\n", 400, "hello"},
 	{"nothing after the last chunk", "5\r\nhello\r\n0\r\n", 204, "hello"},
 	{"a trailer", "5\r\nhello\r\n0\r\nX: y\r\n\r\n", 204, "hello"},
-	{"a trailer with a length", "5\r\nhello\r\n0\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 204, "hello"},
+	{"a trailer with a length", "5\r\nhello\r\n0\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 204,
+		"hello"},
 	{"an endless trailer", "5\r\nhello\r\n0\r\n" + strings.Repeat("X: y\r\n", 20000), 204, "hello"},
 	{"a second request", "5\r\nhello\r\n0\r\n\r\n" + goodPost, 204, "hello"},
 	{"a second request in a trailer", "5\r\nhello\r\n0\r\n" + goodPost, 204, "hello"},
@@ -150,8 +170,8 @@ func shapes() []shape {
 	return all
 }
 
-// answer sends a text on a connection of its own and nothing after it, and returns the status of the last response; 0 if
-// there was none.
+// answer sends a text on a connection of its own and nothing after it, and returns the status of the last response; 0
+// if there was none.
 func (d *door) answer(text string) (last int) {
 	d.t.Helper()
 	conn := d.dial(1)
@@ -181,8 +201,8 @@ func isTimeout(err error) bool {
 	return ok && n.Timeout()
 }
 
-// TestDoorRequestShapes: of each request, exactly the bytes come out that its body has by RFC 9112, and no second request
-// is read.
+// TestDoorRequestShapes: of each request, exactly the bytes come out that its body has by RFC 9112, and no second
+// request is read.
 func TestDoorRequestShapes(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, "--token-file", tokenFile(t), "--format", "raw")
@@ -247,8 +267,8 @@ func (d *door) keepsSecret(secret string) {
 	}
 }
 
-// gives waits until the door has no more descriptors than before, and bounds its memory. The race detector takes many times
-// what the tool does, so the bound finds only what grows without one.
+// gives waits until the door has no more descriptors than before, and bounds its memory. The race detector takes many
+// times what the tool does, so the bound finds only what grows without one.
 func (d *door) gives(before int) {
 	d.t.Helper()
 	testwait.Eventually(d.t, "descriptors are given back", func() bool { return descriptors(d.t, d.process) <= before })

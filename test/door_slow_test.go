@@ -57,8 +57,8 @@ func recordClientHello(config *tls.Config) []byte {
 	return b[:n]
 }
 
-// TestDoorSlowClients: whoever does not get through the TLS handshake and the header in time is cut, and keeps nobody out
-// meanwhile: neither the publisher inside, nor who comes from elsewhere.
+// TestDoorSlowClients: whoever does not get through the TLS handshake and the header in time is cut, and keeps nobody
+// out meanwhile: neither the publisher inside, nor who comes from elsewhere.
 func TestDoorSlowClients(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -33,8 +33,8 @@ func openDoorToReader(t *testing.T, args ...string) (d *door, reader *process, o
 	return d, reader, file.Name()
 }
 
-// TestDoorFrozenReader: while the reader of the output is frozen, the door answers, and refuses; the publisher waits, and
-// loses nothing when the reader goes on.
+// TestDoorFrozenReader: while the reader of the output is frozen, the door answers, and refuses; the publisher waits,
+// and loses nothing when the reader goes on.
 func TestDoorFrozenReader(t *testing.T) {
 	t.Parallel()
 	body := packets(20_000) // more than all buffers hold
@@ -58,8 +58,8 @@ func TestDoorFrozenReader(t *testing.T) {
 	same(t, "what came out", read(t, out), body)
 }
 
-// TestDoorFrozenReaderEnds: with a reader that is frozen for good, a signal ends vw-ingest within --linger, and a second
-// one at once; what did not get out is counted.
+// TestDoorFrozenReaderEnds: with a reader that is frozen for good, a signal ends vw-ingest within --linger, and a
+// second one at once; what did not get out is counted.
 func TestDoorFrozenReaderEnds(t *testing.T) {
 	t.Parallel()
 	body := packets(20_000)
@@ -109,8 +109,8 @@ func TestDoorReaderGoes(t *testing.T) {
 	}
 }
 
-// TestDoorFullDisk: without --live a full disk ends vw-ingest, and the publisher learns that; with it, the stream is dropped
-// and counted.
+// TestDoorFullDisk: without --live a full disk ends vw-ingest, and the publisher learns that; with it, the stream is
+// dropped and counted.
 func TestDoorFullDisk(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {
@@ -141,7 +141,8 @@ func TestDoorFullDisk(t *testing.T) {
 		if got := statusOf(conn); got == 204 {
 			t.Error("204 for what did not come out")
 		}
-		if c := d.account().Out[0]; c.In != int64(len(body)) || c.Confirmed != 0 || c.Dropped.Exit+c.Dropped.Lost != c.In {
+		c := d.account().Out[0]
+		if c.In != int64(len(body)) || c.Confirmed != 0 || c.Dropped.Exit+c.Dropped.Lost != c.In {
 			t.Errorf("live %v: counted as %+v", live, c)
 		}
 	}

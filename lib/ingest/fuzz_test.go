@@ -122,8 +122,8 @@ func (r *fuzzRig) connect(data []byte, pieces int) (out []byte, log string) {
 	return out, log
 }
 
-// FuzzConnection: out of a connection come the bytes that the model gets out of it, or none where the server may refuse what
-// the model would not; in whatever pieces it comes.
+// FuzzConnection: out of a connection come the bytes that the model gets out of it, or none where the server may refuse
+// what the model would not; in whatever pieces it comes.
 func FuzzConnection(f *testing.F) {
 	const post = "POST /sesame HTTP/1.1\r\nHost: x\r\n"
 	const upgrade = "GET /sesame HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -138,7 +138,8 @@ func FuzzConnection(f *testing.F) {
 		"POST /?sesame HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dTpzZXNhbWU=\r\nContent-Length: 5\r\n\r\nhello",
 		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
 		upgrade + "\x82\x85\x01\x02\x03\x04\x69\x67\x6f\x68\x6e\x88\x82\x00\x00\x00\x00\x03\xe8",
-		upgrade + "\x02\x83\x00\x00\x00\x00hel\x89\x81\x00\x00\x00\x00p\x80\x82\x00\x00\x00\x00lo\x81\x80\x00\x00\x00\x00",
+		upgrade + "\x02\x83\x00\x00\x00\x00hel\x89\x81\x00\x00\x00\x00p" +
+			"\x80\x82\x00\x00\x00\x00lo\x81\x80\x00\x00\x00\x00",
 		upgrade + "\x82\xfe\x00\x05\x00\x00\x00\x00hello\x82\xff\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00hel",
 	} {
 		f.Add([]byte(text), byte(0))

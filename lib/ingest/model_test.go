@@ -42,7 +42,8 @@ func model(data []byte) (verdict, []byte) {
 	fields := map[string][]string{}
 	for _, line := range lines[1:] {
 		name, value, colon := strings.Cut(line, ":")
-		if value = strings.Trim(value, " \t"); !colon || !modelName.MatchString(name) || !modelValue.MatchString(value) {
+		value = strings.Trim(value, " \t")
+		if !colon || !modelName.MatchString(name) || !modelValue.MatchString(value) {
 			return refused, nil
 		}
 		name = strings.ToLower(name)
@@ -119,7 +120,7 @@ func modelLines(data []byte) (lines []string, rest []byte, ok bool) {
 	size := 0
 	for {
 		line, after, whole := bytes.Cut(data, []byte("\n"))
-		if size += len(line) + 1; !whole || size > 16<<10 || len(line) == 0 || bytes.IndexByte(line, '\r') != len(line)-1 {
+		if size += len(line) + 1; !whole || size > 16<<10 || !modelLine(line) {
 			return nil, nil, false
 		}
 		data, line = after, line[:len(line)-1]
@@ -131,6 +132,9 @@ func modelLines(data []byte) (lines []string, rest []byte, ok bool) {
 		}
 	}
 }
+
+// modelLine reports whether what precedes a line feed ends in the only carriage return of its line.
+func modelLine(line []byte) bool { return len(line) > 0 && bytes.IndexByte(line, '\r') == len(line)-1 }
 
 func modelHosts(hosts []string, old bool) verdict {
 	switch {
@@ -157,7 +161,8 @@ func modelToken(target string, authorization []string) verdict {
 		if strings.HasPrefix(strings.ToLower(a), "basic ") {
 			return unsure
 		}
-		if scheme, token, _ := strings.Cut(a, " "); strings.EqualFold(scheme, "bearer") && strings.TrimSpace(token) == "sesame" {
+		scheme, token, _ := strings.Cut(a, " ")
+		if strings.EqualFold(scheme, "bearer") && strings.TrimSpace(token) == "sesame" {
 			return modelSure(accepted, plain && len(authorization) == 1)
 		}
 	}
@@ -168,7 +173,7 @@ func modelToken(target string, authorization []string) verdict {
 func modelChunks(b []byte) (out []byte) {
 	for {
 		line, rest, ok := bytes.Cut(b, []byte("\n"))
-		if !ok || len(line) == 0 || bytes.IndexByte(line, '\r') != len(line)-1 || len(line) >= 4096 {
+		if !ok || !modelLine(line) || len(line) >= 4096 {
 			return out
 		}
 		size, _, _ := strings.Cut(string(line[:len(line)-1]), ";")
