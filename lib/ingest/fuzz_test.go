@@ -68,7 +68,7 @@ func newFuzzRig(f *testing.F) *fuzzRig {
 	}
 	r.Server = New(Options{
 		Output: r.out, Ledger: stream.NewLedger("vw-ingest"), Log: log, Refusals: access.NewRefusalLog(log),
-		Tokens: all, Format: stream.Raw, Buffer: 1 << 20, Linger: patience,
+		Tokens: all, Format: stream.Raw, Buffer: 1 << 20, Linger: testTimeout,
 		Listeners: []net.Listener{&noListener{closed: make(chan struct{})}},
 	})
 	r.lingering.delay = 0

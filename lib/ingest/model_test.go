@@ -23,7 +23,7 @@ const (
 var (
 	modelVersion = regexp.MustCompile(`^HTTP/1\.[0-9]$`)
 	modelName    = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
-	modelValue   = regexp.MustCompile(`^[\t\x20-\x7e\x80-\xff]*$`)
+	modelValue   = regexp.MustCompile(`^[^\x00-\x08\x0a-\x1f\x7f]*$`) // of a byte that is no UTF-8, too
 	modelLength  = regexp.MustCompile(`^[0-9]{1,18}$`)
 	modelSize    = regexp.MustCompile(`^[0-9A-Fa-f]{1,16}$`)
 	modelHost    = regexp.MustCompile(`^[a-z0-9.]+$`)

@@ -99,7 +99,7 @@ func TestRefusals(t *testing.T) {
 			status: 405, want: "Allow"},
 		{name: "OPTIONS *", header: "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", status: 405, want: "Allow"},
 		{name: "no length", header: "POST /s HTTP/1.1\r\nHost: x\r\n\r\n", status: 411},
-		{name: "HTTP/1.0 has no chunks", header: "POST /s HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", status: 411},
+		{name: "HTTP/1.0 has no chunks", header: "POST /s HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", status: 400},
 		{name: "too large", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", status: 413},
 		{name: "busy", header: "POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", status: 409,
 			busy: true},
