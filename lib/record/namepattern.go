@@ -212,7 +212,8 @@ func (p *namePattern) possibleYears(values map[byte]int64) []int {
 		case hasYear:
 			years = append(years, first+int(year))
 		case hasWeekYear:
-			years = append(years, around(first+int(weekYear))...)
+			// The first and last days of a century can be in weeks of a year of another one.
+			years = append(append(years, around(first+int(weekYear))...), first, first+99)
 		case hasCentury:
 			for _, year := range p.years {
 				years = append(years, first+year-2000)

@@ -35,7 +35,8 @@ func TestTemplateRefusesImpossibleNames(t *testing.T) {
 	}
 	for template, name := range map[string]string{
 		"%m-%d.ts": "02-29.ts", "%j.ts": "366.ts", "%A.ts": "Tuesday.ts", "%d.ts": "31.ts", "%-d%-m.ts": "111.ts",
-		"%y.ts": "99.ts", "%C.ts": "19.ts", "%G-W%V.ts": "2020-W53.ts", "%U.ts": "53.ts", "%d %a.ts": "31 Wed.ts",
+		"%y.ts": "99.ts", "%C.ts": "19.ts", "%G-W%V.ts": "2020-W53.ts",
+		"%C%g-W%V %u.ts": "2199-W53 5.ts", "%U.ts": "53.ts", "%d %a.ts": "31 Wed.ts",
 		"%Q.ts": "1700000000123.ts", "%s.%N.ts": "1700000000.000000001.ts", "x%I%M%p.ts": "x1200AM.ts", "%s": "-5",
 		"%Y%m%d%H%M%S%L.ts": "20260102030405006.ts",
 	} {
