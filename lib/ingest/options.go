@@ -34,8 +34,6 @@ func ParsePolicy(s string) (Policy, error) {
 	return One, fmt.Errorf("unknown policy %q (one or takeover)", s)
 }
 
-func (p Policy) String() string { return policyNames[p] }
-
 // Output takes the stream.
 type Output interface {
 	io.Writer

@@ -31,8 +31,6 @@ func ParseFormat(s string) (Format, error) {
 
 var formatNames = [...]string{Auto: "auto", TS: "ts", Raw: "raw"}
 
-func (f Format) String() string { return formatNames[f] }
-
 const (
 	// detectWindow is how many bytes Auto looks at.
 	detectWindow = 1024

@@ -76,9 +76,6 @@ type Batch struct {
 	Chunks []Chunk
 }
 
-// Format is how the stream is cut; Auto until that is decided.
-func (r *Reader) Format() Format { return r.format }
-
 // Pending is how many of the bytes that were read are in no chunk yet.
 func (r *Reader) Pending() int { return r.end - r.start }
 

@@ -74,7 +74,7 @@ func readAll(t testing.TB, src io.Reader, o ReaderOptions) (chunks []Chunk, form
 			t.Fatalf("%d bytes in chunks of %d read", cut, read)
 		}
 	}
-	return chunks, r.Format()
+	return chunks, r.format
 }
 
 func join(chunks []Chunk) []byte {

@@ -312,3 +312,8 @@ func TestCloseCodeThatCannotBeSent(t *testing.T) {
 	}
 	<-c.Done()
 }
+
+// closeFrame returns a close frame, masked when a client sends it.
+func closeFrame(code int, reason string, masked bool) []byte {
+	return appendFrame(nil, OpClose, closePayload(code, reason), masked)
+}

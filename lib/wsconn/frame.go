@@ -67,8 +67,3 @@ func closePayload(code int, reason string) []byte {
 	}
 	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
 }
-
-// closeFrame returns a close frame, masked when a client sends it.
-func closeFrame(code int, reason string, masked bool) []byte {
-	return appendFrame(nil, OpClose, closePayload(code, reason), masked)
-}

@@ -48,13 +48,13 @@ var (
 	vwPush      = contestant{"pipe into vw-push", startPush}
 	leastC      = contestant{"the least in C", startLeast([]string{"floor", "ingest"}, []string{"floor", "push"})}
 	leastGo     = contestant{"the least in Go", startLeast([]string{"ingest"}, []string{"push"})}
-	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false)}
+	nodeRelay   = contestant{"jsmpeg's relay (node)", startRelay(false, 1)}
 	socatPair   = contestant{"socat | socat", startSocat(nil)}
 	vwCat       = contestant{"vw-ingest | cat | vw-push", startVW(onlyCat)}
 	vwTee       = contestant{"vw-ingest | tee -p >(vw-record) | vw-push", startVW(teeRecord)}
 	vwRecordTee = contestant{"vw-ingest | vw-record --tee | vw-push", startVW(recordTee)}
 	vwTeeFile   = contestant{"vw-ingest | tee FILE | vw-push", startVW(teeFile)}
-	nodeRecord  = contestant{"jsmpeg's relay, RECORD_STREAM", startRelay(true)}
+	nodeRecord  = contestant{"jsmpeg's relay, RECORD_STREAM", startRelay(true, 1)}
 	socatTee    = contestant{"socat | tee FILE | socat", startSocat(teeFile)}
 	vwTLS       = contestant{"vw-ingest | vw-push wss://", startTLS(false)}
 	nodeTLS     = contestant{"node: POST to wss:// with ws", startTLS(true)}
@@ -215,7 +215,8 @@ func (c contestant) from(folder string) contestant {
 	}}
 }
 
-func startRelay(record bool) func(*bench, string) (*line, error) {
+// startRelay starts jsmpeg's relay with n viewers.
+func startRelay(record bool, n int) func(*bench, string) (*line, error) {
 	return func(b *bench, folder string) (*line, error) {
 		l := &line{receiver: newReceiver()}
 		script, err := b.relayScript(record, folder)
@@ -233,11 +234,9 @@ func startRelay(record bool) func(*bench, string) (*line, error) {
 		if err := l.add(b.spawn(nil, nil, nil, "node", script, "secret", in, out)); err != nil {
 			return l, err
 		}
-		stop, err := l.receiver.dialWebsocket("ws://127.0.0.1:" + out + "/")
-		if err != nil {
+		if err := l.watch("127.0.0.1:"+out, n); err != nil {
 			return l, err
 		}
-		l.stops = append(l.stops, stop)
 		l.publisher, err = dialHTTP("127.0.0.1:"+in, "/secret")
 		return l, err
 	}

@@ -19,7 +19,7 @@ func (b *bench) fanoutSuite() error {
 		contestants := []contestant{
 			{"vw-push --listen", startListen(n)},
 			{"vw-push --listen --gather 40ms", startListen(n, "--gather", "40ms")},
-			{"jsmpeg's relay (node)", startRelayFanout(n)},
+			{"jsmpeg's relay (node)", startRelay(false, n)},
 		}
 		all, err := b.turns(contestants, func(c contestant) (*sample, error) {
 			return b.paced(c, b.rates[0], 1, b.duration(1), "", nil)
@@ -67,33 +67,6 @@ func startListen(n int, flags ...string) func(*bench, string) (*line, error) {
 			return l, err
 		}
 		return l, l.watch(addr, n)
-	}
-}
-
-// startRelayFanout starts jsmpeg's relay with n viewers.
-func startRelayFanout(n int) func(*bench, string) (*line, error) {
-	return func(b *bench, folder string) (*line, error) {
-		l := &line{receiver: newReceiver()}
-		script, err := b.relayScript(false, folder)
-		if err != nil {
-			return l, err
-		}
-		in, err := freePort()
-		if err != nil {
-			return l, err
-		}
-		out, err := freePort()
-		if err != nil {
-			return l, err
-		}
-		if err := l.add(b.spawn(nil, nil, nil, "node", script, "secret", in, out)); err != nil {
-			return l, err
-		}
-		if err := l.watch("127.0.0.1:"+out, n); err != nil {
-			return l, err
-		}
-		l.publisher, err = dialHTTP("127.0.0.1:"+in, "/secret")
-		return l, err
 	}
 }
 
