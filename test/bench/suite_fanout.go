@@ -45,29 +45,77 @@ func (b *bench) fanoutSuite() error {
 		}
 		b.tables = append(b.tables, t)
 	}
+	return b.besideViewers()
+}
+
+// besideViewers measures a destination of a vw-push that also has viewers.
+func (b *bench) besideViewers() error {
+	t := table{
+		title: "A destination beside viewers",
+		note: fmt.Sprintf("%d rounds of %v: one stream of %.1f Mbit/s, one destination.", b.rounds, b.duration(1),
+			newPicture(b.rates[0]).rate()/1e6),
+		head: []string{"", "median", "× none", "99 %", "× none"},
+	}
+	var contestants []contestant
+	for _, n := range append([]int{0}, fanoutViewers...) {
+		contestants = append(contestants, contestant{plural(n, "viewer"), startBeside(n)})
+	}
+	all, err := b.turns(contestants, func(c contestant) (*sample, error) {
+		return b.paced(c, b.rates[0], 1, b.duration(1), "", nil)
+	})
+	if err != nil {
+		return err
+	}
+	for i, c := range contestants {
+		median, tail := all[i].latency(0.5), all[i].latency(0.99)
+		t.row(c.name, median.text("%.0f µs"), ratio(median, all[0].latency(0.5)),
+			tail.text("%.0f µs"), ratio(tail, all[0].latency(0.99)))
+	}
+	b.tables = append(b.tables, t)
 	return nil
 }
 
-// startListen starts a vw-push with n viewers.
+// startBeside starts a vw-push with a destination, which is measured, and n viewers.
+func startBeside(n int) func(*bench, string) (*line, error) {
+	return func(b *bench, _ string) (*line, error) {
+		l, url, err := newPush(nil)
+		if err != nil {
+			return l, err
+		}
+		addr, err := b.listen(l, url)
+		if err != nil {
+			return l, err
+		}
+		return l, l.crowd(addr, n)
+	}
+}
+
+// startListen starts a vw-push with n viewers, the first of which is measured.
 func startListen(n int, flags ...string) func(*bench, string) (*line, error) {
 	return func(b *bench, _ string) (*line, error) {
 		l := &line{receiver: newReceiver(), byItself: true}
-		port, err := freePort()
+		addr, err := b.listen(l, flags...)
 		if err != nil {
-			return l, err
-		}
-		r, w, err := os.Pipe()
-		if err != nil {
-			return l, err
-		}
-		l.publisher = &plainPublisher{w}
-		addr := "127.0.0.1:" + port
-		args := append([]string{"--live", "--quiet", "--listen", addr}, flags...)
-		if err := l.add(b.spawn(r, nil, nil, b.tool("vw-push"), args...)); err != nil {
 			return l, err
 		}
 		return l, l.watch(addr, n)
 	}
+}
+
+// listen adds a vw-push to a line that listens for viewers at the address.
+func (b *bench) listen(l *line, args ...string) (addr string, err error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	l.publisher = &plainPublisher{w}
+	addr = "127.0.0.1:" + port
+	args = append([]string{"--live", "--quiet", "--listen", addr}, args...)
+	return addr, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), args...))
 }
 
 // watch connects n viewers. What the first one gets is checked.
@@ -77,8 +125,13 @@ func (l *line) watch(addr string, n int) error {
 		return err
 	}
 	l.stops = append(l.stops, stop)
-	for range n - 1 {
-		conn, err := net.Dial("tcp", addr)
+	return l.crowd(addr, n-1)
+}
+
+// crowd connects n viewers who throw away what they get.
+func (l *line) crowd(addr string, n int) error {
+	for range n {
+		conn, err := dialWhenReady(addr)
 		if err != nil {
 			return err
 		}
