@@ -18,8 +18,11 @@ var rawCalls atomic.Uint32
 // descriptor is what is in the poller, for any number of readers and writers, one of each at a time. Its errors are
 // io.EOF, a syscall.Errno, os.ErrDeadlineExceeded and os.ErrClosed.
 type descriptor struct {
-	in, out                       direction
-	readOnce, writeAll, writeSome func(fd uintptr) bool // of in or out; made once, so that a call allocates nothing
+	in, out direction
+	control func(step func(fd uintptr)) error // keeps the descriptor open meanwhile, and does not wait
+	// Of in or out; made once, so that a call allocates nothing.
+	readOnce, writeAll func(fd uintptr) bool
+	writeSome          func(fd uintptr)
 }
 
 // newDescriptor leaves closing and deadlines to f.
@@ -28,7 +31,7 @@ func newDescriptor(f syscall.Conn) (*descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &descriptor{}
+	d := &descriptor{control: raw.Control}
 	d.in = direction{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
 	d.out = direction{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
 	d.readOnce, d.writeAll, d.writeSome = d.in.readOnce, d.out.writeAll, d.out.writeSome
@@ -47,10 +50,15 @@ func (d *descriptor) read(p []byte) (int, error) {
 // write writes all of p, or returns how much it wrote and why not more.
 func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p, d.writeAll) }
 
-// tryWrite writes as much of p as is taken without waiting, and returns how much that is.
+// tryWrite writes as much of p as is taken without waiting, and returns how much that is. It does not look at deadlines.
 func (d *descriptor) tryWrite(p []byte) int {
-	n, _ := d.out.do(p, d.writeSome)
-	return n
+	t := &d.out
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p, t.n, t.err = p, 0, nil
+	_ = d.control(d.writeSome)
+	t.p = nil
+	return t.n
 }
 
 // direction is one direction of a descriptor.
@@ -113,11 +121,10 @@ func (t *direction) writeAll(fd uintptr) (done bool) {
 
 // writeSome writes what is taken now. It leaves rawCalls as it is: a caller writes to many descriptors in a row so,
 // each ordinary call would wake the monitoring thread, and nothing waits for longer than that row takes.
-func (t *direction) writeSome(fd uintptr) (done bool) {
+func (t *direction) writeSome(fd uintptr) {
 	before := rawCalls.Load()
 	t.writeAll(fd)
 	rawCalls.Store(before)
-	return true
 }
 
 // try makes one system call, and again when a signal came in between.

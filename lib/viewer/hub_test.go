@@ -194,6 +194,24 @@ func TestStalledViewerIsClosed(t *testing.T) {
 	})
 }
 
+// TestGather: two pictures of 40 ms become one message of 50 ms, time after time.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := hubOptions
+		o.Gather = 50 * time.Millisecond
+		r := startRun(t, o, tsgen.Options{GOP: 1000})
+		r.connect(unlimited, true, true, false)
+		for range 100 {
+			r.frame()
+			time.Sleep(40 * time.Millisecond)
+		}
+		r.end()
+		if n := r.h.counts().Messages; n > 55 {
+			t.Errorf("%d messages", n)
+		}
+	})
+}
+
 func TestASlowViewerLosesWholeGroups(t *testing.T) {
 	for _, direct := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,12 @@ func (in *inbox) put(b stream.Batch) {
 	in.ready.Set()
 }
 
+func (in *inbox) empty() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.pending) == 0
+}
+
 // take returns everything that was put in, for which into gives the room. The caller releases the chunks.
 func (in *inbox) take(into []pending) []pending {
 	in.mu.Lock()

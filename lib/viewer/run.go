@@ -14,6 +14,9 @@ func (h *hub) run(ended <-chan struct{}) {
 	for {
 		select {
 		case <-h.in.ready:
+			if h.in.empty() { // it was taken with what came before
+				continue
+			}
 			if h.o.Gather > 0 {
 				h.gather(ended)
 			}
