@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/access"
 	"github.com/timdrysdale/vw/lib/stream"
 )
@@ -66,10 +67,11 @@ func newFuzzRig(f *testing.F) *fuzzRig {
 	if err != nil {
 		f.Fatal(err)
 	}
+	nothing := &noListener{accepting: make(chan struct{}), closed: make(chan struct{})}
 	r.Server = New(Options{
 		Output: r.out, Ledger: stream.NewLedger("vw-ingest"), Log: log, Refusals: access.NewRefusalLog(log),
 		Tokens: all, Format: stream.Raw, Buffer: 1 << 20, Linger: testTimeout,
-		Listeners: []net.Listener{&noListener{closed: make(chan struct{})}},
+		Listeners: []net.Listener{nothing},
 	})
 	r.lingering.delay = 0
 	soft, stop := context.WithCancel(context.Background())
@@ -78,6 +80,7 @@ func newFuzzRig(f *testing.F) *fuzzRig {
 		defer close(done)
 		_ = r.Run(soft, context.Background())
 	}()
+	<-nothing.accepting
 	f.Cleanup(func() {
 		stop()
 		<-done
@@ -85,13 +88,15 @@ func newFuzzRig(f *testing.F) *fuzzRig {
 	return r
 }
 
-// noListener is one to which nobody comes.
+// noListener accepts no connection.
 type noListener struct {
-	once   sync.Once
-	closed chan struct{}
+	accepting chan struct{} // closed when the server runs
+	once      sync.Once
+	closed    chan struct{}
 }
 
 func (l *noListener) Accept() (net.Conn, error) {
+	close(l.accepting)
 	<-l.closed
 	return nil, net.ErrClosed
 }
@@ -108,9 +113,10 @@ func (r *fuzzRig) connect(data []byte, pieces int) (out []byte, log string) {
 	c := &scripted{in: &inPieces{data, pieces}, closed: make(chan struct{})}
 	r.open(c)
 	<-c.closed
-	for open, _ := r.Connections(); open > 0; open, _ = r.Connections() {
-		time.Sleep(10 * time.Microsecond)
-	}
+	testwait.Poll(func() bool {
+		open, _ := r.Connections()
+		return open == 0
+	})
 	_ = r.queue.Flush(context.Background())
 	r.out.mu.Lock()
 	out, r.out.data = r.out.data, nil

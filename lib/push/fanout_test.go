@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 	"github.com/timdrysdale/vw/lib/stream"
@@ -124,9 +125,9 @@ func TestChangeInALongGroup(t *testing.T) {
 		result := make(chan error)
 		go func() { result <- p.Run(context.Background(), soon(t), r) }()
 		write(whole[:pause])
-		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].In < pause && ctx.Err() == nil; {
-			time.Sleep(time.Millisecond)
-		}
+		testwait.Eventually(t, "what was written is in the queue", func() bool {
+			return o.Ledger.Snapshot(false).Out[0].In >= pause
+		})
 		if !test.dead {
 			<-from.arrived
 		}
@@ -134,9 +135,9 @@ func TestChangeInALongGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		if time.Sleep(5 * o.Linger); test.dead {
-			for ctx := soon(t); len(p.Stats()) > len(after) && ctx.Err() == nil; {
-				time.Sleep(time.Millisecond)
-			}
+			testwait.Eventually(t, "the dead destination is dropped", func() bool {
+				return len(p.Stats()) <= len(after)
+			})
 		}
 		write(whole[pause:]) // at once: one read has the end of a group and the beginning of the next
 		w.Close()
@@ -193,9 +194,9 @@ func TestChangeInSilence(t *testing.T) {
 		const pause = 20*mpegts.PacketSize + 100
 		write(whole[:pause])
 		<-from.arrived
-		for ctx := soon(t); o.Ledger.Snapshot(false).Out[0].Confirmed < 20*mpegts.PacketSize && ctx.Err() == nil; {
-			time.Sleep(time.Millisecond)
-		}
+		testwait.Eventually(t, "the whole packets are confirmed", func() bool {
+			return o.Ledger.Snapshot(false).Out[0].Confirmed >= 20*mpegts.PacketSize
+		})
 		if err := p.SetURLs(after); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -89,13 +90,9 @@ func TestEndsInAPause(t *testing.T) {
 		defer w.Close()
 		_, _ = w.Write([]byte("all of it"))
 		c := <-srv.arrived
-		for o.Ledger.Snapshot(false).Out[0].Confirmed == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		testwait.Poll(func() bool { return o.Ledger.Snapshot(false).Out[0].Confirmed > 0 })
 		c.reset()
-		for l.count("connection lost") == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		testwait.Poll(func() bool { return l.count("connection lost") > 0 })
 	}()
 	if s, err := run(t, o, r); err != nil || s.Out[0].Confirmed != 9 {
 		t.Errorf("%+v, %v", s.Out[0], err)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -186,9 +188,7 @@ func rawClient(t testing.TB, url string) net.Conn {
 
 // awaitSending returns when a message is being written to the socket.
 func awaitSending(c *Conn) {
-	for c.out.unsent.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testwait.Poll(func() bool { return c.out.unsent.Load() > 0 })
 }
 
 // awaitSent returns when nothing is being written to the socket.
