@@ -48,8 +48,8 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 
 	var errs []error
 	var lingerOver, finishOver <-chan time.Time
-	gracefulDone, immediateDone := graceful.Done(), immediate.Done()
-	inputEnded := false
+	gracefulDone, immediateDone := graceful.Done(), immediate.Done() // nil if they can never end
+	isStopping, inputEnded := false, false
 	endNow := func() {
 		stop()
 		r.finalizer.stop()
@@ -61,7 +61,7 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 	for running > 0 {
 		select {
 		case <-gracefulDone:
-			gracefulDone = nil
+			gracefulDone, isStopping = nil, true
 			defer time.AfterFunc(r.config.Linger, r.reader.Stop).Stop()
 		case <-immediateDone:
 			immediateDone = nil
@@ -90,7 +90,7 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 			err := fmt.Errorf("finish the files of %s: the disk did not answer", r.config.Template)
 			return errors.Join(append(errs, err)...)
 		}
-		if inputEnded && lingerOver == nil && (r.config.Live || gracefulDone == nil) {
+		if inputEnded && lingerOver == nil && (r.config.Live || isStopping) {
 			lingerOver = time.After(r.config.Linger)
 		}
 	}
