@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +97,23 @@ func lock(f *os.File, path string) error {
 	}
 	// The file may have been renamed or removed before the lock was granted.
 	return checkSameFile(f, path)
+}
+
+const (
+	lockPause = 5 * time.Millisecond
+	lockTries = 100
+)
+
+// lockFinished locks a finished file. A child process that is being started shares its parent's locks until it executes
+// its program, so the lock of a file that is in nobody's hands can be taken for a moment: lockFinished waits for it.
+func lockFinished(f *os.File, path string) error {
+	for range lockTries - 1 {
+		if err := lock(f, path); !errors.Is(err, errInUse) {
+			return err
+		}
+		time.Sleep(lockPause)
+	}
+	return lock(f, path)
 }
 
 // errReplaced says that a path now names another file.

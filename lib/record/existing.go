@@ -57,10 +57,19 @@ func (f *finalizer) loadExisting() {
 		if since.IsZero() || file.info.ModTime().Before(since.Add(-modTimeSlack)) {
 			continue // older than the manifest, or than its last line
 		}
-		if err := f.indexMissing(file); err != nil && !errors.Is(err, errInUse) && !errors.Is(err, fs.ErrNotExist) {
+		switch err := f.indexMissing(file); {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, errInUse):
+			f.leaveToOther(file.path)
+		default:
 			f.throttled.Warn("existing", "file not added to the manifest", "file", file.path, "err", err)
 		}
 	}
+}
+
+// leaveToOther reports that the line of a file is not made here.
+func (f *finalizer) leaveToOther(path string) {
+	f.log.Info("file without a line left to the recorder that is finishing it", "file", path)
 }
 
 // isDamaged reports whether the manifest has lost lines to damage, and the user has not removed what was put aside.

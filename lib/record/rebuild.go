@@ -31,7 +31,7 @@ func describe(ctx context.Context, file found) (*segment, error) {
 		return nil, err
 	}
 	defer opened.Close()
-	if err := lock(opened, file.path); err != nil {
+	if err := lockFinished(opened, file.path); err != nil {
 		return nil, err // another recorder has just finished it and will add the line
 	}
 	s := &segment{temp: file.path, end: file.info.ModTime(), reason: Partial, length: -1, afterGap: true,
@@ -110,7 +110,9 @@ func (f *finalizer) addRebuilt(r rebuilt, ok bool) {
 			f.log.Info("lines of the manifest rebuilt from the files", "lines", f.rebuiltLines)
 			f.rebuiltLines = 0
 		}
-	case errors.Is(r.err, errInUse), errors.Is(r.err, fs.ErrNotExist), errors.Is(r.err, context.Canceled):
+	case errors.Is(r.err, errInUse):
+		f.leaveToOther(r.file.path)
+	case errors.Is(r.err, fs.ErrNotExist), errors.Is(r.err, context.Canceled):
 	case r.err != nil:
 		f.throttled.Warn("rebuild", "line of the manifest not rebuilt", "file", r.file.path, "err", r.err)
 	default:
