@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -174,5 +175,23 @@ func TestParameterSetsAreReplaced(t *testing.T) {
 	}
 	if s.size > maxSetsBytes || len(s.sets) > maxSets {
 		t.Errorf("%d sets of %d bytes are kept", len(s.sets), s.size)
+	}
+}
+
+// TestUnitsOfOneAccessUnit: NAL units in PES packets of their own belong to one access unit, whatever their timestamps:
+// GStreamer's h264parse gives those in front of a picture the PTS of it or its DTS.
+func TestUnitsOfOneAccessUnit(t *testing.T) {
+	const pid, room = 0x100, 170
+	var es []byte
+	for _, unit := range []string{"\x09\xF0", "\x67\x42\x00\x1E\x80", "\x68\xC0", "\x65\xF0", "\x09\xF0", "\x41\x9A"} {
+		es = append(es, "\x00\x00\x00\x01"+unit...)
+		es = append(es, make([]byte, (room-len(es)%room)%room)...)
+	}
+	var s Scanner
+	s.followStream(Stream{PID: pid, Type: StreamH264}, true)
+	keyframe := Mark(0).plusUnit(true) | RandomAccess
+	want := []Mark{keyframe, 0, 0, 0, Mark(0).plusUnit(false), 0}
+	if marks := scanAll(t, &s, packetize(es, pid, 1), false); !slices.Equal(marks, want) {
+		t.Errorf("marks %x, want %x", marks, want)
 	}
 }

@@ -62,8 +62,8 @@ func (s *Scanner) readH264Slice(b []byte, idr, complete bool) (want int) {
 	return s.readSlice(b, &r, first, keyframe, complete)
 }
 
-// readSlice takes the slice of H.264 or HEVC that begins with b. R is before the id of its PPS if the slice is the first
-// of a keyframe.
+// readSlice takes the slice of H.264 or HEVC that begins with b. R is before the id of its PPS if the slice is the
+// first of a keyframe.
 func (s *Scanner) readSlice(b []byte, r *bitReader, first, keyframe, complete bool) (want int) {
 	id := uint32(0)
 	if first && keyframe {

@@ -26,8 +26,6 @@ type accessUnit struct {
 	fromPES    bool // it begins with a PES packet
 	recovery   bool // it has a recovery point SEI message
 	missesSets bool // it is a keyframe without all of its parameter sets
-	pts        uint64
-	hasPTS     bool
 }
 
 // scanVideo marks a packet of the video's PID.
@@ -83,15 +81,14 @@ func (s *Scanner) beginPES(p Packet) {
 	s.pes.dts, s.pes.hasDTS = p.DTS()
 	s.reading = true
 	s.trust.next(complete, last.aligned && last.pictures == 1, &s.pes)
-	continues := s.au.open && (!s.pes.hasPTS || s.au.hasPTS && s.pes.pts == s.au.pts)
-	if !continues {
+	if !s.au.open {
 		s.resolve(0)
 	}
 	s.clock.check(&s.pes, s)
-	if continues {
+	if s.au.open {
+		// What comes up to the picture belongs to it, whatever timestamps a muxer gives to PES packets of parameter sets.
 		return
 	}
-	s.au.open = false
 	s.waiting, s.pes.asked = 1, true
 	if s.unit.codec == codecOther {
 		s.markUnreadPES(&last)
@@ -255,7 +252,7 @@ func (s *Scanner) boundary() {
 	if !s.au.open {
 		s.au = accessUnit{
 			number: s.au.number + 1, open: true,
-			fromPES: s.pes.asked && s.pes.atStart, pts: s.pes.pts, hasPTS: s.pes.hasPTS,
+			fromPES: s.pes.asked && s.pes.atStart,
 		}
 		s.pes.aligned = s.pes.aligned || s.au.fromPES
 	}
