@@ -9,20 +9,23 @@ import (
 	"time"
 )
 
+// refusal is a publisher that vw-ingest refuses.
+type refusal struct {
+	flags  []string
+	before bool // another publisher is active
+	path   string
+	curl   string
+	ffmpeg string
+	says   string // by ffmpeg; "" is Broken pipe
+	status string
+}
+
 // TestRefusals: each refusal as curl and as ffmpeg see it, at once, and not a byte of a refused body comes through.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	token := write(t, "token", []byte("sesame"))
 	big := write(t, "big", make([]byte, 20<<20)) // more than sockets hold
-	for name, c := range map[string]struct {
-		flags  []string
-		before bool // another publisher is active
-		path   string
-		curl   string
-		ffmpeg string
-		says   string // by ffmpeg; "" is Broken pipe
-		status string
-	}{
+	for name, c := range map[string]refusal{
 		"401 without a token":  {flags: []string{"--token-file", token}, status: "401"},
 		"401 with a wrong one": {flags: []string{"--token-file", token}, path: "sesam/x", status: "401"},
 		"405 for another verb": {curl: "-X DELETE", ffmpeg: "-method PATCH", status: "405"},
@@ -36,64 +39,76 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer out.Close()
-			p := start(t, wiring{stdout: out}, "vw-ingest", append([]string{"--listen", "127.0.0.1:0"}, c.flags...)...)
-			url := ingestURL(p)
-			var first *process
-			if c.before {
-				first = camera(t, url)
-				p.find(p.stderr, `(?i)msg=.*publisher.*`)
-			}
-			curlFlags := c.curl
-			if !strings.Contains(curlFlags, "@") && c.status != "411" {
-				curlFlags += " -T " + big
-			}
-			begun := time.Now()
-			curl := start(t, wiring{}, "bash", "-c", fmt.Sprintf("%s -sS -o %s -w '%%{http_code}' %s %s",
-				tool(t, "curl"), os.DevNull, curlFlags, url+c.path))
-			curl.wait()
-			if got := strings.TrimSpace(curl.stdout.String()); got != c.status {
-				t.Errorf("curl got %q, want %s; %s", got, c.status, curl.stderr)
-			}
-			if d := time.Since(begun); d > 10*time.Second {
-				t.Errorf("curl noticed after %v", d)
-			}
-			// A camera that never ends by itself.
-			args := "-nostdin -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 " +
-				"-c:v mpeg1video -b:v 2M -f mpegts " + c.ffmpeg
-			begun = time.Now()
-			f := start(t, wiring{}, "ffmpeg", append(strings.Fields(args), url+c.path)...)
-			says := c.says
-			if says == "" {
-				says = "Broken pipe"
-			}
-			if f.wait() == 0 || !strings.Contains(f.stderr.String(), says) {
-				t.Errorf("ffmpeg does not say %q: %s", says, f.stderr)
-			}
-			if d := time.Since(begun); d > 10*time.Second {
-				t.Errorf("ffmpeg noticed after %v", d)
-			}
-			if first != nil {
-				first.signal(os.Interrupt)
-				first.wait()
-			}
-			p.signal(os.Interrupt)
-			p.wait()
-			want := int64(0)
-			if c.status == "413" {
-				want = 1000 // what ffmpeg sends has no length: as much as is allowed comes through
-			}
-			if s := p.account(); !c.before && (s.In.Bytes != want || s.Out[0].Confirmed != want) {
-				t.Errorf("%d bytes were read, want %d: %+v", s.In.Bytes, want, s.Out[0])
-			}
-			if strings.Contains(p.stderr.String(), "sesame") {
-				t.Error("the token is in the log")
-			}
+			c.test(t, big)
 		})
+	}
+}
+
+func (c refusal) test(t *testing.T, big string) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p := start(t, wiring{stdout: out}, "vw-ingest", append([]string{"--listen", "127.0.0.1:0"}, c.flags...)...)
+	url := ingestURL(p)
+	var first *process
+	if c.before {
+		first = camera(t, url)
+		p.find(p.stderr, `(?i)msg=.*publisher.*`)
+	}
+	c.testCurl(t, url, big)
+	c.testFFmpeg(t, url)
+	if first != nil {
+		first.signal(os.Interrupt)
+		first.wait()
+	}
+	p.signal(os.Interrupt)
+	p.wait()
+	want := int64(0)
+	if c.status == "413" {
+		want = 1000 // what ffmpeg sends has no length: as much as is allowed comes through
+	}
+	if s := p.account(); !c.before && (s.In.Bytes != want || s.Out[0].Confirmed != want) {
+		t.Errorf("%d bytes were read, want %d: %+v", s.In.Bytes, want, s.Out[0])
+	}
+	if strings.Contains(p.stderr.String(), "sesame") {
+		t.Error("the token is in the log")
+	}
+}
+
+func (c refusal) testCurl(t *testing.T, url, big string) {
+	curlFlags := c.curl
+	if !strings.Contains(curlFlags, "@") && c.status != "411" {
+		curlFlags += " -T " + big
+	}
+	begun := time.Now()
+	curl := start(t, wiring{}, "bash", "-c", fmt.Sprintf("%s -sS -o %s -w '%%{http_code}' %s %s",
+		tool(t, "curl"), os.DevNull, curlFlags, url+c.path))
+	curl.wait()
+	if got := strings.TrimSpace(curl.stdout.String()); got != c.status {
+		t.Errorf("curl got %q, want %s; %s", got, c.status, curl.stderr)
+	}
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("curl noticed after %v", d)
+	}
+}
+
+// testFFmpeg refuses a camera that never ends by itself.
+func (c refusal) testFFmpeg(t *testing.T, url string) {
+	args := "-nostdin -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 " +
+		"-c:v mpeg1video -b:v 2M -f mpegts " + c.ffmpeg
+	begun := time.Now()
+	f := start(t, wiring{}, "ffmpeg", append(strings.Fields(args), url+c.path)...)
+	says := c.says
+	if says == "" {
+		says = "Broken pipe"
+	}
+	if f.wait() == 0 || !strings.Contains(f.stderr.String(), says) {
+		t.Errorf("ffmpeg does not say %q: %s", says, f.stderr)
+	}
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("ffmpeg noticed after %v", d)
 	}
 }
 

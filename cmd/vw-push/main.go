@@ -2,26 +2,15 @@
 package main
 
 import (
-	"bufio"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net/http"
-	"net/textproto"
-	"os"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/cli/singleproc"
-	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/push"
-	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 func main() {
@@ -43,34 +32,6 @@ socks5h:// proxies look up names themselves.`,
 		Flags:  slices.Concat(flags(), listenFlags(), cli.CommonFlags(2*time.Second)),
 		Action: run,
 	})
-}
-
-func flags() []ucli.Flag {
-	return []ucli.Flag{
-		&ucli.StringFlag{Name: "to-file",
-			Usage: "push to the URLs in `FILE`, one a line; it is read again on SIGHUP and at each dial"},
-		cli.RepeatedFlag("header", "send this header in each handshake (`'Name: value'`; may be repeated)"),
-		&ucli.StringFlag{Name: "header-file", Usage: "send the headers in `FILE`, one a line"},
-		&ucli.StringFlag{Name: "token-file",
-			Usage: "send the token in `FILE` as Authorization: Bearer; it is read again at each dial " +
-				"(or VW_PUSH_TOKEN)"},
-		&ucli.StringFlag{Name: "stream",
-			Usage: "name the stream `NAME` in each handshake and in the ledger (at random unless given)"},
-		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
-		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
-		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
-		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
-		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
-		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
-		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout,
-			"a dial may take `D`, from the name to the handshake"),
-		cli.DurationFlag("dead-after", 15*time.Second,
-			"a link is dead when nothing comes back for `D`: no frame, and no byte acknowledged by TCP"),
-		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
-		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
-		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination has confirmed nothing for `D` "+
-			"although something waited for it; 0 is never"),
-	}
 }
 
 func run(c *ucli.Context) error {
@@ -119,149 +80,4 @@ func run(c *ucli.Context) error {
 		}
 		return err
 	})
-}
-
-func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
-	o := push.Options{
-		URLs:        c.Args().Slice(),
-		Stream:      c.String("stream"),
-		Subprotocol: c.String("subprotocol"),
-		Credentials: push.Credentials{
-			CA: c.String("ca"), Cert: c.String("cert"), Key: c.String("key"), Insecure: c.Bool("insecure"),
-		},
-		DialTimeout: cli.Duration(c, "dial-timeout"),
-		DeadAfter:   cli.Duration(c, "dead-after"),
-		BackoffMin:  cli.Duration(c, "backoff-min"),
-		BackoffMax:  cli.Duration(c, "backoff-max"),
-		GiveUpAfter: cli.Duration(c, "give-up-after"),
-		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
-	}
-	if o.Stream == "" {
-		o.Stream = strings.ToLower(rand.Text()[:12])
-	}
-	if file := c.String("token-file"); file != "" || os.Getenv(tokenVariable) != "" {
-		o.Credentials.Token = tokenFrom(file)
-	}
-	if urls.name != "" {
-		if len(o.URLs) > 0 {
-			return o, cli.Usagef("--to-file and URLs do not go together")
-		}
-		var err error
-		if o.URLs, err = urls.urls(); err != nil {
-			return o, err
-		}
-	}
-	switch {
-	case len(o.URLs) == 0 && !c.IsSet("listen"):
-		return o, cli.WithHint(cli.Usagef("no destination"),
-			"vw-push [flags] URL [URL …], such as wss://relay.example.org/in/cam1;"+
-				" or --listen ADDRESS for viewers")
-	case !wsconn.ValidStreamName(o.Stream):
-		return o, cli.Usagef("--stream %q is not 1 to 64 letters, digits, dots, underscores and hyphens", o.Stream)
-	case o.MaxMessage < mpegts.PacketSize:
-		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
-	case o.DeadAfter < minDeadAfter:
-		return o, cli.Usagef("--dead-after is less than %v", minDeadAfter)
-	case o.DialTimeout <= 0, o.BackoffMin <= 0:
-		return o, cli.Usagef("--dial-timeout and --backoff-min must be more than 0")
-	case o.BackoffMax < o.BackoffMin:
-		return o, cli.Usagef("--backoff-max is less than --backoff-min")
-	case (o.Credentials.Cert == "") != (o.Credentials.Key == ""):
-		return o, cli.Usagef("--cert and --key go together")
-	}
-	for _, flag := range []string{"ca", "cert", "key"} {
-		if info, err := os.Stat(c.String(flag)); err == nil && !info.Mode().IsRegular() {
-			return o, cli.Usagef("--%s %s is not a regular file, and is to be read at each dial", flag, c.String(flag))
-		}
-	}
-	seen := map[string]bool{}
-	for _, u := range o.URLs {
-		if err := wsconn.CheckURL(u); err != nil {
-			return o, cli.WithHint(cli.Usagef("destination %s: %w", wsconn.Redact(u), err),
-				"write it as ws://host/path or wss://host/path")
-		}
-		if seen[u] {
-			return o, cli.Usagef("destination %s twice", wsconn.Redact(u))
-		}
-		seen[u] = true
-	}
-	var err error
-	if o.Proxy, err = wsconn.ProxyFromEnv(os.Getenv); err != nil {
-		return o, cli.WithHint(cli.Usagef("in the environment: %w", err),
-			"write it as http://user:password@host:port or socks5://host:port, or unset it")
-	}
-	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))
-	return o, err
-}
-
-// minDeadAfter is how soon a link may be taken for dead: less than that, and a live one would be.
-const minDeadAfter = 10 * time.Millisecond
-
-// tokenVariable is the environment variable that may hold the token.
-const tokenVariable = "VW_PUSH_TOKEN"
-
-// tokenFrom reads the token again each time, unless it comes from a pipe, which gives it only once.
-func tokenFrom(file string) func() (string, error) {
-	read := func() (string, error) { return cli.ReadSecret(file, tokenVariable) }
-	if info, err := os.Stat(file); file != "" && err == nil && !info.Mode().IsRegular() {
-		return sync.OnceValues(read)
-	}
-	return read
-}
-
-// readHeader puts the headers of the command line and of a file together. No error shows a line: it may be a secret.
-func readHeader(lines []string, file string) (http.Header, error) {
-	if file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read header file: %w", err)
-		}
-		lines = append(lines, strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' || r == '\r' })...)
-	}
-	header := http.Header{}
-	for _, line := range lines {
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		r := textproto.NewReader(bufio.NewReader(strings.NewReader(line + "\r\n\r\n")))
-		parsed, err := r.ReadMIMEHeader()
-		if err != nil || len(parsed) != 1 {
-			return nil, cli.Usagef("a header is not written as 'Name: value'")
-		}
-		for name, values := range parsed {
-			header[name] = append(header[name], values...)
-		}
-	}
-	return header, nil
-}
-
-// statsLine shows the rate of the input since the last line, and for each destination the rate at which it has
-// confirmed, what waits (the buffer) and for how long it has, what was dropped, and the round trip.
-func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
-	last, lastIn := time.Now(), int64(0)
-	type nth struct {
-		to string
-		n  int // of those that look the same without their secrets
-	}
-	confirmed := map[nth]int64{}
-	return func() []slog.Attr {
-		now, in := time.Now(), p.Ledger.Snapshot(false).In.Bytes
-		rate := func(bytes int64) string {
-			return fmt.Sprintf("%.2fMbit/s", float64(bytes)*8/1e6/now.Sub(last).Seconds())
-		}
-		attrs := []slog.Attr{slog.Int64("in", in), slog.String("in_rate", rate(in-lastIn))}
-		same := map[string]int{}
-		for _, s := range pusher.Stats() {
-			d := nth{s.To, same[s.To]}
-			same[s.To]++
-			attrs = append(attrs, slog.Group(s.To,
-				"connected", s.Connected, "rate", rate(max(0, s.Counts.Confirmed-confirmed[d])), "confirmed",
-				s.Counts.Confirmed,
-				"unconfirmed", s.Counts.Unconfirmed, "held", s.Counts.Held, "age", s.Age.Round(time.Millisecond),
-				"dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
-			confirmed[d] = s.Counts.Confirmed
-		}
-		last, lastIn = now, in
-		return attrs
-	}
 }

@@ -37,77 +37,83 @@ func testApp(argsUsage string, got *[]string, result error) *ucli.App {
 	}
 }
 
-func TestRun(t *testing.T) {
-	const seeHelp = "vw-test: hint: vw-test --help lists the flags\n"
-	const flagsFirst = "vw-test: hint: flags stand before the arguments; write -- in front of an argument that " +
+const (
+	seeHelp    = "vw-test: hint: vw-test --help lists the flags\n"
+	flagsFirst = "vw-test: hint: flags stand before the arguments; write -- in front of an argument that " +
 		"begins with a dash\n"
-	for _, tc := range []struct {
-		name      string
-		args      string // split at spaces
-		argsUsage string
-		result    error
-		status    int
-		got       []string // what reached the action: headers and arguments
-		stderr    string
-	}{
-		{name: "nothing"},
-		{name: "one dash", args: "-once -header a", got: []string{"a"}},
-		{name: "two dashes", args: "--once --header=a", got: []string{"a"}},
-		{name: "commas do not split", args: "--header a,b --header c", got: []string{"a,b", "c"}},
-		{name: "arguments", args: "--once u v", argsUsage: "URL", got: []string{"u", "v"}},
-		{name: "an argument called as a command would be", args: "help", argsUsage: "URL", got: []string{"help"}},
-		{name: "an argument called as a flag is", args: "once", argsUsage: "URL", got: []string{"once"}},
-		{name: "one dash is an argument", args: "-", argsUsage: "URL", got: []string{"-"}},
-		{name: "dash after --", args: "--once -- u -v", argsUsage: "URL", got: []string{"u", "-v"}},
-		{name: "-- and nothing", args: "--", argsUsage: "URL"},
-		{name: "-- as a value", args: "--header -- u", argsUsage: "URL", got: []string{"--", "u"}},
+)
 
-		{name: "unknown flag", args: "--frobnicate", status: 2, stderr: "vw-test: error: unknown flag --frobnicate\n" +
-			seeHelp},
-		{name: "nearly a flag", args: "--bufer 1", status: 2,
-			stderr: "vw-test: error: unknown flag --bufer\nvw-test: hint: did you mean --buffer? vw-test --help " +
-				"lists the flags\n"},
-		{name: "unknown flag's value may be a secret", args: "--tok=secret", status: 2,
-			stderr: "vw-test: error: unknown flag --tok\n" + seeHelp},
-		{name: "no value", args: "--buffer", status: 2, stderr: "vw-test: error: flag --buffer needs a value\n"},
-		{name: "an empty value", args: "--ledger=", status: 2, stderr: "vw-test: error: flag --ledger needs a value\n"},
-		{name: "bad size", args: "--buffer 10M", status: 2,
-			stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, " +
-				"KiB, MiB, GiB, TiB)\n"},
-		{name: "bad duration", args: "--linger 10", status: 2,
-			stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m)\n"},
-		{name: "negative duration", args: "-linger -1s", status: 2,
-			stderr: "vw-test: error: invalid value \"-1s\" for --linger: must not be negative\n"},
-		{name: "bad number", args: "--count x", status: 2,
-			stderr: "vw-test: error: invalid value \"x\" for --count: parse error\n"},
-		{name: "bad switch", args: "--once=x", status: 2,
-			stderr: "vw-test: error: invalid boolean value \"x\" for --once: parse error\n"},
-		{name: "leftover argument", args: "--once u", status: 2,
-			stderr: "vw-test: error: unexpected argument \"u\"\nvw-test: hint: vw-test takes flags only; see " +
-				"vw-test --help\n"},
-		{name: "leftover secret", args: "ws://user:secret@host/?secret", status: 2,
-			stderr: "vw-test: error: unexpected argument \"ws://…\"\nvw-test: hint: vw-test takes flags only; see " +
-				"vw-test --help\n"},
-		{name: "flag after an argument", args: "u --header=secret", argsUsage: "URL", status: 2,
-			stderr: "vw-test: error: flag --header after the first argument\n" + flagsFirst},
-		{name: "flag after an argument after a value --", args: "--header -- u --once", argsUsage: "URL", status: 2,
-			stderr: "vw-test: error: flag --once after the first argument\n" + flagsFirst},
-		{name: "help after an argument", args: "u --help", argsUsage: "URL", status: 2,
-			stderr: "vw-test: error: flag --help after the first argument\n" + flagsFirst},
+// runs are command lines of a tool, and what they end with.
+var runs = []struct {
+	name      string
+	args      string // split at spaces
+	argsUsage string
+	result    error
+	status    int
+	got       []string // what reached the action: headers and arguments
+	stderr    string
+}{
+	{name: "nothing"},
+	{name: "one dash", args: "-once -header a", got: []string{"a"}},
+	{name: "two dashes", args: "--once --header=a", got: []string{"a"}},
+	{name: "commas do not split", args: "--header a,b --header c", got: []string{"a,b", "c"}},
+	{name: "arguments", args: "--once u v", argsUsage: "URL", got: []string{"u", "v"}},
+	{name: "an argument called as a command would be", args: "help", argsUsage: "URL", got: []string{"help"}},
+	{name: "an argument called as a flag is", args: "once", argsUsage: "URL", got: []string{"once"}},
+	{name: "one dash is an argument", args: "-", argsUsage: "URL", got: []string{"-"}},
+	{name: "dash after --", args: "--once -- u -v", argsUsage: "URL", got: []string{"u", "-v"}},
+	{name: "-- and nothing", args: "--", argsUsage: "URL"},
+	{name: "-- as a value", args: "--header -- u", argsUsage: "URL", got: []string{"--", "u"}},
 
-		{name: "error", result: errors.New("no luck"), status: 1, stderr: "vw-test: error: no luck\n"},
-		{name: "status", result: WithStatus(errors.New("lost some"), 3), status: 3,
-			stderr: "vw-test: error: lost some\n"},
-		{name: "said already", result: WithStatus(nil, 3), status: 3},
-		{name: "an exit coder does not exit", result: ucli.Exit("no luck", 9), status: 1,
-			stderr: "vw-test: error: no luck\n"},
-		{name: "several errors", status: 1,
-			result: errors.Join(WithStatus(errors.New("a"), 3), WithHint(errors.New("b"), "c")),
-			stderr: "vw-test: error: a\nvw-test: error: b\nvw-test: hint: c\n"},
-		{name: "wrong usage is told in words", args: "--log json --max-age 1s", status: 2,
-			stderr: "vw-test: error: --max-age without --live\nvw-test: hint: without --live nothing is dropped " +
-				"for its age\n"},
-	} {
+	{name: "unknown flag", args: "--frobnicate", status: 2, stderr: "vw-test: error: unknown flag --frobnicate\n" +
+		seeHelp},
+	{name: "nearly a flag", args: "--bufer 1", status: 2,
+		stderr: "vw-test: error: unknown flag --bufer\nvw-test: hint: did you mean --buffer? vw-test --help " +
+			"lists the flags\n"},
+	{name: "unknown flag's value may be a secret", args: "--tok=secret", status: 2,
+		stderr: "vw-test: error: unknown flag --tok\n" + seeHelp},
+	{name: "no value", args: "--buffer", status: 2, stderr: "vw-test: error: flag --buffer needs a value\n"},
+	{name: "an empty value", args: "--ledger=", status: 2, stderr: "vw-test: error: flag --ledger needs a value\n"},
+	{name: "bad size", args: "--buffer 10M", status: 2,
+		stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, " +
+			"KiB, MiB, GiB, TiB)\n"},
+	{name: "bad duration", args: "--linger 10", status: 2,
+		stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m)\n"},
+	{name: "negative duration", args: "-linger -1s", status: 2,
+		stderr: "vw-test: error: invalid value \"-1s\" for --linger: must not be negative\n"},
+	{name: "bad number", args: "--count x", status: 2,
+		stderr: "vw-test: error: invalid value \"x\" for --count: parse error\n"},
+	{name: "bad switch", args: "--once=x", status: 2,
+		stderr: "vw-test: error: invalid boolean value \"x\" for --once: parse error\n"},
+	{name: "leftover argument", args: "--once u", status: 2,
+		stderr: "vw-test: error: unexpected argument \"u\"\nvw-test: hint: vw-test takes flags only; see " +
+			"vw-test --help\n"},
+	{name: "leftover secret", args: "ws://user:secret@host/?secret", status: 2,
+		stderr: "vw-test: error: unexpected argument \"ws://…\"\nvw-test: hint: vw-test takes flags only; see " +
+			"vw-test --help\n"},
+	{name: "flag after an argument", args: "u --header=secret", argsUsage: "URL", status: 2,
+		stderr: "vw-test: error: flag --header after the first argument\n" + flagsFirst},
+	{name: "flag after an argument after a value --", args: "--header -- u --once", argsUsage: "URL", status: 2,
+		stderr: "vw-test: error: flag --once after the first argument\n" + flagsFirst},
+	{name: "help after an argument", args: "u --help", argsUsage: "URL", status: 2,
+		stderr: "vw-test: error: flag --help after the first argument\n" + flagsFirst},
+
+	{name: "error", result: errors.New("no luck"), status: 1, stderr: "vw-test: error: no luck\n"},
+	{name: "status", result: WithStatus(errors.New("lost some"), 3), status: 3,
+		stderr: "vw-test: error: lost some\n"},
+	{name: "said already", result: WithStatus(nil, 3), status: 3},
+	{name: "an exit coder does not exit", result: ucli.Exit("no luck", 9), status: 1,
+		stderr: "vw-test: error: no luck\n"},
+	{name: "several errors", status: 1,
+		result: errors.Join(WithStatus(errors.New("a"), 3), WithHint(errors.New("b"), "c")),
+		stderr: "vw-test: error: a\nvw-test: error: b\nvw-test: hint: c\n"},
+	{name: "wrong usage is told in words", args: "--log json --max-age 1s", status: 2,
+		stderr: "vw-test: error: --max-age without --live\nvw-test: hint: without --live nothing is dropped " +
+			"for its age\n"},
+}
+
+func TestRun(t *testing.T) {
+	for _, tc := range runs {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
 			var stdout, stderr bytes.Buffer

@@ -75,141 +75,34 @@ func filtered(b []byte, keep func(mpegts.Packet) bool) (kept []byte) {
 }
 
 func TestCheckerMutations(t *testing.T) {
-	const size = mpegts.PacketSize
-	inner := func(p mpegts.Packet) bool { return p.PID() == tsgen.VideoPID && !p.PayloadUnitStart() }
-	on := func(pid uint16) func(mpegts.Packet) bool {
-		return func(p mpegts.Packet) bool { return p.PID() == pid }
-	}
-	// Each mutation gets the stream and the offset of a packet; @, @1 and @2 in what is said are the bytes where this
-	// one and the next ones stand.
-	cases := map[string]struct {
-		which  func(mpegts.Packet) bool
-		n      int
-		mutate func(b []byte, at int) []byte
-		want   func(*mpegts.Report)
-		says   string
-	}{
-		"nothing": {inner, 20, func(b []byte, at int) []byte { return b }, func(f *mpegts.Report) {}, ""},
-		"a packet dropped": {inner, 20,
-			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Report) { f.Packets--; f.ContinuityErrors++; f.Lost++ },
-			"1 continuity errors, the first at byte @ ("},
-		"a packet sent twice": {inner, 20,
-			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at:]}, nil) },
-			func(f *mpegts.Report) { f.Packets++; f.Duplicates++ }, ""},
-		"a packet sent three times": {inner, 20,
-			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at+size], b[at : at+size], b[at:]}, nil) },
-			func(f *mpegts.Report) { f.Packets += 2; f.Duplicates++; f.ContinuityErrors++ },
-			"1 continuity errors, the first at byte @2 ("},
-		"a counter repeated over other bytes": {inner, 20,
-			func(b []byte, at int) []byte {
-				other := bytes.Clone(b[at : at+size])
-				other[100] ^= 1
-				return bytes.Join([][]byte{b[:at+size], other, b[at+size:]}, nil)
-			},
-			func(f *mpegts.Report) {
-				f.Packets++
-				f.ContinuityErrors++
-			}, "1 continuity errors, the first at byte @1 ("},
-		"two packets swapped": {
-			func(p mpegts.Packet) bool { return inner(p) && p.Continuity() == 5 }, 3,
-			func(b []byte, at int) []byte {
-				next := at + size
-				for mpegts.Packet(b[next:next+size]).PID() != tsgen.VideoPID {
-					next += size
-				}
-				first := bytes.Clone(b[at : at+size])
-				copy(b[at:], b[next:next+size])
-				copy(b[next:], first)
-				return b
-			},
-			func(f *mpegts.Report) { f.ContinuityErrors += 3; f.Lost += 16 },
-			"3 continuity errors, the first at byte @ (packet #, PID 0x0100): counter 6 instead of 5"},
-		"the sync byte flipped": {inner, 20,
-			func(b []byte, at int) []byte { b[at] ^= 0x10; return b },
-			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++; f.ContinuityErrors++; f.Lost++ },
-			"1 sync errors, the first at byte @ ["},
-		"the counter flipped": {inner, 20,
-			func(b []byte, at int) []byte { b[at+3] ^= 0x08; return b },
-			func(f *mpegts.Report) {
-				f.ContinuityErrors += 2
-				f.Lost += 16
-			}, "2 continuity errors, the first at byte @ ("},
-		"the transport error indicator set": {inner, 20,
-			func(b []byte, at int) []byte { b[at+1] |= 0x80; return b },
-			func(f *mpegts.Report) { f.TransportErrors++; f.ContinuityErrors++; f.Lost++ },
-			"1 transport errors, the first at byte @ ("},
-		"junk between packets": {inner, 20,
-			func(b []byte, at int) []byte { return bytes.Join([][]byte{b[:at], make([]byte, 5000), b[at:]}, nil) },
-			func(f *mpegts.Report) { f.SyncErrors++ }, "1 sync errors, the first at byte @ ["},
-		"a PAT's bit flipped": {on(mpegts.PIDPAT), 1,
-			func(b []byte, at int) []byte { b[at+5+9] ^= 1; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
-			"1 table errors, the first at byte @ (packet #, PID 0x0000): wrong CRC"},
-		"a PMT's CRC broken": {on(tsgen.PMTPID), 1,
-			func(b []byte, at int) []byte { b[at+5+20] ^= 1; return b },
-			func(f *mpegts.Report) { f.PMTs--; f.TableErrors++ },
-			"1 table errors, the first at byte @ (packet #, PID 0x1000): wrong CRC"},
-		"a PAT's length too long": {on(mpegts.PIDPAT), 1,
-			func(b []byte, at int) []byte { b[at+5+2] = 0xFF; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
-			"1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
-		"a PAT's pointer beyond the packet": {on(mpegts.PIDPAT), 1,
-			func(b []byte, at int) []byte { b[at+4] = 200; return b },
-			func(f *mpegts.Report) { f.PATs--; f.TableErrors++ },
-			"1 table errors, the first at byte @ (packet #, PID 0x0000): a section is cut short"},
-		"the first PAT removed": {on(mpegts.PIDPAT), 0,
-			func(b []byte, at int) []byte { return append(b[:at], b[at+size:]...) },
-			func(f *mpegts.Report) { f.Packets--; f.PATs--; f.PMTs--; f.StartsAtKeyframe = false }, "does not start"},
-		"a packet announced as lost": {inner, 20,
-			func(b []byte, at int) []byte {
-				gap := mpegts.AppendDiscontinuity(nil, b[at+size:at+2*size])
-				return bytes.Join([][]byte{b[:at], gap, b[at+size:]}, nil)
-			},
-			func(f *mpegts.Report) { f.Gaps++ }, ""},
-		"the end torn": {inner, 20,
-			func(b []byte, at int) []byte { return b[:len(b)-88] },
-			func(f *mpegts.Report) { f.Packets--; f.SyncErrors++ }, "1 sync errors, the first at byte $ ["},
-		"all PMTs removed": {inner, 20,
-			func(b []byte, at int) []byte {
-				return filtered(b, func(p mpegts.Packet) bool { return !on(tsgen.PMTPID)(p) })
-			},
-			func(f *mpegts.Report) { f.Packets -= f.PMTs; f.PMTs, f.StartsAtKeyframe = 0, false },
-			"no PMT\ndoes not start at a keyframe"},
-		"all PATs removed": {inner, 20,
-			func(b []byte, at int) []byte {
-				return filtered(b, func(p mpegts.Packet) bool { return !on(mpegts.PIDPAT)(p) })
-			},
-			func(f *mpegts.Report) { f.Packets -= f.PATs; f.PATs, f.PMTs, f.StartsAtKeyframe = 0, 0, false },
-			"no PAT\nno PMT"},
-	}
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
 		clean, _ := check(sample(t, name))
-		for title, c := range cases {
-			t.Run(name+"/"+title, func(t *testing.T) {
-				b := sample(t, name)
-				at := find(t, b, c.n, c.which) * size
-				b = c.mutate(b, at)
-				c.says = strings.NewReplacer("@1", fmt.Sprint(at+size), "@2", fmt.Sprint(at+2*size), "@",
-					fmt.Sprint(at),
-					"#", fmt.Sprint(at/size), "$", fmt.Sprint(len(b)-len(b)%size)).Replace(c.says)
-				want := clean
-				c.want(&want)
-				got, trouble := check(b)
-				// What the first PAT's loss does to the count of PMTs and frames depends on where the next one
-				// stands; without any tables, nothing says whose the timestamps are.
-				if !want.StartsAtKeyframe {
-					want.Frames, want.Keyframes, want.PMTs = got.Frames, got.Keyframes, got.PMTs
-				}
-				if got != want {
-					t.Errorf("got  %+v\nwant %+v", got, want)
-				}
-				if says := strings.Join(trouble, "\n"); !strings.Contains(says, c.says) ||
-					(c.says == "") != (says == "") {
-					t.Errorf("trouble %q, want %q in it", says, c.says)
-				}
-			})
+		for title, m := range mutations {
+			t.Run(name+"/"+title, func(t *testing.T) { m.test(t, sample(t, name), clean) })
 		}
+	}
+}
+
+// test checks the mutated b, of which clean is the report otherwise.
+func (m mutation) test(t *testing.T, b []byte, clean mpegts.Report) {
+	const size = mpegts.PacketSize
+	at := find(t, b, m.n, m.which) * size
+	b = m.mutate(b, at)
+	says := strings.NewReplacer("@1", fmt.Sprint(at+size), "@2", fmt.Sprint(at+2*size), "@", fmt.Sprint(at),
+		"#", fmt.Sprint(at/size), "$", fmt.Sprint(len(b)-len(b)%size)).Replace(m.says)
+	want := clean
+	m.want(&want)
+	got, trouble := check(b)
+	// What the first PAT's loss does to the count of PMTs and frames depends on where the next one
+	// stands; without any tables, nothing says whose the timestamps are.
+	if !want.StartsAtKeyframe {
+		want.Frames, want.Keyframes, want.PMTs = got.Frames, got.Keyframes, got.PMTs
+	}
+	if got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got := strings.Join(trouble, "\n"); !strings.Contains(got, says) || (says == "") != (got == "") {
+		t.Errorf("trouble %q, want %q in it", got, says)
 	}
 }
 
