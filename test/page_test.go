@@ -24,6 +24,7 @@ import (
 func TestPagePlays(t *testing.T) {
 	for codec, element := range map[string]string{"mpeg1": "canvas", "h264": "video"} {
 		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
 			v := startViewing(t)
 			c := readableCamera{codec: codec, size: "640x360", gop: 50}
 			v.start(c)
@@ -37,6 +38,7 @@ func TestPagePlays(t *testing.T) {
 
 			page.do("hide")
 			page.until("the tab is hidden", func(s sight) bool { return s.Hidden })
+			page.do("wait 6000")
 			page.do("show")
 			page.plays(25)
 
@@ -53,7 +55,9 @@ func TestPagePlays(t *testing.T) {
 			c.size = "768x432"
 			v.start(c)
 			page.until("the other size", func(s sight) bool { return s.Width == 768 })
-			page.plays(25)
+			for range 60 { // seconds
+				page.plays(25)
+			}
 			page.silent()
 		})
 	}
