@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -29,7 +28,7 @@ var expectFlags = []struct {
 	{"expect-frames", countExpectation(parseCount, testserver.ExpectFrames)},
 	{"expect-conns", countExpectation(parseCount, testserver.ExpectConns)},
 	{"expect-max-gap", func(path, value string) (testserver.Expectation, error) {
-		d, err := time.ParseDuration(value)
+		d, err := cli.ParseDuration(value)
 		if err != nil || d <= 0 {
 			return nil, fmt.Errorf("%q is not a duration above 0", value)
 		}

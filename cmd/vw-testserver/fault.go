@@ -183,7 +183,7 @@ func parseAfter(s string) (f testserver.Fault, err error) {
 		f.AfterMessages, err = parseCount(number)
 		return f, err
 	}
-	if d, err := time.ParseDuration(s); err == nil {
+	if d, err := cli.ParseDuration(s); err == nil {
 		if d < 0 {
 			return f, fmt.Errorf("%q is negative", s)
 		}
@@ -197,7 +197,7 @@ func parseAfter(s string) (f testserver.Fault, err error) {
 }
 
 func parseTime(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
+	d, err := cli.ParseDuration(s)
 	if err == nil && d <= 0 {
 		err = fmt.Errorf("%q is not above 0", s)
 	}

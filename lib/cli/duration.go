@@ -2,18 +2,39 @@ package cli
 
 import (
 	"errors"
+	"regexp"
+	"strconv"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 )
 
+var daysAndWeeks = regexp.MustCompile(`(\d+(?:\.\d+)?)([dw])`)
+
+// ParseDuration reads a duration as time.ParseDuration does, and also with days of 24 hours (7d) and weeks (2w).
+func ParseDuration(s string) (time.Duration, error) {
+	inHours := daysAndWeeks.ReplaceAllStringFunc(s, func(part string) string {
+		hours, number := 24.0, part[:len(part)-1]
+		if part[len(part)-1] == 'w' {
+			hours *= 7
+		}
+		n, _ := strconv.ParseFloat(number, 64)
+		return strconv.FormatFloat(n*hours, 'f', -1, 64) + "h"
+	})
+	d, err := time.ParseDuration(inHours)
+	if err != nil {
+		return 0, errors.New("not a duration (300ms, 10s, 1h30m, 7d, 2w)")
+	}
+	return d, nil
+}
+
 // durationValue is a duration of 0 or more as the value of a flag.
 type durationValue time.Duration
 
 func (v *durationValue) Set(s string) error {
-	d, err := time.ParseDuration(s)
+	d, err := ParseDuration(s)
 	if err != nil {
-		return errors.New("not a duration (300ms, 10s, 1h30m)")
+		return err
 	}
 	if d < 0 {
 		return errors.New("must not be negative")

@@ -47,7 +47,7 @@ func helpText(app *ucli.App, more []int) string {
 }
 
 // valueForms says how the values of flags are written.
-const valueForms = "Sizes are 188, 64KiB or 10MB; durations are 300ms, 10s or 1h30m."
+const valueForms = "Sizes are 188, 64KiB or 10MB; durations are 300ms, 10s, 1h30m or 7d."
 
 // synopsis is how a tool is called: a line for each way.
 func synopsis(app *ucli.App) string {

@@ -78,7 +78,7 @@ var runs = []struct {
 		stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, " +
 			"KiB, MiB, GiB, TiB)\n"},
 	{name: "bad duration", args: "--linger 10", status: 2,
-		stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m)\n"},
+		stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m, 7d, 2w)\n"},
 	{name: "negative duration", args: "-linger -1s", status: 2,
 		stderr: "vw-test: error: invalid value \"-1s\" for --linger: must not be negative\n"},
 	{name: "bad number", args: "--count x", status: 2,

@@ -41,10 +41,19 @@ type insert struct {
 	before string // "": at the end of those that are there at the start
 }
 
+// resolve makes the folder of a file beside the recording, as those of the recording are made, and returns the path to
+// write to.
+func resolve(path string) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return "", err
+	}
+	return atomicfile.Resolve(path)
+}
+
 // openManifest opens a manifest, or creates it. If the error is that the disk is full, the manifest can be used all the
 // same.
 func openManifest(path string, throttled Logger) (*manifest, error) {
-	path, err := atomicfile.Resolve(path)
+	path, err := resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}

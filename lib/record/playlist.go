@@ -48,7 +48,7 @@ type item struct {
 // error is that the disk is full, the playlist can be used all the same. It puts a damaged one aside and keeps what it
 // can read of it.
 func openPlaylist(path string, size int, rotate time.Duration, throttled Logger) (*playlist, error) {
-	path, err := atomicfile.Resolve(path)
+	path, err := resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("write playlist: %w", err)
 	}
