@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/timdrysdale/vw/internal/testwait"
 )
@@ -174,13 +173,11 @@ func TestServerComesBack(t *testing.T) {
 		stage{"vw-ingest", []string{"--listen", "127.0.0.1:0"}},
 		stage{"vw-push", []string{"--live", s.url}})
 	c := camera(t, ingestURL(p[0]))
-	s.find(s.stdout, `"event":"connected"`)
-	time.Sleep(time.Second) // of video
+	s.receives(1, 100_000)
 	s.signal(os.Kill)
 	s.wait()
 	again := serve(t, "--listen", address, "--conns", "1", "--expect-clean")
-	again.find(again.stdout, `"event":"connected"`)
-	time.Sleep(time.Second)
+	again.receives(1, 100_000)
 	c.signal(syscall.SIGTERM)
 	c.wait()
 	p[0].signal(syscall.SIGTERM)

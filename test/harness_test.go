@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
@@ -409,6 +410,15 @@ func (s *server) saved(n int) []byte {
 		s.t.Fatalf("files of connection %d: %v, %v", n, files, err)
 	}
 	return read(s.t, files[0])
+}
+
+// receives waits until so many bytes of the nth connection have been saved.
+func (s *server) receives(n, size int) {
+	s.t.Helper()
+	testwait.Eventually(s.t, fmt.Sprintf("%d bytes of connection %d", size, n), func() bool {
+		files, _ := filepath.Glob(filepath.Join(s.save, fmt.Sprintf("%03d*", n)))
+		return len(files) == 1 && len(read(s.t, files[0])) >= size
+	})
 }
 
 func read(t testing.TB, file string) []byte {
