@@ -146,11 +146,11 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 	return tc, nil
 }
 
-// tcp makes a TCP connection. A name is looked up each time, and all its addresses are tried.
+// tcp makes a TCP connection.
 func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
 	dial := d.options.dial
 	if dial == nil {
-		dial = new(net.Dialer).DialContext
+		dial = newNameDialer().DialContext
 	}
 	conn, err := dial(ctx, "tcp", addr)
 	if err != nil {

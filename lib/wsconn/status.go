@@ -1,7 +1,9 @@
 package wsconn
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -46,10 +48,14 @@ func newStatusError(u *url.URL, resp *http.Response, body string, s secrets) *St
 	return e
 }
 
-// retryAfter parses RFC 9110, 10.2.3: seconds or a date.
+// retryAfter parses RFC 9110, 10.2.3: seconds or a date. What no duration can hold is the longest one.
 func retryAfter(v string, now time.Time) time.Duration {
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+	n, err := strconv.ParseUint(v, 10, 33)
+	switch {
+	case err == nil:
 		return time.Duration(n) * time.Second
+	case errors.Is(err, strconv.ErrRange):
+		return math.MaxInt64
 	}
 	if t, err := http.ParseTime(v); err == nil {
 		return max(0, t.Sub(now))
