@@ -71,8 +71,8 @@ func TestBlockedHop(t *testing.T) {
 	same(t, "what came out", <-arrived, h.source)
 }
 
-// TestKilledIngestHasDelivered: what vw-push has counted as confirmed is in the pipe of a vw-ingest that is killed while
-// it holds as much as it may.
+// TestKilledIngestHasDelivered: what vw-push has counted as confirmed is in the pipe of a vw-ingest that is killed
+// while it holds as much as it may.
 func TestKilledIngestHasDelivered(t *testing.T) {
 	t.Parallel()
 	h := newBlockedHop(t)

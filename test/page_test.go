@@ -138,7 +138,8 @@ func TestPageToken(t *testing.T) {
 	page.plays(10)
 }
 
-// TestPageControls: sound, snapshot and full screen answer to their keys, over TLS too, and a screen reader finds names.
+// TestPageControls: sound, snapshot and full screen answer to their keys, over TLS too, and a screen reader finds
+// names.
 func TestPageControls(t *testing.T) {
 	cert, key := newAuthority(t).server("127.0.0.1")
 	for codec, flags := range map[string][]string{
@@ -151,7 +152,8 @@ func TestPageControls(t *testing.T) {
 			page := openTab(t, v.url)
 			page.plays(25)
 			found := fmt.Sprint(page.do("controls"))
-			for _, name := range []string{"button Sound on", "button Snapshot", "button Full screen", "Live picture", "status"} {
+			for _, name := range []string{"button Sound on", "button Snapshot", "button Full screen", "Live picture",
+				"status"} {
 				if !strings.Contains(found, name) {
 					t.Errorf("a screen reader finds no %q in %s", name, found)
 				}

@@ -76,8 +76,8 @@ func (w *watched) account() stream.Counts {
 	return stream.Counts{}
 }
 
-// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and are told of the end, with and
-// without TLS.
+// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and are told of the end, with
+// and without TLS.
 func TestForeignViewers(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
@@ -100,7 +100,8 @@ func TestForeignViewers(t *testing.T) {
 			defer pulled.Close()
 			pull := start(t, wiring{stdout: pulled, env: trust}, "vw-ingest", "--once", "--pull", w.ws+"cam1")
 			node := start(t, wiring{env: trust}, "node", "node/ws-viewer.mjs", w.ws, file("node"))
-			python := start(t, wiring{env: trust}, "/usr/bin/python3", "python/ws-viewer.py", w.ws+"any/path", file("python"))
+			python := start(t, wiring{env: trust}, "/usr/bin/python3", "python/ws-viewer.py", w.ws+"any/path",
+				file("python"))
 			w.viewers(3)
 			w.write(b)
 			_ = w.in.Close()

@@ -58,7 +58,7 @@ func (d *door) open(p *cli.Pipe) (o ingest.Options, err error) {
 			return o, cli.WithHint(err, "choose another address with --listen, or 127.0.0.1:0 for any free port")
 		}
 		d.listeners = append(d.listeners, ln)
-		if d.tokens == nil && !cfg.noAuth && !ln.Loopback { // a socket that was open tells only now
+		if d.tokens == nil && !cfg.noAuth && !ln.Loopback { // of a socket that was open, known only now
 			return o, openToAll(a.String())
 		}
 		o.Listeners = append(o.Listeners, net.Listener(ln))

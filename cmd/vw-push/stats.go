@@ -31,7 +31,8 @@ func statsLine(p *cli.Pipe, pusher *push.Pusher) func() []slog.Attr {
 			attrs = append(attrs, slog.Group(s.To,
 				"connected", s.Connected, "rate", rate(max(0, s.Counts.Confirmed-confirmed[d])),
 				"confirmed", s.Counts.Confirmed, "unconfirmed", s.Counts.Unconfirmed, "held", s.Counts.Held,
-				"age", s.Age.Round(time.Millisecond), "dropped", s.Counts.Dropped.Sum(), "round_trip", s.RoundTrip.Round(10*time.Microsecond)))
+				"age", s.Age.Round(time.Millisecond), "dropped", s.Counts.Dropped.Sum(),
+				"round_trip", s.RoundTrip.Round(10*time.Microsecond)))
 			confirmed[d] = s.Counts.Confirmed
 		}
 		last, lastIn = now, in

@@ -168,7 +168,7 @@ func (t *Tokens) Reload() {
 	t.read()
 }
 
-// checkFile reads the file if it looks changed. It waits for nobody: while somebody else reads, the tokens before
+// checkFile reads the file if it looks changed. It never waits: while another goroutine reads, the tokens before
 // count.
 func (t *Tokens) checkFile() {
 	if t.path == "" || !t.reading.TryLock() {

@@ -20,7 +20,7 @@ const (
 	BadCert     Reason = "certificate" // its TLS handshake failed, for lack of a certificate or otherwise
 	BadRequest  Reason = "request"     // its header is malformed or too long, or its body or handshake is unacceptable
 	SlowRequest Reason = "slow"        // its header took too long
-	Conflict    Reason = "conflict"    // somebody else publishes
+	Conflict    Reason = "conflict"    // another publisher is connected
 	TooMany     Reason = "limit"       // too many connections, of its address or in all
 	Stopping    Reason = "stopping"    // the tool is about to end
 )

@@ -120,8 +120,8 @@ func (d *descriptor) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// writeSome writes what does not block once poll(2) has answered: to a pipe that is pipeBuf bytes (as long as nobody
-// else writes to it), to a socket whatever it takes. Files and devices take all.
+// writeSome writes what does not block once poll(2) has answered: to a pipe that is pipeBuf bytes (as long as no other
+// process writes to it), to a socket whatever it takes. Files and devices take all.
 func (d *descriptor) writeSome(p []byte) (int, error) {
 	switch d.mode {
 	case unix.S_IFIFO:

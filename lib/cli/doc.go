@@ -6,4 +6,6 @@
 //
 // Linux is what it is made for. On other Unix systems everything works, with standard input and output in blocking
 // mode.
+//
+// It is vw's own and may change.
 package cli

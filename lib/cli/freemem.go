@@ -13,7 +13,7 @@ const (
 	gcPercent = 50
 )
 
-// Activity is what a server has had to do, for a MemoryReleaser.
+// Activity counts the work of a server, for a MemoryReleaser.
 type Activity struct {
 	Open        int   // connections that are open now
 	Connections int   // all so far

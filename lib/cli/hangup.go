@@ -21,7 +21,7 @@ func notifyHangup(f *os.File, gone chan<- struct{}, hungUp func(fd uintptr) bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The poller may end the wait with an error of its own: only the pipe tells whether its reader has gone.
+		// The poller may end the wait with an error of its own: only poll(2) knows whether the reader has gone.
 		_ = raw.Read(hungUp)
 		_ = raw.Control(func(fd uintptr) {
 			if hungUp(fd) {
@@ -35,7 +35,7 @@ func notifyHangup(f *os.File, gone chan<- struct{}, hungUp func(fd uintptr) bool
 	}, nil
 }
 
-// readerGone asks whether what is written to fd, a pipe or a socket, can still be read by anyone.
+// readerGone reports whether the last reader of fd, a pipe or a socket, has gone.
 func readerGone(fd uintptr) bool {
 	polled := []unix.PollFd{{Fd: int32(fd)}}
 	for {
@@ -45,7 +45,7 @@ func readerGone(fd uintptr) bool {
 	}
 }
 
-// hangup is what poll(2) tells, asked or not, of a pipe or a socket that nobody reads.
+// hangup are the events that poll(2) reports, requested or not, of a pipe or a socket without a reader.
 const hangup = unix.POLLERR | unix.POLLHUP
 
 // notifyHangupBlocking is notifyHangup for a pipe or a socket in blocking mode: the goroutine sleeps in poll(2), with a

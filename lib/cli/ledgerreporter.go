@@ -15,7 +15,7 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// LedgerReporterOptions say how a ledger is kept.
+// LedgerReporterOptions say where and how often a ledger is reported.
 type LedgerReporterOptions struct {
 	// Ledger is written to File, if that is not "", every Every (0: a minute) and at the end.
 	Ledger *stream.Ledger
@@ -34,8 +34,8 @@ type LedgerReporterOptions struct {
 	Throttled *ThrottledLogger
 }
 
-// LedgerReporter keeps a ledger while a tool runs. It has two goroutines, because a disk that hangs must not keep it
-// from answering SIGUSR1.
+// LedgerReporter writes the ledger of a running tool to its file, and to stderr at SIGUSR1. It has two goroutines,
+// because a disk that hangs must not delay the answer to SIGUSR1.
 type LedgerReporter struct {
 	options LedgerReporterOptions
 	log     *slog.Logger
@@ -43,12 +43,12 @@ type LedgerReporter struct {
 	file    *ledgerFile // nil: none
 
 	terminate chan struct{}
-	statsDone sync.WaitGroup // the goroutine that tells
+	statsDone sync.WaitGroup // the goroutine of SIGUSR1 and Stats
 	written   chan error     // the result of the last write; closed after it
 }
 
-// StartLedgerReporter begins to keep a ledger. The file is written once before Keep returns, so that a ledger that
-// cannot be written is an error at the start, and not after months.
+// StartLedgerReporter starts a LedgerReporter. It writes the file once before it returns, so that a ledger that cannot
+// be written is an error at the start, and not after months.
 func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 	if o.Every == 0 {
 		o.Every = time.Minute
@@ -120,9 +120,9 @@ func (k *LedgerReporter) print() {
 	}
 }
 
-// Close writes the ledger a last time, with its end, and stops. It returns the error of that last write; earlier ones
-// are mended by it. When the disk has not answered within limit (0: no limit), Close returns an error and leaves the
-// write behind: nothing can end it, and the process may have to.
+// Close writes the ledger a last time, with its end, and stops. It returns the error of that write, which makes good
+// for earlier ones. When the disk has not answered within limit (0: no limit), Close returns an error and leaves the
+// write running: nothing can end it, and the process may have to end.
 func (k *LedgerReporter) Close(limit time.Duration) error {
 	signal.Stop(k.signals)
 	close(k.terminate)

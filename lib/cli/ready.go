@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// NotifyReady tells systemd, or whoever has set NOTIFY_SOCKET, that the tool is ready (sd_notify(3)). Nobody to tell,
-// or one who does not listen, is no error.
+// NotifyReady notifies systemd, or another program that has set NOTIFY_SOCKET, that the tool is ready (sd_notify(3)).
+// Without such a program it does nothing.
 func NotifyReady() {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {

@@ -212,7 +212,7 @@ func (r *runner) translateFlagError(err error) error {
 
 func (r *runner) suggest(unknown string) string {
 	hint := r.app.Name + " --help lists the flags"
-	// The nearest name is always found, however far: only one that begins alike is worth telling.
+	// The nearest name is always found, however far: only one that begins alike is worth a hint.
 	near := strings.TrimLeft(ucli.SuggestFlag(r.app.Flags, unknown, true), "-")
 	if len(near) > 1 && len(unknown) > 1 && strings.EqualFold(near[:2], unknown[:2]) {
 		hint = "did you mean --" + near + "? " + hint
@@ -220,7 +220,7 @@ func (r *runner) suggest(unknown string) string {
 	return hint
 }
 
-// finish tells err and returns its exit status.
+// finish reports err and returns its exit status.
 func (r *runner) finish(err error) int {
 	status := Status(err)
 	for _, m := range messages(err) {

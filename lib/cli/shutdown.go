@@ -20,7 +20,7 @@ func (s Signalled) Error() string { return "received " + unix.SignalName(s.Signa
 // child and one to the process group, the child included.
 const sameRequest = 200 * time.Millisecond
 
-// Shutdown tells when the user wants the tool to end: the first SIGINT or SIGTERM asks it to finish, the second to stop
+// Shutdown turns signals into two contexts: the first SIGINT or SIGTERM asks the tool to finish, the second to stop
 // now.
 type Shutdown struct {
 	graceful, immediate             context.Context

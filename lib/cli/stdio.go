@@ -29,9 +29,8 @@ type Input struct {
 	}
 }
 
-// OpenStdin takes standard input over: file descriptor 0 is /dev/null from then on, so that Close gives the last hold
-// on a pipe up, and its writer learns at once that nobody reads. It refuses a terminal and a closed descriptor, with a
-// hint.
+// OpenStdin takes standard input over: file descriptor 0 is /dev/null from then on, so that Close closes the last
+// descriptor of a pipe, and its writer gets EPIPE at once. It refuses a terminal and a closed descriptor, with a hint.
 func OpenStdin() (*Input, error) {
 	in, err := openInput(unix.Stdin)
 	if err != nil {
@@ -167,8 +166,8 @@ func openOutput(fd int) (*Output, error) {
 // Write writes all of p, or returns an error: one that is syscall.EPIPE when the reader has gone.
 func (out *Output) Write(p []byte) (int, error) { return out.file.Write(p) }
 
-// TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error, which
-// Write tells, and nothing to what could make it wait.
+// TryWrite writes as much of p as is taken without waiting, and returns how much that is: 0 after an error, which the
+// next Write returns, and 0 where a write could wait.
 func (out *Output) TryWrite(p []byte) int {
 	if f, ok := out.file.(*fdio.File); ok {
 		return f.TryWrite(p)
@@ -176,8 +175,8 @@ func (out *Output) TryWrite(p []byte) int {
 	return 0
 }
 
-// SetWriteDeadline ends a Write that waits at t, or at once if t is past, with os.ErrDeadlineExceeded; it tells how
-// much was written. A Write to a regular file or a device cannot be ended, and Close waits for it.
+// SetWriteDeadline ends a Write that waits at t, or at once if t is past, with os.ErrDeadlineExceeded and how much it
+// has written. A Write to a regular file or a device cannot be ended, and Close waits for it.
 func (out *Output) SetWriteDeadline(t time.Time) error { return out.file.SetWriteDeadline(t) }
 
 // Gone is closed when the reader of a pipe or the peer of a socket has gone, while nothing is written too. For anything
@@ -194,7 +193,7 @@ func (out *Output) Close() error {
 // input of the next tool in the pipeline, which would wait for its end.
 func CloseStdout() error { return replaceByNull(unix.Stdout, unix.O_WRONLY) }
 
-// inspect returns the mode of the file behind fd, and how it is open: O_RDONLY, O_WRONLY or O_RDWR.
+// inspect returns the mode of the file of fd, and how it is open: O_RDONLY, O_WRONLY or O_RDWR.
 func inspect(fd int) (mode uint32, access int, err error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {

@@ -14,7 +14,7 @@ const (
 	pipeBuf = 4096
 )
 
-// reopen opens the pipe behind fd a second time, without blocking, and gives it to Go's poller. It fails for a pipe of
+// reopen opens the pipe of fd a second time, without blocking, and gives it to Go's poller. It fails for a pipe of
 // another user (EACCES) and where /proc is missing.
 func reopen(fd, access int, name string) (*os.File, error) {
 	own, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), access|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

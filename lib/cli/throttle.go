@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// throttleInterval is the least time between two lines of a Limiter.
+// throttleInterval is the shortest time between two lines of a ThrottledLogger.
 const throttleInterval = time.Second
 
-// ThrottledLogger logs what may happen as often as a network, a disk or a stranger likes: a line a second at most in
-// all, so that a log stays readable, and small, whatever goes wrong and in how many places. What comes too soon is held
-// until its turn, the last line for each key: the latest state of everything is told in the end. Such a line says how
-// many others it stands for ("left_out"), and how old it is ("ago"). Keys are few: kinds of trouble, or those for each
-// destination. A Limiter is safe for concurrent use.
+// ThrottledLogger writes at most one line a second, over all keys, so that a log stays readable and small whatever goes
+// wrong and in how many places. A line that comes too soon waits. Of each key only the last line waits, and keys take
+// turns, so in the end the log has the latest state of everything. A line that waited says how many others it replaced
+// ("left_out") and how old it is ("ago"). Keys are few: kinds of problems, or those for each destination. It is safe
+// for concurrent use.
 type ThrottledLogger struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	free  time.Time   // when the next line may be told
-	held  []*heldLine // what waits for that, in the order in which it is told; one for each key
-	timer *time.Timer // tells it; nil when nothing is held
+	free  time.Time   // when the next line may be written
+	held  []*heldLine // lines that wait for that, in the order of their turns; one for each key
+	timer *time.Timer // calls next; nil when nothing is held
 }
 
-// heldLine is the last line for a key, and stands for those before it.
+// heldLine is the last line for a key. It replaces those before it.
 type heldLine struct {
 	key     string
 	line    Record
@@ -39,17 +39,17 @@ type Record = func() (level slog.Level, msg string, args []any)
 // NewThrottledLogger limits what is logged to log.
 func NewThrottledLogger(log *slog.Logger) *ThrottledLogger { return &ThrottledLogger{log: log} }
 
-// Info says how things are.
+// Info logs at level info, now or later.
 func (l *ThrottledLogger) Info(key, msg string, args ...any) {
 	l.LogLatest(key, plainLine(slog.LevelInfo, msg, args))
 }
 
-// Warn says what is wrong.
+// Warn logs at level warn, now or later.
 func (l *ThrottledLogger) Warn(key, msg string, args ...any) {
 	l.LogLatest(key, plainLine(slog.LevelWarn, msg, args))
 }
 
-// Error says what failed.
+// Error logs at level error, now or later.
 func (l *ThrottledLogger) Error(key, msg string, args ...any) {
 	l.LogLatest(key, plainLine(slog.LevelError, msg, args))
 }
@@ -58,7 +58,7 @@ func plainLine(level slog.Level, msg string, args []any) Record {
 	return func() (slog.Level, string, []any) { return level, msg, args }
 }
 
-// LogLatest logs the line now or later. It takes the place, and the turn, of one that waits with the same key.
+// LogLatest logs the line now or later. It replaces a line of the same key that waits, and takes its turn.
 func (l *ThrottledLogger) LogLatest(key string, line Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *ThrottledLogger) LogLatest(key string, line Record) {
 	}
 }
 
-// next tells the line whose turn it is.
+// next logs the line whose turn it is.
 func (l *ThrottledLogger) next() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +95,7 @@ func (l *ThrottledLogger) next() {
 	}
 }
 
-// logLine logs h; l.mu is held. What the logger does not let through takes no other line's place.
+// logLine logs h; l.mu is held. A line below the level of the log does not delay the next one.
 func (l *ThrottledLogger) logLine(h *heldLine) {
 	level, msg, args := h.line()
 	if !l.log.Enabled(context.Background(), level) {
@@ -112,7 +112,7 @@ func (l *ThrottledLogger) logLine(h *heldLine) {
 	l.free = time.Now().Add(throttleInterval)
 }
 
-// Flush tells all that is held, at once. Call it at the end.
+// Flush logs all lines that wait, without a delay. Call it at the end.
 func (l *ThrottledLogger) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,22 +126,22 @@ func (l *ThrottledLogger) Flush() {
 	}
 }
 
-// For is the Limiter as a log: the key of a line is its message, with the source.
+// For returns a log whose lines are throttled. The key of a line is source with the message.
 func (l *ThrottledLogger) For(source string) Scoped { return Scoped{l, source} }
 
-// Scoped is what has lines for a Limiter; see By.
+// Scoped logs for one source; see For.
 type Scoped struct {
 	logger *ThrottledLogger
 	name   string
 }
 
-// Info says how things are.
+// Info logs at level info, now or later.
 func (s Scoped) Info(msg string, args ...any) { s.logger.Info(s.key(msg), msg, args...) }
 
-// Warn says what is wrong.
+// Warn logs at level warn, now or later.
 func (s Scoped) Warn(msg string, args ...any) { s.logger.Warn(s.key(msg), msg, args...) }
 
-// Error says what failed.
+// Error logs at level error, now or later.
 func (s Scoped) Error(msg string, args ...any) { s.logger.Error(s.key(msg), msg, args...) }
 
 func (s Scoped) key(msg string) string { return s.name + "\x00" + msg }

@@ -54,7 +54,7 @@ func TestThrottledLogger(t *testing.T) {
 		l.Error("b", "other")
 		expect(throttleInterval/2-1, "")
 		expect(1, "level=INFO msg=\"no trouble\" n=3 left_out=1 ago=500ms\n")
-		l.Warn("a", "trouble", "n", 4) // behind b, which waits
+		l.Warn("a", "trouble", "n", 4) // after b, which waits
 		expect(throttleInterval, "level=ERROR msg=other ago=1.5s\n")
 		expect(throttleInterval, "level=WARN msg=trouble n=4 ago=2s\n")
 		expect(10*throttleInterval, "")
@@ -63,8 +63,8 @@ func TestThrottledLogger(t *testing.T) {
 	})
 }
 
-// TestThrottledLoggerUnderStress: however many lines there are of however many things, one a second is told, each thing
-// has its turn, and none of them is lost count of.
+// TestThrottledLoggerUnderStress: however many lines there are of however many things, one a second is logged, each
+// thing has its turn, and none of them is lost count of.
 func TestThrottledLoggerUnderStress(t *testing.T) {
 	const things, each = 20, 500
 	synctest.Test(t, func(t *testing.T) {

@@ -50,7 +50,8 @@ func (d *descriptor) read(p []byte) (int, error) {
 // write writes all of p, or returns how much it wrote and why not more.
 func (d *descriptor) write(p []byte) (int, error) { return d.out.do(p, d.writeAll) }
 
-// tryWrite writes as much of p as is taken without waiting, and returns how much that is. It does not look at deadlines.
+// tryWrite writes as much of p as is taken without waiting, and returns how much that is. It does not look at
+// deadlines.
 func (d *descriptor) tryWrite(p []byte) int {
 	t := &d.out
 	t.mu.Lock()

@@ -35,7 +35,7 @@ const maxLoggedPath = 200
 func (s *Server) loggablePath(r *http.Request) string {
 	path := r.URL.Path
 	if s.o.Tokens != nil {
-		// Elements are told apart before they are decoded, since a token may hold a slash.
+		// The path is split before its elements are decoded, since a token may hold a slash.
 		first, rest, _ := strings.Cut(strings.TrimLeft(r.URL.EscapedPath(), "/"), "/")
 		last, err := url.PathUnescape(rest[strings.LastIndex(rest, "/")+1:])
 		switch {

@@ -35,7 +35,7 @@ func (s *Server) route(c *connection, r *http.Request, rest []byte) {
 	}
 }
 
-// serveHealth answers whether somebody publishes.
+// serveHealth answers whether a publisher is connected.
 func (s *Server) serveHealth(c *connection, r *http.Request) {
 	status, text := http.StatusServiceUnavailable, "no publisher\n"
 	if s.publishing() {

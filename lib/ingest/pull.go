@@ -18,7 +18,7 @@ type Source struct {
 	Pause, MaxPause time.Duration
 }
 
-// pull dials the source, and again when the connection has ended, until no publisher is to be taken any more.
+// pull dials the source, and again when the connection has ended, until the server accepts no publisher any more.
 func (s *Server) pull() {
 	src := s.o.Pull
 	pause := backoff.New(src.Pause, src.MaxPause)

@@ -42,7 +42,7 @@ type Server struct {
 	stopAccepting context.CancelFunc
 
 	mu         sync.Mutex
-	current    *publisher    // nil: nobody publishes
+	current    *publisher    // nil: no publisher
 	publishers int           // how many there have been
 	firstEnded bool          // firstDone is closed
 	stopped    bool          // no more publishers are accepted

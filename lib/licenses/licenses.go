@@ -1,5 +1,7 @@
 // Package licenses holds the licenses of what is built into the tools: Go's library, the modules in go.mod, and the
 // players of vw-push's page. scripts/build gathers them.
+//
+// It is vw's own and may change.
 package licenses
 
 import (

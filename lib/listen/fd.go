@@ -32,7 +32,7 @@ func openFD(fd int) (*Listener, error) {
 	case *net.TCPAddr:
 		l.Loopback = addr.IP.IsLoopback()
 	case *net.UnixAddr:
-		ln.(*net.UnixListener).SetUnlinkOnClose(false) // whoever made it removes it
+		ln.(*net.UnixListener).SetUnlinkOnClose(false) // the process that made it removes it
 		if info, err := os.Stat(addr.Name); err == nil {
 			l.Loopback = private(info.Mode())
 		}

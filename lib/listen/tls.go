@@ -139,7 +139,7 @@ func (t *TLS) Reload() {
 	t.read()
 }
 
-// checkFiles reads the files if they look changed. It waits for nobody: while somebody else reads, what was read before
+// checkFiles reads the files if they look changed. It never waits: while another goroutine reads, what was read before
 // counts.
 func (t *TLS) checkFiles() {
 	if !t.reading.TryLock() {

@@ -12,10 +12,10 @@ import (
 	"github.com/timdrysdale/vw/lib/fdio"
 )
 
-// staleTimeout is how long a socket that is in the way may take to answer. One that nobody listens on refuses at once.
+// staleTimeout is how long a socket at the same path may take to answer. One without a listener refuses at once.
 const staleTimeout = 2 * time.Second
 
-// openUnix listens on a unix socket, in place of one that nobody listens on any more.
+// openUnix listens on a unix socket, in place of one that has no listener any more.
 func openUnix(path string, mode fs.FileMode) (*Listener, error) {
 	ln, err := bind(path, mode)
 	if errors.Is(err, syscall.EADDRINUSE) && removeStale(path) {

@@ -86,7 +86,8 @@ func (s *Scanner) beginPES(p Packet) {
 	}
 	s.clock.check(&s.pes, s)
 	if s.au.open {
-		// What comes up to the picture belongs to it, whatever timestamps a muxer gives to PES packets of parameter sets.
+		// What comes up to the picture belongs to it, whatever timestamps a muxer gives to PES packets of parameter
+		// sets.
 		return
 	}
 	s.waiting, s.pes.asked = 1, true

@@ -105,7 +105,7 @@ const (
 )
 
 // lockFinished locks a finished file. A child process that is being started shares its parent's locks until it executes
-// its program, so the lock of a file that is in nobody's hands can be taken for a moment: lockFinished waits for it.
+// its program, so the lock of a file that no process uses can be taken for a moment: lockFinished waits for it.
 func lockFinished(f *os.File, path string) error {
 	for range lockTries - 1 {
 		if err := lock(f, path); !errors.Is(err, errInUse) {

@@ -39,8 +39,8 @@ const (
 	Lost ExecState = "lost" // the file had to be deleted before
 )
 
-// execLine is a line of the manifest that says what became of the command for a file. The hash tells the file from
-// others that had its name.
+// execLine is a line of the manifest that says what became of the command for a file. The hash distinguishes the file
+// from others that had its name.
 type execLine struct {
 	File   string    `json:"file"`
 	SHA256 string    `json:"sha256"`

@@ -199,7 +199,7 @@ func (f *finalizer) do(j job) {
 	if err == nil {
 		err = f.finalize(j.segment)
 	}
-	// The lock tells other recorders that this one will index the file, so the file is closed last.
+	// The lock shows other recorders that this one will index the file, so the file is closed last.
 	if cerr := j.segment.file.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close %s: %w", j.segment.path, cerr)
 	}

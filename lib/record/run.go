@@ -31,7 +31,7 @@ type result struct {
 
 // Run records until the input ends, a limit is reached or a context ends it, and closes In and Out. When graceful
 // ends, Run reads on for at most Linger, and then writes what is held for at most as long again. When immediate ends,
-// it finishes at once and returns an error. If the disk does not answer, Run leaves behind a goroutine and an
+// it finishes at once and returns an error. If the disk does not answer, Run leaves a goroutine and an
 // unfinished file, which the next recording recovers.
 func (r *Recording) Run(graceful, immediate context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())

@@ -150,7 +150,7 @@ func copyAside(f *os.File, path string) error {
 	return err
 }
 
-// errWriter remembers an error of its writer, to tell it from one of the reader.
+// errWriter remembers an error of its writer, to distinguish it from one of the reader.
 type errWriter struct {
 	w   io.Writer
 	err error

@@ -17,7 +17,7 @@ type segment struct {
 	raw  bool
 
 	stats
-	hash          hash.Hash // nil if nobody needs it
+	hash          hash.Hash // nil if nothing needs it
 	size          int64     // whole packets, as written
 	injected      int64     // part of size: bytes that are not the stream's
 	dropped, gaps int64
@@ -33,7 +33,7 @@ type segment struct {
 	began, lasts int64
 	// afterGap says that its timestamps may not continue those of the file before.
 	afterGap bool
-	// length is its length, in the same units; -1 if only its timestamps tell.
+	// length is its length, in the same units; -1 if only its timestamps say.
 	length int64
 }
 

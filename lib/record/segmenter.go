@@ -18,7 +18,7 @@ type segmenter struct {
 	// p.Data[from:] is not written yet. pos is the position of from in the stream.
 	from int
 	pos  int64
-	// isInjected tells for each packet whether the queue injected it; nil if none was.
+	// isInjected says for each packet whether the queue injected it; nil if none was.
 	isInjected []bool
 	// marks are those of the packets. psi and counters were in force before them.
 	marks    []mpegts.Mark
@@ -228,7 +228,7 @@ func (w *writer) tick(p mpegts.Packet, mark mpegts.Mark, at time.Time) {
 	}
 }
 
-// injectedPackets tells which packets of a delivery the queue injected: announcements of gaps, which it recognises by
+// injectedPackets finds which packets of a delivery the queue injected: announcements of gaps, which it recognises by
 // the packet that follows, and tables in front. It returns nil if there are none.
 func injectedPackets(p *stream.Delivery) []bool {
 	left := p.Injected() / mpegts.PacketSize

@@ -149,7 +149,7 @@ func (r *Reader) beginGOP(at int, psi psiRun) {
 }
 
 // maxBlind is the number of access points after which a stream of which nothing is known is reported. The first packets
-// of a stream may not tell yet that it is video.
+// of a stream may not show yet that it is video.
 const maxBlind = 16
 
 // reportBlind warns once if the stream by which chunks are cut is neither video nor audio.

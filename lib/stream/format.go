@@ -56,11 +56,11 @@ func (e *PacketSizeError) Hint() string {
 	return "let ffmpeg take the other bytes out first: ffmpeg -i INPUT -c copy -f mpegts -"
 }
 
-// otherSizes are the packet sizes that detect tells from those of MPEG-TS.
+// otherSizes are the packet sizes that detect distinguishes from those of MPEG-TS.
 var otherSizes = [...]int{192, 204}
 
 // detect returns the size of the packets of a stream that begins with b, or 0 if it has none. It does not know when b
-// is too short to tell, unless nothing more will come.
+// is too short to decide, unless nothing more will come.
 func detect(b []byte, final bool) (size int, known bool) {
 	window := b[:min(len(b), detectWindow)]
 	for i := 0; i+(detectSyncs-1)*mpegts.PacketSize < len(window); i++ {

@@ -16,7 +16,7 @@ type Output struct {
 	w        io.Writer
 	tryWrite func(p []byte) int // nil: w cannot
 
-	// writing is held by whoever takes from the queue and writes. Run gives it up while it waits.
+	// writing is held by the goroutine that takes from the queue and writes. Run gives it up while it waits.
 	writing sync.Mutex
 	// unwritten is what TryWrite has left of a delivery that is counted as written.
 	unwritten Delivery

@@ -190,7 +190,7 @@ func (r *Reader) read() int {
 // makeRoom makes room for a read after what is in no chunk yet.
 func (r *Reader) makeRoom() {
 	if r.block != nil && r.block.refs.Load() == 1 && len(r.block.buf) == r.size {
-		// Nobody else holds a reference: use the same memory, which is still in the cache.
+		// No other reference is left: use the same memory, which is still in the cache.
 		r.end = copy(r.block.buf, r.block.buf[r.start:r.end])
 		r.start = 0
 		return

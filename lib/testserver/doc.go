@@ -1,5 +1,5 @@
 // Package testserver is a websocket server for tests: it receives what publishers send, checks it, measures it,
-// misbehaves where it is told to, and gives a verdict. The command vw-testserver runs it; Go tests can run it
+// misbehaves on request, and gives a verdict. The command vw-testserver runs it; Go tests can run it
 // themselves:
 //
 //	func TestPipeline(t *testing.T) {

@@ -3,7 +3,7 @@ package viewer
 import "github.com/timdrysdale/vw/lib/stream"
 
 // How the ledger's entry for viewers comes about. Nothing is counted while the stream flows to those who keep up: their
-// figures follow from their places in it. They are summed up when somebody asks.
+// figures follow from their places in it. They are summed up on request.
 
 // counts returns the figures of all viewers, those who have left included. Each counts from where it joined.
 func (h *hub) counts() stream.Counts {

@@ -11,9 +11,11 @@
 //	healthz      200 while the stream flows, else 503
 //	metrics      Prometheus text
 //
-// Any other path is the stream for whoever asks for a websocket there; the page asks for "stream". ?start=next begins
-// at the next keyframe instead of the current group of pictures.
+// Any other path is the stream, for websocket handshakes; the page asks for "stream". ?start=next begins at the next
+// keyframe instead of the current group of pictures.
 //
-// Close codes tell a viewer what happened (RFC 6455, 7.4.1): 1001 the stream has ended, 1012 it begins anew and the
-// viewer should connect again at once, 1008 the token is no longer valid.
+// Close codes say what happened (RFC 6455, 7.4.1): 1001 the stream has ended, 1012 it begins anew and the viewer should
+// connect again at once, 1008 the token is no longer valid.
+//
+// It is vw's own and may change.
 package viewer

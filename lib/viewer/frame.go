@@ -70,8 +70,8 @@ type group struct {
 	id         uint64 // one more than that of the group before
 	receivedAt time.Time
 	random     bool // decoding can begin with its first frame
-	afterGap   bool // bytes before it were dropped that nobody got
-	torn       bool // bytes after it were dropped that nobody got
+	afterGap   bool // bytes before it were dropped for every viewer
+	torn       bool // bytes after it were dropped for every viewer
 	frames     []*frame
 	released   int   // how many frames at its beginning are no longer here: frames[0] is the frame of that index
 	start      int64 // position in the stream

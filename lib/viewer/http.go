@@ -144,7 +144,7 @@ func (s *Server) serveHealth(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text) // whoever asked and went away needs no answer
+	_, _ = io.WriteString(w, text) // a client that has gone needs no answer
 }
 
 // refuse answers a request that is not granted.

@@ -38,14 +38,14 @@ type hub struct {
 	groups []*group
 	nextID uint64
 	memory int64 // of groups
-	// orphans are groups that have left groups and are still being delivered to somebody.
+	// orphans are groups that have left groups and are still being delivered to viewers.
 	orphans      map[*group]struct{}
 	orphanMemory int64
 	// fullUpTo is the id of the last group that left for want of memory and not for its age.
 	fullUpTo uint64
 	// pos is the position in the stream after the last frame, messages how many frames with bytes there were.
 	pos, messages int64
-	// run are frames that have not been written to the live viewers yet. Nobody sees them there without mu.
+	// run are frames that have not been written to the live viewers yet. mu protects them.
 	unsent      []place
 	unsentBytes int
 	viewers     map[*viewer]struct{}
@@ -260,7 +260,7 @@ func (h *hub) restart() {
 	}
 }
 
-// trim lets groups go that nobody begins with any more, and what there is no room for.
+// trim removes groups that no viewer begins with any more, and what there is no room for.
 func (h *hub) trim(now time.Time) {
 	for len(h.groups) > 1 {
 		switch {

@@ -88,7 +88,7 @@ func (in *frameReader) read() error {
 	}
 }
 
-// header reads a frame's header, and checks what can be told from it.
+// header reads a frame's header, and checks it.
 func (in *frameReader) header() (wsconn.Header, error) {
 	p, err := in.r.Peek(2)
 	if err != nil {

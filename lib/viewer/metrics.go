@@ -25,7 +25,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter) {
 		t.Add(metrics.Refused, float64(n), "status", strconv.Itoa(status))
 	}
 	w.Header().Set("Content-Type", metrics.ContentType)
-	_, _ = t.WriteTo(w) // whoever asked and went away needs no answer
+	_, _ = t.WriteTo(w) // a client that has gone needs no answer
 }
 
 // lag is how long the slowest viewer has not taken what waits for it.

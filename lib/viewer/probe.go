@@ -96,7 +96,7 @@ func (p *probe) packet(packet mpegts.Packet) {
 
 // videoPacket looks at a packet of the video: for its time, and for the headers that a PES packet begins with.
 func (p *probe) videoPacket(packet mpegts.Packet) {
-	if p.codecs.Video == "none" { // until now, when the elementary stream has told
+	if p.codecs.Video == "none" { // until now, when the elementary stream has shown it
 		p.setCodecs()
 	}
 	if packet.PayloadUnitStart() {
@@ -113,7 +113,7 @@ func (p *probe) videoPacket(packet mpegts.Packet) {
 	}
 }
 
-// count counts the access units that a mark tells of.
+// count counts the access units that a mark shows.
 func (p *probe) count(mark mpegts.Mark) {
 	if mark.Keyframes() > 0 && p.timed {
 		if p.counting && p.seconds() > 0 {
@@ -179,13 +179,13 @@ func (p *probe) setCodecs() {
 		}
 	}
 	if p.codecs.Video == "mpeg1video" && c.Video == "mpeg2video" {
-		c.Video = p.codecs.Video // the sequence header has told
+		c.Video = p.codecs.Video // the sequence header has shown it
 	}
 	p.codecs = c
 }
 
-// videoName names the video of a stream, "" if it is none by the PMT. Players go by the stream type: to them, H.264 with
-// another type is another codec.
+// videoName names the video of a stream, "" if it is none by the PMT. Players go by the stream type: to them, H.264
+// with another type is another codec.
 func videoName(s mpegts.Stream) string {
 	switch {
 	case s.Type == mpegts.StreamMPEG1Video:

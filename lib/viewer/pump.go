@@ -92,8 +92,8 @@ func (v *viewer) awaitEnd() {
 	_ = v.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 
-// endWriting says that nothing more comes. With TLS that is for when both close frames have passed: many clients close at
-// once when TLS ends, whatever they were about to answer.
+// endWriting says that nothing more comes. With TLS that is for when both close frames have passed: many clients close
+// at once when TLS ends, whatever they were about to answer.
 func (v *viewer) endWriting() {
 	if c, ok := v.conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()

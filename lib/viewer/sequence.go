@@ -9,7 +9,7 @@ type sequenceHeader struct {
 }
 
 // parseSequenceHeader finds the first sequence header in an elementary stream (ISO/IEC 11172-2, 2.4.2.3; ISO/IEC
-// 13818-2, 6.2.2.1). It tells MPEG-1 and MPEG-2 apart, which ffmpeg's PMT does not.
+// 13818-2, 6.2.2.1). It distinguishes MPEG-1 and MPEG-2, which ffmpeg's PMT does not.
 func parseSequenceHeader(es []byte) (sequenceHeader, bool) {
 	prefix := []byte{0, 0, 1}
 	i := bytes.Index(es, append(prefix, 0xB3))

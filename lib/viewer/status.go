@@ -94,6 +94,7 @@ func player(c Codecs) (name, reason string) {
 		return "none",
 			"Browsers cannot play MPEG-2 video: let the encoder make MPEG-1 (ffmpeg -c:v mpeg1video) or H.264."
 	}
-	return "none", "Browsers cannot play this video codec, or not with the stream type that it has: let the encoder make" +
-		" H.264 or MPEG-1."
+	return "none",
+		"Browsers cannot play this video codec, or not with the stream type that it has: let the encoder make" +
+			" H.264 or MPEG-1."
 }

@@ -130,7 +130,7 @@ func (v *viewer) wait(reason stream.Reason) {
 	v.h.enter(&v.h.waiting, v)
 }
 
-// next returns what is to be written next, nil if there is nothing now.
+// next returns what to write next, nil if there is nothing now.
 func (v *viewer) next(now time.Time) []byte {
 	for {
 		switch {
@@ -193,7 +193,7 @@ func (v *viewer) nextGroup(now time.Time) {
 // settleTime is how long after a gap what has not come again since is let through as it comes.
 const settleTime = 10 * time.Second
 
-// nextFrame returns the next frame of the group as it is to be sent, nil if nothing of it is.
+// nextFrame returns the next frame of the group as the viewer gets it, nil if it gets nothing of it.
 func (v *viewer) nextFrame(now time.Time) []byte {
 	f := v.cur.frame(v.index)
 	v.index++
@@ -227,7 +227,7 @@ func (v *viewer) nextFrame(now time.Time) []byte {
 	return append(appendMessageHeader(make([]byte, 0, len(data)+wsconn.MaxHeader), len(data)), data...)
 }
 
-// pingDue reports whether the viewer is to be asked what it has got.
+// pingDue reports whether it is time for a ping.
 func (v *viewer) pingDue(now time.Time) bool {
 	if v.pingOut || v.closing != nil {
 		return false
@@ -280,7 +280,7 @@ func (v *viewer) fallBehind(n int, data []byte) {
 	v.startPump()
 }
 
-// place puts the viewer in front of a frame, or with after 1 behind it.
+// place puts the viewer in front of a frame, or with after 1 after it.
 func (v *viewer) place(p place, after int) {
 	v.enterGroup(p.g, p.index+after)
 	v.pos = p.f.pos + int64(after)*p.f.size

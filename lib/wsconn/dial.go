@@ -23,9 +23,9 @@ import (
 // DefaultDialTimeout is used when DialOptions has none.
 const DefaultDialTimeout = 10 * time.Second
 
-// DialOptions are what a client may ask for. The zero value will do.
+// DialOptions are the options of Dial. The zero value is valid.
 type DialOptions struct {
-	// Header is sent with the handshake. Its Authorization counts for more than the URL's userinfo.
+	// Header is sent with the handshake. Its Authorization overrides the URL's userinfo.
 	Header http.Header
 	// Subprotocol, when not "", must be agreed to by the server.
 	Subprotocol string
@@ -34,7 +34,7 @@ type DialOptions struct {
 	// Proxy returns the proxy (http, https, socks5 or socks5h) through which to reach a ws or wss URL, or nil for none.
 	// Nil means no proxies. An https proxy is trusted as the server is, and never shown the client's certificate.
 	Proxy func(*url.URL) (*url.URL, error)
-	// Timeout bounds all of it: name, TCP, proxy, TLS, handshake. 0 means DefaultDialTimeout.
+	// Timeout bounds the whole dial: name lookup, TCP, proxy, TLS, handshake. 0 means DefaultDialTimeout.
 	Timeout time.Duration
 
 	// dial makes the TCP connection to host:port; nil means directly.
@@ -75,7 +75,7 @@ func Dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
 	return nil, &dialError{text: "dial " + Redact(rawURL) + ": " + d.via + d.secrets.scrub(err.Error()), err: err}
 }
 
-// dialError has a text without secrets; what it wraps is for errors.Is and errors.As.
+// dialError has a text without secrets. It wraps the cause for errors.Is and errors.As.
 type dialError struct {
 	text string
 	err  error
@@ -84,7 +84,7 @@ type dialError struct {
 func (e *dialError) Error() string { return e.text }
 func (e *dialError) Unwrap() error { return e.err }
 
-// parse takes a URL apart. Its errors say nothing of the URL: url.Parse's quote pieces that may be of a password.
+// parse parses a URL. Its errors do not quote the URL, as those of url.Parse do, because a part may be a password.
 func parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -160,7 +160,7 @@ func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
 	return fdio.NewConn(conn), nil
 }
 
-// handshake is RFC 6455, 4.1, on a connection that is there.
+// handshake makes the opening handshake on conn (RFC 6455, 4.1).
 func (d *dialer) handshake(ctx context.Context, conn net.Conn) (*Conn, error) {
 	d.step = "waiting for the server's answer"
 	u := &upgrade{conn: conn}

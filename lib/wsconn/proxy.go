@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// ProxyError says that an HTTP proxy answered CONNECT with something other than success. No secret is in it.
+// ProxyError is a response of an HTTP proxy to CONNECT other than success. It contains no secret.
 type ProxyError struct {
 	Code       int
 	Status     string // "407 Proxy Authentication Required"
@@ -120,7 +120,7 @@ func (d *dialer) tunnel(ctx context.Context, conn net.Conn, through *url.URL, ad
 	return d.httpConnect(ctx, conn, through.User, addr)
 }
 
-// socks5 is RFC 1928 and RFC 1929, on a connection that is there. A name in addr is looked up by the proxy.
+// socks5 speaks RFC 1928 and RFC 1929 on conn. The proxy looks up a name in addr.
 func socks5(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string) error {
 	var auth *proxy.Auth
 	if user != nil {
@@ -131,10 +131,10 @@ func socks5(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string)
 	if err != nil {
 		return fmt.Errorf("SOCKS5: %w", err)
 	}
-	// What it returns wraps conn, and would hide its socket.
+	// The result would hide the socket of conn, which it wraps.
 	_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", addr)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		<-ctx.Done() // it is ctx's deadline, and that may be noticed a moment later
+		<-ctx.Done() // the error is ctx's deadline, which ctx may notice a moment later
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -149,7 +149,7 @@ func socks5(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string)
 	return nil
 }
 
-// connDialer is a dialer for a connection that is there.
+// connDialer returns a connection that exists already.
 type connDialer struct{ net.Conn }
 
 func (e connDialer) Dial(string, string) (net.Conn, error) { return e.Conn, nil }
@@ -158,7 +158,7 @@ func (e connDialer) DialContext(context.Context, string, string) (net.Conn, erro
 	return e.Conn, nil
 }
 
-// httpConnect is RFC 9110, 9.3.6, on a connection that is there.
+// httpConnect sends CONNECT on conn (RFC 9110, 9.3.6).
 func (d *dialer) httpConnect(ctx context.Context, conn net.Conn, user *url.Userinfo, addr string) (net.Conn, error) {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -205,7 +205,7 @@ func (d *dialer) sendConnect(conn net.Conn, user *url.Userinfo, addr string) (ne
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody))
 			return nil, newProxyError(resp, string(body), d.secrets)
 		}
-		// Such an answer has no body, whatever its header says: what follows is the server's.
+		// A successful response has no body, whatever its header says: the bytes that follow come from the server.
 		if br.Buffered() == 0 {
 			return conn, nil
 		}
@@ -231,7 +231,7 @@ func newProxyError(resp *http.Response, body string, s secrets) *ProxyError {
 	}
 }
 
-// prefixConn gives first what came together with the proxy's answer.
+// prefixConn reads the bytes that came together with the proxy's response, then the connection.
 type prefixConn struct {
 	net.Conn
 	prefix []byte
@@ -267,7 +267,7 @@ func underlyingConn(conn net.Conn) net.Conn {
 	}
 }
 
-// tlsClient makes TLS over conn. config may be nil; without a server's name in it, host is it.
+// tlsClient makes the TLS handshake on conn. config may be nil; host is the server's name unless config has one.
 func tlsClient(ctx context.Context, conn net.Conn, config *tls.Config, host string) (net.Conn, error) {
 	config = config.Clone()
 	if config == nil {

@@ -10,9 +10,9 @@ import (
 )
 
 // ProxyFromEnv returns the choice that an environment makes, for DialOptions.Proxy: HTTP_PROXY for ws, HTTPS_PROXY for
-// wss, ALL_PROXY for what has none of these, and none for hosts in NO_PROXY (see httpproxy.Config) and on loopback. The
-// names count in lower case too, and first. A proxy without a scheme is an HTTP proxy. When a proxy cannot be used, the
-// error names its variable.
+// wss, ALL_PROXY where these are not set, and no proxy for hosts in NO_PROXY (see httpproxy.Config) and on loopback. A
+// name in lower case comes before the one in upper case. A proxy without a scheme is an HTTP proxy. The error about a
+// proxy that cannot be used names its variable.
 func ProxyFromEnv(getenv func(name string) string) (func(*url.URL) (*url.URL, error), error) {
 	_, noProxy := lookupEnv(getenv, "no_proxy")
 	config := httpproxy.Config{NoProxy: noProxy, CGI: getenv("REQUEST_METHOD") != ""}

@@ -36,14 +36,14 @@ func shownParts(raw string) (origin, path string) {
 		return "…", ""
 	}
 	u, err := url.Parse(raw)
-	// A password with an unescaped / ? or # ends the authority early: the @ then stands behind it.
+	// A password with an unescaped / ? or # ends the authority early: the @ then stands after it.
 	if err != nil || u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
 		return scheme + "://…", ""
 	}
 	return scheme + "://" + u.Host, u.EscapedPath()
 }
 
-// secrets are the strings of a request that must not be shown, whoever repeats them.
+// secrets are the strings of a request that no error or log line may contain.
 type secrets []string
 
 func requestSecrets(u *url.URL, h http.Header) secrets {

@@ -3,6 +3,8 @@
 //
 // Since it needs nothing but the runtime it is initialised before nearly all other packages. What these allocate would
 // else be spread over several processors, each with pages of its own: a third of the memory that a tool has to itself.
+//
+// It is vw's own and may change.
 package singleproc
 
 import "runtime"

@@ -1,4 +1,6 @@
 // Package tsgen generates MPEG transport streams for tests and benchmarks: valid headers, pictures of random bytes.
+//
+// It is vw's own and may change.
 package tsgen
 
 import (

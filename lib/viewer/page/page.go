@@ -1,6 +1,8 @@
 // Package page holds the web page that vw-push --listen shows its viewers: hand-written HTML, CSS and JavaScript, and
 // the players that scripts/build fetches. It knows which files the page has and what they may load. Who may see them,
 // and what the page asks for (stream.json, the websocket), is package viewer's.
+//
+// It is vw's own and may change.
 package page
 
 import (

@@ -1,6 +1,8 @@
 // Package remux takes the video of an MPEG transport stream apart and puts it together in the other ways that muxers
 // have. It is for tests: streams come from encoders, and this makes of each what cameras, receivers and other muxers
 // would.
+//
+// It is vw's own and may change.
 package remux
 
 import (
