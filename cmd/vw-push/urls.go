@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/timdrysdale/vw/lib/cli"
 	"github.com/timdrysdale/vw/lib/push"
@@ -49,7 +50,7 @@ func (f *urlFile) reload(asked bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text, err := f.readAgain()
+	text, err := f.readAgain(asked)
 	if !asked && (err != nil || text == f.last) {
 		return
 	}
@@ -62,8 +63,13 @@ func (f *urlFile) reload(asked bool) {
 	}
 }
 
+// settleTime is how old the file must be before a dial takes it over. One that is edited in place may be half written.
+const settleTime = time.Second
+
+var errUnsettled = errors.New("the file is being written")
+
 // readAgain reads the file once more. A pipe gives what it has only once, and opening it again may take for ever.
-func (f *urlFile) readAgain() (string, error) {
+func (f *urlFile) readAgain(asked bool) (string, error) {
 	info, err := os.Stat(f.name)
 	if err != nil {
 		return "", err
@@ -71,14 +77,20 @@ func (f *urlFile) readAgain() (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", errors.New("only a regular file can be read again")
 	}
+	if age := time.Since(info.ModTime()); !asked && age >= 0 && age < settleTime {
+		return "", errUnsettled
+	}
 	b, err := os.ReadFile(f.name)
 	return string(b), err
 }
 
+// byteOrderMark is what some editors put in front of a file.
+const byteOrderMark = "\ufeff"
+
 // splitURLs takes a file apart: one URL a line. Empty lines and lines that begin with # are passed over.
 func splitURLs(text string) []string {
 	var urls []string
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.TrimPrefix(text, byteOrderMark)) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			urls = append(urls, line)
 		}
