@@ -16,9 +16,6 @@ func (s *Server) countPackets(b stream.Batch) {
 			continue
 		}
 		s.packets.Add(int64(len(c.Data) / mpegts.PacketSize))
-		if c.RandomAccess {
-			s.keyframes.Add(1)
-		}
 	}
 }
 
@@ -27,6 +24,7 @@ func (s *Server) Metrics(labels ...string) *metrics.Text {
 	t := metrics.NewText(labels...)
 	t.AddLedger(s.o.Ledger.Snapshot(false))
 	t.Add(metrics.InPackets, float64(s.packets.Load()))
+	t.Add(metrics.Frames, float64(s.frames.Load()))
 	t.Add(metrics.Keyframes, float64(s.keyframes.Load()))
 
 	s.mu.Lock()

@@ -172,6 +172,7 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 	pacer := stream.NewPacer(s.queue)
 	var tails []tail
 	splice := p.id > 1
+	frames, keyframes := s.frames.Load(), s.keyframes.Load() // of the publishers before
 	for {
 		b, err := r.Next()
 		end = g.end()
@@ -198,6 +199,9 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 		n += int64(b.N)
 		s.o.Ledger.AddIn(b.N)
 		s.countPackets(b)
+		f, k := r.Frames()
+		s.frames.Store(frames + f)
+		s.keyframes.Store(keyframes + k)
 		if err := s.output.Put(s.abortCtx, b); err != nil {
 			return n, 0, context.Cause(s.abortCtx)
 		}

@@ -247,7 +247,7 @@ func TestMetrics(t *testing.T) {
 		for _, line := range []string{
 			`vw_publisher{publisher="cam1"} 1`, `vw_publishers_total 1`, `vw_refused_total{status="401"} 2`,
 			`vw_connections{state="publishing"} 1`, `vw_output_dropped_bytes_total{to="stdout",reason="torn"} 0`,
-			fmt.Sprintf("vw_in_packets_total %d", len(ts(20, 1))/188),
+			fmt.Sprintf("vw_in_packets_total %d", len(ts(20, 1))/188), `vw_frames_total 20`, `vw_keyframes_total 4`,
 		} {
 			if !strings.Contains(string(text), "\n"+line+"\n") {
 				return false

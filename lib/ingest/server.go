@@ -28,6 +28,7 @@ type Server struct {
 	lingering     *lingering
 	rate          rate
 	packets       atomic.Int64 // of publishers
+	frames        atomic.Int64
 	keyframes     atomic.Int64
 	pause         time.Duration // outputPause
 	keepAlive     time.Duration

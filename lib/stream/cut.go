@@ -76,6 +76,7 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 		_, r.psi.before = r.scan.Tables()
 	}
 	mark := r.scan.Packet(p)
+	r.count(mark)
 	changed := mark&mpegts.Changed != 0
 	if mark&mpegts.Decided != 0 {
 		decision := r.scan.Decision()
@@ -101,6 +102,14 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 	}
 }
 
+// count counts what begins in a packet.
+func (r *Reader) count(mark mpegts.Mark) {
+	if mark&mpegts.AccessUnit != 0 {
+		r.frames += int64(mark.AccessUnits())
+		r.keyframes += int64(mark.Keyframes())
+	}
+}
+
 // changed says that the stream changes with the packet that was scanned last, or with the PSI before it.
 func (r *Reader) changed(psi psiRun) {
 	r.resolveUndecided()
@@ -122,6 +131,7 @@ func (r *Reader) resolveUndecided() {
 func (r *Reader) decided(mark mpegts.Mark) {
 	u := r.undecided
 	r.undecided = undecided{}
+	r.count(mark)
 	var change mpegts.Change
 	if mark&mpegts.Changed != 0 {
 		change = r.scan.Change()

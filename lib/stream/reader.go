@@ -50,6 +50,8 @@ type Reader struct {
 	undecided undecided
 	chunk     Chunk // what is known of the chunk that begins at start
 	blind     int   // how many access points were not those of video or audio
+
+	frames, keyframes int64 // that have begun
 }
 
 // deadliner is a source whose reads can be cut short.
@@ -75,6 +77,10 @@ type Batch struct {
 	// Chunks are in the order of the stream. The next call of Next releases them: retain those that you keep.
 	Chunks []Chunk
 }
+
+// Frames returns how many access units of the video have begun in what Next has scanned, and how many of them are
+// keyframes.
+func (r *Reader) Frames() (frames, keyframes int64) { return r.frames, r.keyframes }
 
 // Pending is how many of the bytes that were read are in no chunk yet.
 func (r *Reader) Pending() int { return r.end - r.start }
