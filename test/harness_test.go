@@ -339,7 +339,7 @@ func pipeline(t testing.TB, stdin io.Reader, stages ...stage) []*process {
 // ingestURL waits until vw-ingest listens.
 func ingestURL(p *process) string {
 	p.t.Helper()
-	return p.find(p.stderr, `msg=listening .*url=(\S+)`)
+	return p.find(p.stderr, `"?msg"?[=:]"?listening\b.*\burl"?[=:]"?([^\s"]+)`)
 }
 
 // server is a running vw-testserver.

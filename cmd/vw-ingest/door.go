@@ -116,7 +116,7 @@ func (d *door) announce(p *cli.Pipe) {
 		scheme = "https"
 	}
 	for _, ln := range d.listeners {
-		p.Log.Info("listening", "addr", ln.Addr(), "url", ln.URL(scheme))
+		p.Log.Info("listening", "addr", ln.Addr().String(), "url", ln.URL(scheme))
 	}
 	cli.NotifyReady()
 }

@@ -158,7 +158,7 @@ func (v *viewers) open(p *cli.Pipe) error {
 		}
 	}
 	v.server = viewer.New(*o)
-	p.Log.Info("listening for viewers", "addr", ln.Addr(), "url", ln.URL(scheme))
+	p.Log.Info("listening for viewers", "addr", ln.Addr().String(), "url", ln.URL(scheme))
 	return nil
 }
 
