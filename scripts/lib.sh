@@ -121,17 +121,21 @@ apt_get() {
     apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
 }
 
-# need_nginx unpacks Debian's nginx for the tests, if the machine has none. It is not installed: that would start a web
-# server, now and whenever the machine starts.
-need_nginx() {
-  local folder="$ROOT/test/nginx"
-  if have nginx || [ -x "$folder/usr/sbin/nginx" ]; then return 0; fi
-  if ! have apt-get || ! have dpkg-deb; then fail "this machine has no apt-get" "install nginx by hand"; fi
+# need_unpacked PROGRAM PACKAGE... unpacks Debian's packages of a server for the tests, below test/unpacked, if the machine
+# does not have the program. They are not installed: that would start the server, now and whenever the machine starts.
+need_unpacked() {
+  local folder="$ROOT/test/unpacked" program=$1 package found=""
+  shift
+  found="$(find "$folder/usr/bin" "$folder/usr/sbin" -name "$program" -print -quit 2>/dev/null || true)"
+  if have "$program" || [ -n "$found" ]; then return 0; fi
+  if ! have apt-get || ! have dpkg-deb; then fail "this machine has no apt-get" "install $program by hand"; fi
   refresh_lists
-  say "unpacking nginx into test/nginx"
+  say "unpacking $program into test/unpacked"
   mkdir -p "$folder"
-  (cd "$folder" && apt_get -y -qq download nginx && dpkg-deb -x nginx_*.deb . && usr/sbin/nginx -v) >&2 ||
-    fail "could not unpack nginx" "install it by hand, then run this again"
+  for package in "$@"; do
+    (cd "$folder" && apt_get -y -qq download "$package" && dpkg-deb -x "$package"_*.deb .) >&2 ||
+      fail "could not unpack $package" "install $program by hand, then run this again"
+  done
 }
 
 # need_go checks that the go command can build this module. Go is not installed for the user: which Go is on a machine

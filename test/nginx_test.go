@@ -100,21 +100,8 @@ func newRelay(t *testing.T) *relay {
 
 func (r *relay) startNginx() {
 	r.machine.t.Helper()
-	r.nginx = r.machine.start(wiring{}, nil, nginxProgram(r.machine.t), "-e", "stderr", "-c", r.config)
+	r.nginx = r.machine.start(wiring{}, nil, unpacked(r.machine.t, "nginx"), "-e", "stderr", "-c", r.config)
 	r.machine.await("http://10.82.1.2:80")
-}
-
-// nginxProgram is where nginx is: on the PATH, or where scripts/test unpacks it.
-func nginxProgram(t testing.TB) string {
-	t.Helper()
-	unpacked, err := filepath.Abs("nginx/usr/sbin/nginx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(unpacked); err == nil {
-		return unpacked
-	}
-	return tool(t, "nginx")
 }
 
 func (r *relay) startServer() {
