@@ -36,8 +36,11 @@ type finalizer struct {
 	mu     sync.Mutex
 	failed error // errors since the last call of failure
 
-	// The fields below belong to the goroutine.
+	finalizerState
+}
 
+// finalizerState belongs to the finalizer's goroutine.
+type finalizerState struct {
 	cancel context.CancelCauseFunc
 	// confirmBlocked is set after a segment was lost. Nothing after it can be confirmed until the queue has been
 	// requeued.

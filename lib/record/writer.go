@@ -27,6 +27,12 @@ type writer struct {
 	preparing <-chan prepared // prepares a disk that was too slow at start; may be nil
 	hangup    atomic.Bool     // asks for a new file at the next keyframe
 
+	batcher *batcher
+	writerState
+}
+
+// writerState is what the writer's goroutine knows of the recording and of the stream.
+type writerState struct {
 	scan            mpegts.Scanner
 	clock           clock
 	lastStart       time.Time // of the last segment, as in its temporary name
@@ -43,7 +49,6 @@ type writer struct {
 	setsWarned      bool
 	deletions       int // by retention, when room was last made
 	nextBackoff     time.Duration
-	batcher         *batcher
 }
 
 // errStop says that a limit of the whole recording was reached.

@@ -34,7 +34,21 @@ type Server struct {
 	events    *eventQueue
 	timeout   *time.Timer // nil: none
 
-	bytes    atomic.Int64  // received, of all connections
+	bytes atomic.Int64 // received, of all connections
+	endings
+
+	accepting sync.Mutex // held while a handshake is answered, and when ending is set; locked before mu
+
+	mu      sync.Mutex
+	err     error          // why the report is worthless
+	ending  bool           // nothing new is accepted
+	running sync.WaitGroup // requests and connections; goes up from 0 only while !ending
+	open    map[*connection]struct{}
+	history
+}
+
+// endings are the events that end a server, and its result.
+type endings struct {
 	limit    chan struct{} // closed when Options.Conns or Options.Bytes has been reached
 	broken   chan struct{} // closed when err has been set
 	closed   chan struct{} // closed by Close
@@ -44,14 +58,10 @@ type Server struct {
 	endErr   error // what Wait returns
 
 	limitOnce, endOnce, closeOnce sync.Once
+}
 
-	accepting sync.Mutex // held while a handshake is answered, and when ending is set; locked before mu
-
-	mu         sync.Mutex
-	err        error          // why the report is worthless
-	ending     bool           // nothing new is accepted
-	running    sync.WaitGroup // requests and connections; goes up from 0 only while !ending
-	open       map[*connection]struct{}
+// history is what has happened so far.
+type history struct {
 	count      int          // connections so far
 	past       map[int]past // by connection
 	handshakes int          // authorized ones so far
@@ -78,17 +88,21 @@ func New(o Options) (*Server, error) {
 		o.Start = time.Now()
 	}
 	s := &Server{
-		options:  o,
-		log:      o.Log,
-		limit:    make(chan struct{}),
-		broken:   make(chan struct{}),
-		closed:   make(chan struct{}),
-		stopping: make(chan struct{}),
-		ended:    make(chan struct{}),
-		open:     make(map[*connection]struct{}),
-		past:     make(map[int]past),
-		matched:  make([]int, len(o.Faults)),
-		refusals: make(map[int]int),
+		options: o,
+		log:     o.Log,
+		endings: endings{
+			limit:    make(chan struct{}),
+			broken:   make(chan struct{}),
+			closed:   make(chan struct{}),
+			stopping: make(chan struct{}),
+			ended:    make(chan struct{}),
+		},
+		open: make(map[*connection]struct{}),
+		history: history{
+			past:     make(map[int]past),
+			matched:  make([]int, len(o.Faults)),
+			refusals: make(map[int]int),
+		},
 	}
 	s.options.Faults = slices.Clone(o.Faults)
 	for _, f := range o.Faults {

@@ -33,16 +33,7 @@ type hub struct {
 	began time.Time
 
 	mu sync.Mutex
-	// groups are the last group, which new viewers begin with, and those before it that are not too old for viewers who
-	// are behind. Their ids have no gaps.
-	groups []*group
-	nextID uint64
-	memory int64 // of groups
-	// orphans are groups that have left groups and are still being delivered to viewers.
-	orphans      map[*group]struct{}
-	orphanMemory int64
-	// fullUpTo is the id of the last group that left for want of memory and not for its age.
-	fullUpTo uint64
+	history
 	// pos is the position in the stream after the last frame, messages how many frames with bytes there were.
 	pos, messages int64
 	// run are frames that have not been written to the live viewers yet. mu protects them.
@@ -59,6 +50,20 @@ type hub struct {
 	scratch []byte
 }
 
+// history is what the hub keeps of the stream.
+type history struct {
+	// groups are the last group, which new viewers begin with, and those before it that are not too old for viewers who
+	// are behind. Their ids have no gaps.
+	groups []*group
+	nextID uint64
+	memory int64 // of groups
+	// orphans are groups that have left groups and are still being delivered to viewers.
+	orphans      map[*group]struct{}
+	orphanMemory int64
+	// fullUpTo is the id of the last group that left for want of memory and not for its age.
+	fullUpTo uint64
+}
+
 // place is where a frame stands.
 type place struct {
 	g     *group
@@ -72,7 +77,7 @@ func newHub(o *Options) *hub {
 		in:      inbox{limit: o.Buffer, ready: wake.New()},
 		probe:   newProbe(),
 		began:   time.Now(),
-		orphans: map[*group]struct{}{},
+		history: history{orphans: map[*group]struct{}{}},
 		viewers: map[*viewer]struct{}{},
 	}
 }

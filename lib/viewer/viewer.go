@@ -31,6 +31,17 @@ type viewer struct {
 	pumping bool       // it has a goroutine that writes
 	writing bool       // which is in a write
 
+	cursor
+	viewerCounts
+	pings
+
+	closing *closing
+	left    bool // the hub has it no more
+	dead    bool // it took nothing for too long
+}
+
+// cursor is the place in the stream from which a viewer gets the next bytes.
+type cursor struct {
 	cur       *group // the group that its place is in; nil: it is live or waits for a keyframe
 	index     int    // of the next frame in cur
 	begun     bool   // it has got something to decode
@@ -38,11 +49,10 @@ type viewer struct {
 	resumedAt time.Time // when the resumer began
 	// rest is what is left of a frame that was written in part, front what was made of one that had to be rewritten.
 	rest, front []byte
-	pong        []byte // answers the latest ping; nil: none to answer
-	closing     *closing
-	left        bool // the hub has it no more
-	dead        bool // it took nothing for too long
+}
 
+// viewerCounts are the account of a viewer.
+type viewerCounts struct {
 	// pos is the position in the stream up to which everything was sent, or dropped for this viewer. That of a live
 	// viewer is the hub's. first is where it joined, last where it ended: -1 while it goes on.
 	pos, first, last int64
@@ -51,10 +61,15 @@ type viewer struct {
 	confirmed        int64
 	injected         int64
 	messages         int64 // that were sent; of a live viewer, less those of the hub
-	pingOut          bool
-	pingAt           time.Time
-	pingPos          int64 // what is in it
-	pingTaken        int64 // what the answer confirms
+}
+
+// pings are the ping that waits for the viewer's pong, and the pong that answers the viewer's last ping.
+type pings struct {
+	pong      []byte // answers the latest ping; nil: none to answer
+	pingOut   bool
+	pingAt    time.Time
+	pingPos   int64 // what is in it
+	pingTaken int64 // what the answer confirms
 }
 
 // tryWriter writes as much as is taken without waiting, and returns how much that is.
