@@ -1,0 +1,128 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+	"github.com/timdrysdale/vw/lib/mpegts/tsgen/remux"
+)
+
+// grainy returns four seconds of video at 3 Mbit/s, in groups of five frames, that begin at the given second, and the PID of the video.
+func grainy(t testing.TB, size, encoder string, second int) (stream []byte, video uint16) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "grainy.ts")
+	command := fmt.Sprintf("%s -nostdin -v error -f lavfi -i testsrc2=size=%s:rate=25,noise=alls=30:allf=t -t 4 -c:v %s "+
+		"-g 5 -b:v 3M -maxrate 3M -bufsize 1M -output_ts_offset %d -f mpegts %s", tool(t, "ffmpeg"), size, encoder, second, file)
+	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	stream = read(t, file)
+	var scan mpegts.Scanner
+	scan.AppendMarks(nil, stream)
+	s, _, _ := scan.Followed()
+	return stream, s.PID
+}
+
+// pushThroughStall pushes a stream with --live, faster than its pace, to a server that stops reading after the first
+// bytes, so that groups in the middle are dropped. It checks what each connection brought, and returns the connections.
+// Hidden is how many frames more the last PES packet may hold than the scanner sees there.
+func pushThroughStall(t *testing.T, stream []byte, hidden int64) (conns []connection) {
+	t.Helper()
+	s := serve(t, "--fault", "conn=1,after=1KiB,do=stall,for=1s")
+	in, out := pipe(t)
+	push := start(t, wiring{stdin: in}, "vw-push", "--live", "--max-age", "1m", "--buffer", "512KiB", "--linger",
+		testTimeout.String(), s.url)
+	in.Close()
+	// The rest comes when the first bytes have arrived: before, it would be dropped in front of the connection.
+	head := stream[:min(len(stream), 64<<10)]
+	for _, part := range [][]byte{head, stream[len(head):]} {
+		if _, err := out.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		waitForFile(t, s)
+	}
+	out.Close()
+	push.expect(3)
+	s.signal(syscall.SIGTERM)
+	conns = s.report().Connections
+	for i, c := range conns {
+		file := write(t, fmt.Sprintf("%d.ts", i+1), s.saved(i+1))
+		want, _, _ := probeVideo(t, file)
+		if c.TS.Frames > want.frames || c.TS.Frames < want.frames-hidden || c.TS.Keyframes != want.keyframes ||
+			!c.TS.StartsAtKeyframe || c.TS.ContinuityErrors+c.TS.SyncErrors > 0 {
+			t.Errorf("connection %d: %+v; ffprobe finds %+v", i+1, c.TS, want)
+		}
+		decodesAll(t, file)
+	}
+	if dropped := push.account().Out[0].Dropped; dropped.Full+dropped.Resync == 0 {
+		t.Errorf("nothing was dropped: %+v", dropped)
+	}
+	return conns
+}
+
+// waitForFile waits until the server has saved something.
+func waitForFile(t *testing.T, s *server) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < testTimeout; time.Sleep(10 * time.Millisecond) {
+		for _, file := range recorded(t, s.save) {
+			if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+				return
+			}
+		}
+	}
+	t.Fatal("nothing arrived")
+}
+
+// TestDropsInAllStreams: a connection from whose middle groups were dropped decodes, whatever the muxer has made.
+func TestDropsInAllStreams(t *testing.T) {
+	t.Parallel()
+	for _, c := range codecs {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			source, video := grainy(t, "320x240", c.ffmpeg, 1)
+			for layout, name := range []string{"frame", "NAL", "two frames", "header alone"} {
+				for _, once := range []bool{false, true} {
+					if layout > 0 && !once {
+						continue // it says nothing that the others do not
+					}
+					t.Run(fmt.Sprintf("PES of a %s, headers once %v", name, once), func(t *testing.T) {
+						o := remux.Options{Codec: c.kind, Layout: remux.Layout(layout), HeadersOnce: once}
+						hidden := int64(0)
+						if o.Layout == remux.TwoFramesPerPES {
+							hidden = 1
+						}
+						conns := pushThroughStall(t, remux.Stream(source, video, o), hidden)
+						if len(conns) != 1 || conns[0].TS.Gaps == 0 {
+							t.Errorf("want one connection with gaps: %+v", conns)
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// TestSetsChangeInGap: where the parameter sets have changed in a gap and do not come again, a new connection begins,
+// with them in front.
+func TestSetsChangeInGap(t *testing.T) {
+	t.Parallel()
+	for _, c := range codecs[2:] {
+		t.Run(c.name, func(t *testing.T) {
+			o := remux.Options{Codec: c.kind, HeadersOnce: true}
+			var stream []byte
+			for i, size := range []string{"320x240", "352x288"} {
+				part, video := grainy(t, size, c.ffmpeg, 1+4*i)
+				stream = append(stream, remux.Stream(part, video, o)...)
+			}
+			if conns := pushThroughStall(t, stream, 0); len(conns) != 2 {
+				t.Errorf("%d connections, want 2: %+v", len(conns), conns)
+			}
+		})
+	}
+}
