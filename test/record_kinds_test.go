@@ -116,3 +116,33 @@ func TestRecordAnotherEncoder(t *testing.T) {
 		}
 	})
 }
+
+// TestRecordStopsAfterFrames: so many frames are recorded whatever the layout of the PES packets, also when the stream
+// ends with a packet that nothing is known of.
+func TestRecordStopsAfterFrames(t *testing.T) {
+	t.Parallel()
+	source, video := encoded(t, "ffmpeg", codecs[2].ffmpeg, "")
+	for _, layout := range []remux.Layout{remux.FramePerPES, remux.NALPerPES, remux.HeaderAlone} {
+		stream := remux.Stream(source, video, remux.Options{Codec: mpegts.StreamH264, Layout: layout})
+		last, frames := 0, int64(0)
+		for i, mark := range new(mpegts.Scanner).AppendMarks(nil, stream) {
+			if mark&mpegts.AccessUnit != 0 {
+				last = i * mpegts.PacketSize
+				frames++
+			}
+		}
+		undecided := stream[:last+mpegts.PacketSize] // with HeaderAlone nothing but the PES header of the last frame
+		for _, n := range []int64{1, 7, frames} {
+			file := filepath.Join(memoryFolder(t), "x.ts")
+			start(t, wiring{stdin: bytes.NewReader(undecided)}, "vw-record", "--quiet", "--stop-frames", itoa(int(n)),
+				file).expect(0)
+			got := read(t, file)
+			if !bytes.HasPrefix(stream, got) || n == frames && len(got) != len(undecided) {
+				t.Errorf("layout %d: %d bytes of %d, not the stream's", layout, len(got), len(undecided))
+			}
+			if p, _, _ := probeVideo(t, file); n < frames && p.frames != n {
+				t.Errorf("layout %d: ffprobe finds %d frames, want %d", layout, p.frames, n)
+			}
+		}
+	}
+}

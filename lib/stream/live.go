@@ -123,7 +123,7 @@ func (l *live) dropExpired(now time.Time) {
 }
 
 const (
-	longGOP     = "a group of pictures is longer than the buffer, so it was cut in the middle"
+	longGOP     = "groups of pictures are too long for the buffer, so one was cut in the middle"
 	longGOPHint = "let the encoder make keyframes more often (ffmpeg -g 25), or give --buffer more"
 )
 

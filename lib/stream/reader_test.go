@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -297,4 +298,36 @@ func FuzzReader(f *testing.F) {
 			t.Fatal("what came out is not what went in")
 		}
 	})
+}
+
+// TestBlindCutsAreReported: a stream of which nothing says that it is video or audio is reported, once.
+func TestBlindCutsAreReported(t *testing.T) {
+	data, err := os.ReadFile("../../test/testdata/audio.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings := func(kind byte) (n int) {
+		b := bytes.Clone(data)
+		for p := range slices.Chunk(b, mpegts.PacketSize) {
+			if section := p[5:]; mpegts.Packet(p).PID() == 0x1000 {
+				section = section[:3+int(section[2])]
+				section[12] = kind // the type of the first stream
+				crc := section[len(section)-4:]
+				binary.BigEndian.PutUint32(crc, mpegts.CRC32(section[:len(section)-4]))
+			}
+		}
+		r := NewReader(bytes.NewReader(b), ReaderOptions{Format: TS, Warn: func(string, string) { n++ }})
+		defer r.Close()
+		for {
+			if _, err := r.Next(); err != nil {
+				return n
+			}
+		}
+	}
+	if n := warnings(0x06); n != 1 {
+		t.Errorf("private data: %d warnings, want 1", n)
+	}
+	if n := warnings(0x03); n != 0 {
+		t.Errorf("audio: %d warnings", n)
+	}
 }

@@ -177,8 +177,8 @@ func (h *hub) placeWaiting(g *group, f *frame) {
 			if h.pos-v.pos <= h.o.Buffer {
 				continue
 			}
-			h.warn("the stream has no keyframe that can be recognised, so viewers began without one",
-				"let the encoder make keyframes, and set random_access_indicator in the MPEG-TS")
+			h.warn("no keyframe came in as many bytes as the buffer holds, so viewers began without one",
+				"let the encoder make keyframes more often (ffmpeg -g 25), or give --buffer more")
 		}
 		v.dropped.Add(v.waitReason, f.pos-v.pos)
 		v.pos = f.pos
