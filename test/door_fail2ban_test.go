@@ -23,7 +23,8 @@ func TestDoorFail2ban(t *testing.T) {
 		d.answer("nonsense\r\n\r\n")
 		d.close(0)
 		log := write(t, "log", []byte(d.stderr.String()))
-		cmd := exec.Command("/usr/bin/python3", program, log, "../packaging/examples/fail2ban-vw.conf", "--print-all-matched")
+		cmd := exec.Command("/usr/bin/python3", program, log, "../packaging/examples/fail2ban-vw.conf",
+			"--print-all-matched")
 		modules, err := filepath.Abs("unpacked/usr/lib/python3/dist-packages")
 		if err != nil {
 			t.Fatal(err)

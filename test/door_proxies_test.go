@@ -125,7 +125,8 @@ var proxyChecks = []struct {
 	{"the client's address", func(b *behindProxy) string {
 		conn := b.dialTLS(9)
 		defer conn.Close()
-		_, _ = io.WriteString(conn, "POST /wr0ng HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.1\r\nContent-Length: 1\r\n\r\nx")
+		_, _ = io.WriteString(conn,
+			"POST /wr0ng HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.1\r\nContent-Length: 1\r\n\r\nx")
 		if wrong := wrongStatus(conn, 401); wrong != "" {
 			return wrong
 		}

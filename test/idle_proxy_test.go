@@ -48,7 +48,8 @@ func TestIdleThroughProxies(t *testing.T) {
 			args[len(args)-1] = config
 			start(t, wiring{}, name, args...)
 			in, out := pipe(t)
-			p := start(t, wiring{stdin: in}, "vw-push", "--format", "raw", "--dead-after", "3s", "--backoff-min", "20ms",
+			p := start(t, wiring{stdin: in}, "vw-push", "--format", "raw", "--dead-after", "3s", "--backoff-min",
+				"20ms",
 				"ws://"+addr+"/in/cam1")
 			in.Close()
 			s.find(s.stdout, `"event":"connected"`)

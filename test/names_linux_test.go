@@ -54,7 +54,8 @@ func (n *named) push(stdin string, args ...string) *process {
 	}
 	defer f.Close()
 	p := n.camera.start(wiring{stdin: f}, nil, "unshare", append([]string{"-m", "sh", "-c",
-		`mount --bind "$0" /etc/hosts && exec "$@"`, n.hosts, tool(t, "vw-push"), "--ledger", ledger, "--format", "raw"},
+		`mount --bind "$0" /etc/hosts && exec "$@"`, n.hosts, tool(t, "vw-push"), "--ledger", ledger, "--format",
+		"raw"},
 		args...)...)
 	p.name, p.ledger = "vw-push", ledger
 	return p

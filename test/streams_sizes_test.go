@@ -49,7 +49,8 @@ func TestOtherPacketSizesRecorded(t *testing.T) {
 	otherSizes(t, func(t *testing.T, b []byte, live []string) {
 		record := func(status int, stdin io.Reader, format string) (p *process, files []string) {
 			folder := t.TempDir()
-			p = start(t, wiring{stdin: stdin}, "vw-record", append(live, "--format", format, filepath.Join(folder, "x"))...)
+			p = start(t, wiring{stdin: stdin}, "vw-record", append(live, "--format", format,
+				filepath.Join(folder, "x"))...)
 			p.expect(status)
 			return p, recorded(t, folder)
 		}

@@ -129,7 +129,7 @@ func sha256sum(t *testing.T, dir string, entries []record.Entry) {
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		t.Skipf("%s is not installed: not tested", program)
+		t.Skipf("SKIPPED: %s is not installed", program)
 	}
 }
 

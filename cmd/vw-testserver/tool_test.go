@@ -23,7 +23,7 @@ const sample = "../../test/testdata/mpeg1.ts"
 // TestNodePublisher: npm's ws, which shares no code with vw, publishes a stream that meets every expectation.
 func TestNodePublisher(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is missing: the publisher that is not ours is not tested")
+		t.Skip("SKIPPED: node is missing: the publisher that is not ours is not tested")
 	}
 	const folder = "../../test/node"
 	if _, err := os.Stat(folder + "/node_modules/ws"); err != nil {

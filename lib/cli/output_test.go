@@ -176,7 +176,7 @@ func TestOutputGoneWhileWriting(t *testing.T) {
 
 func TestWatchingCostsNothing(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("pipes are opened again on Linux only")
+		t.Skip("SKIPPED: pipes are opened again on Linux only")
 	}
 	r, w := pipe(t)
 	f, err := reopen(int(w.Fd()), unix.O_WRONLY, "standard output")
@@ -241,7 +241,7 @@ func TestOutputAppends(t *testing.T) {
 func TestOutputToAFullDevice(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: %v", err)
 	}
 	defer full.Close()
 	out, err := openOutput(int(full.Fd()))

@@ -200,7 +200,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 func TestHelpThatCannotBePrinted(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: %v", err)
 	}
 	defer full.Close()
 	var stderr bytes.Buffer

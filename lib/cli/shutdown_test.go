@@ -62,7 +62,7 @@ func TestShutdownProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if signal.Ignored(tc.first) {
-				t.Skipf("%v is ignored here, as under nohup, and so in the helper", tc.first)
+				t.Skipf("SKIPPED: %v is ignored here, as under nohup, and so in the helper", tc.first)
 			}
 			h := command(t, "stop", tc.wrapper)
 			h.start()

@@ -63,7 +63,7 @@ func TestWriteReturnsHowMuchItWroteBeforeItsDeadline(t *testing.T) {
 
 func TestTryWriteTakesWhatHasRoom(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("it is Linux that can")
+		t.Skip("SKIPPED: it is Linux that can")
 	}
 	r, w := nonblockingPipe(t)
 	n := w.TryWrite(make([]byte, 1<<20))

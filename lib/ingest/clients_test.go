@@ -16,7 +16,7 @@ func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Skipf("SKIPPED: %s is not installed", name)
 	}
 	return path
 }

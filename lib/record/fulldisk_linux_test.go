@@ -83,7 +83,7 @@ func mountTmpfs(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,nr_inodes=100", size)); err != nil {
-		t.Skipf("a small file system cannot be mounted (%v): not tested", err)
+		t.Skipf("SKIPPED: a small file system cannot be mounted (%v)", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {

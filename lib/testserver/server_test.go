@@ -462,7 +462,7 @@ func TestArrivals(t *testing.T) {
 // TestDiskErrors: Wait returns an error if something could not be saved.
 func TestDiskErrors(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full")
+		t.Skip("SKIPPED: no /dev/full")
 	}
 	dir := filepath.Join(t.TempDir(), "saved")
 	for name, o := range map[string]Options{

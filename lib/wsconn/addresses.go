@@ -41,7 +41,8 @@ func (d *nameDialer) DialContext(ctx context.Context, network, addr string) (net
 	return d.dialFirst(ctx, network, addrs)
 }
 
-// alternating returns addresses in an order in which the families take turns, beginning with the first one's (RFC 8305, 4).
+// alternating returns addresses in an order in which the families take turns, beginning with the first one's (RFC 8305,
+// 4).
 func alternating(found []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
 	for i, ip := range found {
@@ -69,8 +70,8 @@ type attempt struct {
 	err  error
 }
 
-// dialFirst returns the first connection that is made to any of the addresses, or the error of the first that failed. It
-// tries the next address when one has failed, or has taken attemptDelay.
+// dialFirst returns the first connection that is made to any of the addresses, or the error of the first that failed.
+// It tries the next address when one has failed, or has taken attemptDelay.
 func (d *nameDialer) dialFirst(ctx context.Context, network string, addrs []string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	attempts := make(chan attempt, len(addrs))

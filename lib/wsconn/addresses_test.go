@@ -62,7 +62,8 @@ func TestDeadAddresses(t *testing.T) {
 		took time.Duration
 	}{
 		"one": {&addresses{found: []string{"192.0.2.1"}}, "192.0.2.1", 0},
-		"dead first": {&addresses{found: []string{"192.0.2.1", "192.0.2.2"}, dial: map[string]string{"192.0.2.1": "dead"}},
+		"dead first": {&addresses{found: []string{"192.0.2.1", "192.0.2.2"},
+			dial: map[string]string{"192.0.2.1": "dead"}},
 			"192.0.2.2", attemptDelay},
 		"refused first": {&addresses{found: []string{"192.0.2.1", "192.0.2.2"},
 			dial: map[string]string{"192.0.2.1": "refused"}}, "192.0.2.2", 0},

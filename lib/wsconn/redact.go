@@ -11,8 +11,8 @@ import (
 
 // Redact returns the part of a websocket or HTTP URL that may be shown: scheme, host and the last element of the path,
 // as in wss://host/…/cam1 (the elements before it may be a token), never userinfo, query or fragment. Of a URL that
-// cannot be parsed beyond doubt, it returns only the scheme. Where the scheme was forgotten, it shows a host that has a dot
-// or a port, and the same of the path.
+// cannot be parsed beyond doubt, it returns only the scheme. Where the scheme was forgotten, it shows a host that has a
+// dot or a port, and the same of the path.
 func Redact(raw string) string {
 	if !strings.Contains(raw, "://") {
 		const scheme = "ws://"
