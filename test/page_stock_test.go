@@ -45,35 +45,49 @@ func TestStockPage(t *testing.T) {
 }
 
 // TestPageParameterSetsOnce: a stream that carries its parameter sets only once, long ago, plays from a viewer's
-// first picture.
+// first picture, in mpegts.js and in jsmpeg.
 func TestPageParameterSetsOnce(t *testing.T) {
 	needPlayers(t)
-	c := readableCamera{codec: "h264", size: "640x360", gop: 25}
-	cmd := exec.Command(tool(t, "ffmpeg"), c.args("-")...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	for codec, sets := range map[string][]*setOnce{
+		"h264":  {{start: "\x00\x00\x01\x67", other: 0x0C}, {start: "\x00\x00\x01\x68", other: 0x0C}}, // filler data
+		"mpeg1": {{start: "\x00\x00\x01\xB3", other: 0xB2}},                                           // user data
+	} {
+		t.Run(codec, func(t *testing.T) {
+			c := readableCamera{codec: codec, size: "640x360", gop: 25}
+			cmd := exec.Command(tool(t, "ffmpeg"), c.args("-")...)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			})
+			push := start(t, wiring{stdin: &setsOnce{in: out, sets: sets}}, "vw-push", "--live", "--listen", "127.0.0.1:0")
+			url := push.find(push.stderr, `msg="listening for viewers".*url=(\S+)`)
+			first := openTab(t, url)
+			first.plays(75)
+			second := openTab(t, url)
+			second.plays(25)
+			second.silent()
+		})
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	push := start(t, wiring{stdin: &setsOnce{in: out}}, "vw-push", "--live", "--listen", "127.0.0.1:0")
-	url := push.find(push.stderr, `msg="listening for viewers".*url=(\S+)`)
-	first := openTab(t, url)
-	first.plays(75)
-	second := openTab(t, url)
-	second.plays(25)
-	second.silent()
 }
 
-// setsOnce turns all H.264 parameter sets but the first into filler data, in place.
+// setsOnce turns all parameter sets but the first of each kind into something else, in place.
 type setsOnce struct {
-	in       io.Reader
-	sps, pps bool
+	in   io.Reader
+	sets []*setOnce
+}
+
+// setOnce is a kind of parameter sets.
+type setOnce struct {
+	start string // of one, with its start code
+	other byte   // what its start code becomes
+	seen  bool
 }
 
 func (s *setsOnce) Read(p []byte) (int, error) {
@@ -81,15 +95,12 @@ func (s *setsOnce) Read(p []byte) (int, error) {
 	if _, err := io.ReadFull(s.in, b); err != nil {
 		return 0, io.EOF
 	}
-	for _, set := range []struct {
-		start []byte
-		seen  *bool
-	}{{[]byte{0, 0, 1, 0x67}, &s.sps}, {[]byte{0, 0, 1, 0x68}, &s.pps}} {
-		if i := bytes.Index(b, set.start); i >= 0 {
-			if *set.seen {
-				b[i+3] = 0x0c
+	for _, set := range s.sets {
+		if i := bytes.Index(b, []byte(set.start)); i >= 0 {
+			if set.seen {
+				b[i+3] = set.other
 			}
-			*set.seen = true
+			set.seen = true
 		}
 	}
 	return copy(p, b), nil

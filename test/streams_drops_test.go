@@ -13,12 +13,14 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen/remux"
 )
 
-// grainy returns four seconds of video at 3 Mbit/s, in groups of five frames, that begin at the given second, and the PID of the video.
+// grainy returns four seconds of video at 3 Mbit/s, in groups of five frames, that begin at the given second, and the
+// PID of the video.
 func grainy(t testing.TB, size, encoder string, second int) (stream []byte, video uint16) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "grainy.ts")
-	command := fmt.Sprintf("%s -nostdin -v error -f lavfi -i testsrc2=size=%s:rate=25,noise=alls=30:allf=t -t 4 -c:v %s "+
-		"-g 5 -b:v 3M -maxrate 3M -bufsize 1M -output_ts_offset %d -f mpegts %s", tool(t, "ffmpeg"), size, encoder, second, file)
+	command := fmt.Sprintf("%s -nostdin -v error -f lavfi -i testsrc2=size=%s:rate=25,noise=alls=30:allf=t -t 4 "+
+		"-c:v %s -g 5 -b:v 3M -maxrate 3M -bufsize 1M -output_ts_offset %d -f mpegts %s", tool(t, "ffmpeg"), size, encoder,
+		second, file)
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
