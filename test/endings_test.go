@@ -90,7 +90,7 @@ func TestEndedBySIGTERM(t *testing.T) {
 	}
 }
 
-// TestEndedByPublisher: the publisher ends, and with --once the pipeline behind it.
+// TestEndedByPublisher: the publisher ends, and with --once the pipeline after it.
 func TestEndedByPublisher(t *testing.T) {
 	t.Parallel()
 	for _, died := range []bool{false, true} {
@@ -214,7 +214,7 @@ func TestEndedByHead(t *testing.T) {
 	p[1].account()
 }
 
-// TestIngestEndedByHead: vw-ingest alone ends with 1 when nobody reads it any more.
+// TestIngestEndedByHead: vw-ingest alone ends with 1 when its output has no reader any more.
 func TestIngestEndedByHead(t *testing.T) {
 	t.Parallel()
 	p := pipeline(t, nil,

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // groups are the processes that run, by pid. Each leads a process group, so that what it has started ends with it.
 var groups sync.Map
 
-// killAllOnSignal ends all processes if somebody stops the tests: Ctrl-C does not reach other process groups.
+// killAllOnSignal ends all processes if a user stops the tests: Ctrl-C does not reach other process groups.
 func killAllOnSignal() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

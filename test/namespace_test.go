@@ -109,7 +109,7 @@ func (ns *namespace) serve(addr string, args ...string) *server {
 	return s
 }
 
-// await waits until somebody in the namespace listens at the proxy's address.
+// await waits until a process in the namespace listens at the proxy's address.
 func (ns *namespace) await(proxy string) {
 	ns.t.Helper()
 	u, err := url.Parse(proxy)

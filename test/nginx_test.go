@@ -125,7 +125,7 @@ func (r *relay) push(stdin []byte, args ...string) *process {
 }
 
 // TestNginx: through nginx as a reverse proxy a stream arrives whole, over IPv4 and IPv6, plain and with TLS, with
-// Basic authentication and with a client's certificate; what nginx refuses is told so that a person can act on it.
+// Basic authentication and with a client's certificate; the log says why nginx refuses, so that a user can act on it.
 func TestNginx(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -204,7 +204,7 @@ func TestNginxComesAndGoes(t *testing.T) {
 			}
 			p := r.camera.start(wiring{stdin: in}, nil, "vw-push", append(args, "wss://10.82.1.2/in/cam1")...)
 			in.Close()
-			// Before that, nobody has made room in the pipe for more than it holds by default.
+			// Before that, no tool has made room in the pipe for more than it holds by default.
 			testwait.Eventually(t, "a connection", func() bool { return r.connects() > 0 })
 			feed := newFeeder(t, out, 10*time.Millisecond, portions(source, 9_001))
 			disturbances := []func(){

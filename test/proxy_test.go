@@ -157,7 +157,7 @@ func TestNoProxy(t *testing.T) {
 	p.expect(1)
 	p.find(p.stderr, "network is unreachable")
 
-	// A port at which nobody listens: the proxy says so.
+	// A port without a listener: the proxy says so.
 	p = s.push(t, []string{"HTTP_PROXY=" + proxy}, "--give-up-after", "50ms", "ws://10.81.2.1:1/x")
 	p.expect(1)
 	p.find(p.stderr, "through the proxy "+proxy+": the proxy answered 50[0-9] ")

@@ -125,7 +125,7 @@ func TestDestinationThatMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	p.wait() // the one that moved may have got its share before it was told to go
+	p.wait() // the one that moved may have got its share before it was removed
 	s.expect(0)
 	same(t, "what arrived", s.saved(1), []byte("after the move"))
 	if n := strings.Count(p.stderr.String(), "stay as they are"); n != 1 {

@@ -237,7 +237,7 @@ func TestClosedStdout(t *testing.T) {
 func TestStuckLog(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--conns", "1")
-	logs, stuck := pipe(t) // nobody reads it
+	logs, stuck := pipe(t) // without a reader
 	in, feed := pipe(t)
 	cmd := exec.Command(tool(t, "vw-push"), "--stats", "1ms", "--log", "json", s.url)
 	cmd.Stdin, cmd.Stderr = in, stuck

@@ -75,7 +75,7 @@ func takeApart(ts []byte) *original {
 // injected is the place of a packet that is not the source's.
 const injected = -1
 
-// followed is a reader of pieces that are subsets of one source, each behind the one before.
+// followed is a reader of pieces that are subsets of one source, each after the one before.
 type followed struct {
 	*original
 	next int // nothing before this packet may come any more
@@ -123,7 +123,7 @@ func (f *followed) piece(t testing.TB, name string, b []byte) (places []int, gap
 		}
 		gap := begun > f.next
 		switch {
-		// tables behind an announcement that came later than the gap, for a PID that had nothing to say
+		// tables after an announcement that came later than the gap, for a PID that had nothing to say
 		case !first && !gap:
 		case !f.access[resumed]:
 			t.Errorf("%s: packet %d goes on at packet %d of the source, which is no keyframe (after %d)", name, at,

@@ -188,7 +188,7 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 			c.tcp.Close()
 		}
 		server.wait(t, connections-1, 200_000)
-		quiet := len(push.stderr.String()) // what comes behind is an answer to a question
+		quiet := len(push.stderr.String()) // what comes later answers a question
 		descriptors = push.descriptors()
 		goroutines = push.goroutines()
 		oneASecond(t, linesOf(t, push.stderr.String()[:quiet]))

@@ -35,7 +35,7 @@ func (f fault) String() string {
 	return [faults]string{"reset", "end without close frame", "1001", "1001 and silence", "server killed"}[f]
 }
 
-// farm is servers that come and go behind one link.
+// farm is servers that come and go at the far end of one link.
 type farm struct {
 	t       testing.TB
 	link    *link
@@ -113,8 +113,8 @@ func (f *farm) strike(c *carried) {
 }
 
 // restart kills the server and starts it again on the same port. The link carries nothing for the connection any more.
-// The server saves behind the back of what answers, so it is left to come to the connection's end before it is killed:
-// what it has confirmed is then in the file, and that the file is short would not be vw-push's doing.
+// The server saves in another goroutine than the one that answers, so it is left to come to the connection's end before
+// it is killed: what it has confirmed is then in the file, and that the file is short would not be vw-push's doing.
 func (f *farm) restart(from string, c *carried) {
 	s, before := f.servers[len(f.servers)-1], f.servers[:len(f.servers)-1]
 	f.link.endServer(c)

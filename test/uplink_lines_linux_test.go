@@ -61,7 +61,7 @@ func oneASecond(t testing.TB, lines []logLine) {
 	}
 }
 
-// connected is how many connections to the path the server has told of.
+// connected is how many connections to the path the server has reported.
 func connected(s *server, path string) (n int) {
 	for line := range strings.Lines(s.stdout.String()) {
 		if strings.Contains(line, `"event":"connected"`) && strings.Contains(line, `"path":"`+path+`"`) {

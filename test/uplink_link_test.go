@@ -15,7 +15,7 @@ type link struct {
 	ln   net.Listener
 	url  string
 	plan func(n int) plan
-	// due is told of each connection that has carried as many bytes towards the server as its plan has.
+	// due gets each connection that has carried as many bytes towards the server as its plan has.
 	due chan *carried
 
 	mu       sync.Mutex
@@ -43,7 +43,7 @@ type carried struct {
 	over   chan struct{} // closed when it was cut
 	cutOne sync.Once
 
-	server *net.TCPConn // nil when there was nobody to connect to; link.mu
+	server *net.TCPConn // nil when there was no server to connect to; link.mu
 	from   string       // the address that the server sees; link.mu
 }
 

@@ -136,5 +136,5 @@ func (p *process) goroutines() int {
 	p.wait()
 	begun := regexp.MustCompile(`(?m)^created by ([\w./]+)`).FindAllStringSubmatch(p.stderr.String(), -1)
 	begun = slices.DeleteFunc(begun, func(m []string) bool { return strings.HasPrefix(m[1], "runtime.") })
-	return 1 + len(begun) // main's, which nobody has created
+	return 1 + len(begun) // main's, which no other thread has created
 }

@@ -176,7 +176,7 @@ func (s *sink) connections() []*sunk {
 	return append([]*sunk(nil), s.all...)
 }
 
-// wait waits for a connection behind the first n that brings so many bytes.
+// wait waits for a connection after the first n that brings so many bytes.
 func (s *sink) wait(t testing.TB, n, bytes int) *sunk {
 	t.Helper()
 	var c *sunk

@@ -76,7 +76,7 @@ func (w *watched) account() stream.Counts {
 	return stream.Counts{}
 }
 
-// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and are told of the end, with
+// TestForeignViewers: viewers that are not ours, and vw-ingest --pull, get every byte, and learn of the end, with
 // and without TLS.
 func TestForeignViewers(t *testing.T) {
 	t.Parallel()

@@ -44,7 +44,7 @@ func tool(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// status is the exit status behind the error of Wait.
+// status is the exit status in the error of Wait.
 func status(t *testing.T, err error) int {
 	t.Helper()
 	var exit *exec.ExitError

@@ -86,7 +86,7 @@ func start(t *testing.T, args ...string) *tool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*deadline)
 	t.Cleanup(cancel)
 	tl := &tool{Cmd: exec.CommandContext(ctx, self, args...), t: t}
-	// A process with the race detector sleeps for a second before it ends, unless told otherwise.
+	// A process with the race detector sleeps for a second before it ends by default.
 	tl.Env = append(os.Environ(), asTool+"=1", "GORACE=atexit_sleep_ms=0")
 	if tl.err, err = os.Create(t.TempDir() + "/stderr"); err != nil {
 		t.Fatal(err)

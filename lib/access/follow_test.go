@@ -98,7 +98,7 @@ func TestFollow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { tokens.follow(ctx, time.Millisecond) })
-	// In place, with size and time as they were: only reading the file tells.
+	// In place, with size and time as they were: only reading the file shows it.
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(i >
 
 var refusedLine = regexp.MustCompile(`^\S+ level=WARN msg=refused( addr=\S+ reason=[a-z]+)?( refused=(\d+))?$`)
 
-// total is how many refusals the log tells.
+// total is how many refusals the log counts.
 func total(t *testing.T, log *logBuffer) (n int) {
 	t.Helper()
 	for _, line := range log.lines() {

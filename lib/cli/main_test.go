@@ -94,7 +94,7 @@ var helpers = map[string]func(*ucli.Context) error{
 		<-stop.Graceful().Done()
 		return nil
 	},
-	// stop tells of the signals that come, until the second.
+	// stop prints the signals that come, until the second.
 	"stop": func(*ucli.Context) error {
 		stop := NotifyShutdown(nil)
 		defer stop.Close()
@@ -142,7 +142,7 @@ func command(t *testing.T, name, wrapper string, args ...string) *helper {
 	} else {
 		h.Cmd = exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", wrapper, self}, args...)...)
 	}
-	// A process with the race detector sleeps for a second before it ends, unless told otherwise.
+	// A process with the race detector sleeps for a second before it ends by default.
 	h.Env = append(os.Environ(), helperVariable+"="+name, "GORACE=atexit_sleep_ms=0")
 	h.Stdout = &h.stdout
 	return h

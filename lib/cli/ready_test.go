@@ -11,10 +11,10 @@ import (
 )
 
 func TestNotifyReady(t *testing.T) {
-	NotifyReady() // nobody to tell
+	NotifyReady() // no socket
 	name := filepath.Join(t.TempDir(), "s")
 	t.Setenv("NOTIFY_SOCKET", name)
-	NotifyReady() // nobody listens
+	NotifyReady() // no listener
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func plainLogger(b *bytes.Buffer, level slog.Level) *slog.Logger {
 }
 
 // testThrottled runs a test of a ThrottledLogger, in a time of its own. expect lets time go by and says what must have
-// been told by then.
+// been logged by then.
 func testThrottled(t *testing.T, level slog.Level, test func(l *ThrottledLogger, expect func(after time.Duration,
 	want string))) {
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestThrottledLoggerFormatsWhenItLogs(t *testing.T) {
 	})
 }
 
-// TestThrottledLoggerLevel: what is not logged does not keep what is from being told.
+// TestThrottledLoggerLevel: a line below the level does not delay the next one.
 func TestThrottledLoggerLevel(t *testing.T) {
 	testThrottled(t, slog.LevelError, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble")
@@ -143,7 +143,7 @@ func TestThrottledLoggerFlush(t *testing.T) {
 	})
 }
 
-// TestThrottledLoggerFor: lines are told apart by their source and their message.
+// TestThrottledLoggerFor: the key of a line is its source and its message.
 func TestThrottledLoggerFor(t *testing.T) {
 	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		x, y := l.For("x"), l.For("y")

@@ -150,7 +150,7 @@ func TestBodyIdle(t *testing.T) {
 	if n != 2 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
-	time.Sleep(40 * time.Millisecond) // nobody waits for the publisher: this does not count
+	time.Sleep(40 * time.Millisecond) // no read waits for the publisher: this does not count
 	go func() { _, _ = there.Write([]byte("c")) }()
 	if n, err := b.Read(p); n != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)

@@ -47,7 +47,7 @@ func TestCurl(t *testing.T) {
 		for _, body := range []struct {
 			args   []string
 			name   string
-			status string // behind the token
+			status string // after the token
 		}{
 			{[]string{"-T", "-"}, "big", "413"},
 			{[]string{"-T", "-"}, "small", "204"},

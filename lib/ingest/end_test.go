@@ -199,7 +199,7 @@ func TestLiveOutlivesOutput(t *testing.T) {
 	}
 }
 
-// Without an end to the trouble, a server that is told to stop gives up after Linger.
+// If the output never recovers, a server that is stopped gives up after Linger.
 func TestLiveOutputNeverRecovers(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{Live: true, Linger: 50 * time.Millisecond}, func(r *rig) {

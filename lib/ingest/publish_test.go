@@ -86,7 +86,7 @@ func TestAnswerComesWhenWritten(t *testing.T) {
 	r.expectOut(append(ts(5, 1), ts(5, 2)...))
 }
 
-// The client may close behind its body without the answer, as ffmpeg does.
+// The client may close after its body without the response, as ffmpeg does.
 func TestClientThatDoesNotWait(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})

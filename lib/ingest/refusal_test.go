@@ -172,7 +172,7 @@ func TestExpectContinue(t *testing.T) {
 }
 
 // Without a token, what a browser sends for a page is taken only if the page comes from the same host, and that is one
-// to which nobody else's name can lead.
+// to which no other host's name can lead.
 func TestPagesOfOtherHosts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -113,7 +113,7 @@ func TestWebsocketRefused(t *testing.T) {
 	}
 }
 
-// What comes before a bad frame is delivered, and the publisher is told what was wrong; where a frame's header makes no
+// What comes before a bad frame is delivered, and the close frame says what was wrong; where a frame's header makes no
 // sense at all, the connection may end without a word.
 func TestWebsocketBadFrames(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 		{value: "unix:s", mode: 0o640, loopback: true},
 		{value: "unix:s", mode: 0o660},
 		{value: "unix:s", mode: 0o602},
-		{value: "fd:3", loopback: true}, // Open tells
+		{value: "fd:3", loopback: true}, // Open finds out
 	} {
 		a, err := Parse(c.value)
 		if err != nil || a.Loopback(c.mode) != c.loopback || a.String() != c.value {

@@ -106,7 +106,7 @@ func (m mutation) test(t *testing.T, b []byte, clean mpegts.Report) {
 	}
 }
 
-// TestCheckerPlace: the place is that of the packet behind the loss.
+// TestCheckerPlace: the place is that of the packet after the loss.
 func TestCheckerPlace(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 4, FramePackets: 2}, 10)
 	b = append(b[:3*mpegts.PacketSize], b[4*mpegts.PacketSize:]...)

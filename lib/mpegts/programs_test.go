@@ -117,7 +117,7 @@ func TestLearnedVideoIsRead(t *testing.T) {
 	}
 }
 
-// TestTableChanges: a PMT that is a new version of the old program is told from one that no decoder survives.
+// TestTableChanges: a PMT that is a new version of the old program is distinguished from one that no decoder survives.
 func TestTableChanges(t *testing.T) {
 	const pmt = 0x1000
 	tables := func(number uint16, streams ...Stream) []byte {

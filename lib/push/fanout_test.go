@@ -224,7 +224,7 @@ func TestChangeInSilence(t *testing.T) {
 	}
 }
 
-// TestChangeWithoutKeyframes: what no group of pictures tells to change changes all the same.
+// TestChangeWithoutKeyframes: without the start of a group the change happens all the same.
 func TestChangeWithoutKeyframes(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		from, to := newServer(t), newServer(t)

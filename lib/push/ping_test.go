@@ -107,7 +107,7 @@ func acceptOne(ln net.Listener) (net.Conn, error) {
 	return conn, nil
 }
 
-// servePings serves one connection, and tells arrived of each message.
+// servePings serves one connection, and sends on arrived for each message.
 func servePings(ln net.Listener, arrived chan<- struct{}) (p pinged) {
 	defer close(arrived)
 	conn, err := acceptOne(ln)

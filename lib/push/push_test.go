@@ -206,7 +206,7 @@ func TestSlowLinkIsKept(t *testing.T) {
 				var n int
 				n, err = io.ReadFull(r, piece)
 				c.bytes = append(c.bytes, piece[:n]...)
-				time.Sleep(30 * time.Millisecond) // 540 kB/s: half a second for a message, and for the ping behind it
+				time.Sleep(30 * time.Millisecond) // 540 kB/s: half a second for a message, and for the ping after it
 			}
 			if err != io.EOF && err != io.ErrUnexpectedEOF {
 				return

@@ -18,7 +18,7 @@ func (l *slowLog) LogLatest(key string, line func() (slog.Level, string, []any))
 	l.waiting[key] = line
 }
 
-// room tells what waits.
+// room logs what waits.
 func (l *slowLog) room() string {
 	var told string
 	for _, line := range l.waiting {

@@ -56,7 +56,7 @@ func TestStopsInTime(t *testing.T) {
 	}
 }
 
-// TestStoppedAccounts: when one destination keeps the input waiting until the end, the others were told of it too.
+// TestStoppedAccounts: when one destination keeps the input waiting until the end, the others count it too.
 func TestStoppedAccounts(t *testing.T) {
 	refuses, takes := newServer(t), newServer(t)
 	refuses.check = func(*http.Request) int { return http.StatusServiceUnavailable }
@@ -99,7 +99,7 @@ func TestEndsInAPause(t *testing.T) {
 	}
 }
 
-// TestStopsDuringClose: a peer that breaks the protocol, and then does not hang up when it is told so, does not
+// TestStopsDuringClose: a peer that breaks the protocol, and then does not hang up when it is asked to, does not
 // keep a pusher from ending.
 func TestStopsDuringClose(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,7 +118,7 @@ func TestStopsDuringClose(t *testing.T) {
 		}
 		defer conn.Close()
 		stop()
-		time.Sleep(drainGrace * 3 / 5)          // so that there is less time left than saying goodbye takes
+		time.Sleep(drainGrace * 3 / 5)          // so that there is less time left than the closing handshake takes
 		_, _ = conn.Write([]byte{0xF2, 1, 'x'}) // RSV bits that mean nothing
 		<-over
 	}()
@@ -140,7 +140,7 @@ func TestStopsDuringClose(t *testing.T) {
 	<-served
 }
 
-// TestEndInTime: when all has been confirmed, and only the peer's goodbye does not come in time, nothing is said of
+// TestEndInTime: when all has been confirmed, and only the peer's close frame does not come in time, nothing is said of
 // what could not be delivered.
 func TestEndInTime(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

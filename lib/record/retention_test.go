@@ -319,7 +319,7 @@ func TestLineLostInCrash(t *testing.T) {
 		if err := os.WriteFile(tr.config.Manifest, left, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if lost == 4 { // then the manifest tells how old it is
+		if lost == 4 { // then the manifest says how old it is
 			if err := os.Chtimes(tr.config.Manifest, time.Time{}, time.Now().Add(-time.Minute)); err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 // TestLiveKeepsItsPromises: with live, at any pace, with any losses, what arrives on each connection decodes: it begins
-// at a keyframe behind PAT and PMT, has whole groups of pictures but for the last, announces each gap on each PID,
+// at a keyframe after PAT and PMT, has whole groups of pictures but for the last, announces each gap on each PID,
 // resumes each PID at its next start, and the ledger knows where every byte is.
 func TestLiveKeepsItsPromises(t *testing.T) { rapid.Check(t, liveKeepsItsPromises) }
 
@@ -98,7 +98,7 @@ func (c *connectionCheck) learn(source []byte) {
 	}
 }
 
-// check returns how many bytes of announced gaps are in got. Injected tables cannot be told from the stream's own.
+// check returns how many bytes of announced gaps are in got. Injected tables look like the stream's own.
 func (c *connectionCheck) check(got []byte) (announcements int) {
 	c.counters, c.announced, c.started, c.inGOP = map[uint16]uint8{}, map[uint16]bool{}, map[uint16]bool{},
 		map[int]int{}

@@ -49,7 +49,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// slowPipe writes at once what it has room for, and the rest when somebody waits.
+// slowPipe writes at once what it has room for, and the rest when a caller waits.
 type slowPipe struct {
 	mu     sync.Mutex
 	room   int

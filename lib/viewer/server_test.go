@@ -518,7 +518,7 @@ func TestFloodOfConnections(t *testing.T) {
 	testwait.Eventually(t, "all viewers are in", func() bool { return s.Viewers() == 20 })
 }
 
-// TestGoneBeforeTheAnswer: a client that is gone when its handshake is answered leaves nothing behind.
+// TestGoneBeforeTheAnswer: a client that is gone when its handshake is answered leaves nothing.
 func TestGoneBeforeTheAnswer(t *testing.T) {
 	s := startServer(t, Options{})
 	for range 100 {

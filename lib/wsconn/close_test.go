@@ -142,7 +142,7 @@ func TestCloseAfterBlockedWrite(t *testing.T) {
 	}
 }
 
-// Whoever closes first: the peer gets its answer, once, and nothing behind it.
+// Either side may close first: the peer gets one close frame, and nothing after it.
 func TestPeersCloseIsAnswered(t *testing.T) {
 	t.Parallel()
 	type frame struct {

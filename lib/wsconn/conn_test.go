@@ -104,7 +104,7 @@ func TestEcho(t *testing.T) {
 	if c.Subprotocol() != "b" {
 		t.Errorf("subprotocol %q", c.Subprotocol())
 	}
-	// Nobody reads: Close itself must.
+	// No read is running: Close itself must read.
 	if err := c.Close(ctx, 1000, ""); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A message of any length is one frame that another library reads, behind whatever is in memory before it.
+// A message of any length is one frame that another library reads, after any bytes in memory before it.
 func TestAppendMessage(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
 	for _, n := range []int{0, 1, 125, 126, maskChunk - 1, maskChunk, maskChunk + 1, 65535, 65536, 200_003} {

@@ -33,7 +33,7 @@ var endless = map[string]struct{ begin, repeat []byte }{
 	},
 }
 
-// Close and CloseNow wait for the end of no message, whoever reads at the time.
+// Close and CloseNow wait for the end of no message, with or without a read that runs.
 func TestCloseDuringAnEndlessMessage(t *testing.T) {
 	t.Parallel()
 	short := func(c *Conn) {

@@ -66,7 +66,7 @@ func dial(t testing.TB, url string, o DialOptions) *Conn {
 	return c
 }
 
-// accepted returns a client and the server's end of its connection, which nobody reads from yet.
+// accepted returns a client and the server's end of its connection, which has not been read from yet.
 func accepted(t testing.TB, ao AcceptOptions, do DialOptions) (client, server *Conn) {
 	t.Helper()
 	conns, release := make(chan *Conn, 1), make(chan struct{})
