@@ -235,3 +235,30 @@ func TestStartAtKeyframe(t *testing.T) {
 		t.Errorf("%+v, %d bytes", c, len(h.connections[0]))
 	}
 }
+
+// TestFirstDeliveryHasKeyframe: the first delivery of a connection has more than PAT and PMT, even where packets come
+// one by one and connections die all the time: nothing else may be a message that no decoder can begin with.
+func TestFirstDeliveryHasKeyframe(t *testing.T) {
+	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
+		packets := pieces(slices.Collect(slices.Chunk(sample(t, name), mpegts.PacketSize)))
+		h := newHarness(t, &packets, QueueOptions{Live: true, StartAtKeyframe: true, Buffer: 1 << 20},
+			ReaderOptions{Format: TS})
+		begun := 0
+		for !h.over {
+			h.put()
+			if !h.take() {
+				continue
+			}
+			first := h.connections[len(h.connections)-1]
+			marks := new(mpegts.Scanner).AppendMarks(nil, first)
+			if !slices.ContainsFunc(marks, func(m mpegts.Mark) bool { return m&mpegts.RandomAccess != 0 }) {
+				t.Fatalf("%s: connection %d begins with %d packets and no keyframe", name, begun, len(marks))
+			}
+			begun++
+			h.restart()
+		}
+		if begun < 3 {
+			t.Errorf("%s: %d connections", name, begun)
+		}
+	}
+}
