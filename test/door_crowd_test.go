@@ -26,7 +26,8 @@ import (
 // crowd is an attacker that costs next to nothing: system calls in a few threads, from 127.0.0.1.
 type crowd struct {
 	addr    unix.SockaddrInet4
-	send    string // "": the connections stay idle
+	send    string
+	stay    bool // each connection stays open, and what it is answered is not read
 	visits  atomic.Int64
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -39,10 +40,10 @@ const (
 )
 
 // crowd attacks at a rate, or as fast as the machine allows.
-func (d *door) crowd(perSecond int, send string) *crowd {
+func (d *door) crowd(perSecond int, send string, stay bool) *crowd {
 	d.t.Helper()
 	addr := netip.MustParseAddrPort(d.addr)
-	c := &crowd{send: send, stop: make(chan struct{}), since: time.Now()}
+	c := &crowd{send: send, stay: stay, stop: make(chan struct{}), since: time.Now()}
 	c.addr = unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 	pause := time.Second * crowdWorkers / time.Duration(perSecond)
 	for range crowdWorkers {
@@ -64,7 +65,12 @@ func (c *crowd) attack(pause time.Duration) {
 			return
 		case <-time.After(time.Until(next)):
 		}
+		syscall.ForkLock.RLock() // no other process that the tests start may get it
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err == nil {
+			unix.CloseOnExec(fd)
+		}
+		syscall.ForkLock.RUnlock()
 		if err != nil {
 			continue
 		}
@@ -74,7 +80,8 @@ func (c *crowd) attack(pause time.Duration) {
 			continue
 		}
 		c.visits.Add(1)
-		if c.send == "" {
+		_, _ = unix.Write(fd, []byte(c.send))
+		if c.stay {
 			if len(open) == crowdIdle {
 				unix.Close(open[0])
 				open = append(open[:0], open[1:]...)
@@ -82,7 +89,6 @@ func (c *crowd) attack(pause time.Duration) {
 			open = append(open, fd)
 			continue
 		}
-		_, _ = unix.Write(fd, []byte(c.send))
 		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
 		var answer [512]byte
 		_, _ = unix.Read(fd, answer[:])
@@ -136,7 +142,7 @@ func TestDoorInACrowd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := openDoor(t, "--token-file", tokenFile(t))
 			good := d.publish()
-			crowd := d.crowd(c.perSecond, c.send)
+			crowd := d.crowd(c.perSecond, c.send, c.send == "")
 			if in := d.newcomers(); in != 20 {
 				t.Errorf("%d of 20 newcomers got in", in)
 			}

@@ -41,7 +41,7 @@ func (s *Server) serveHealth(c *connection, r *http.Request) {
 	if s.publishing() {
 		status, text = http.StatusOK, "publishing\n"
 	}
-	sendText(c, r, status, "text/plain; charset=utf-8", []byte(text))
+	s.sendText(c, r, status, "text/plain; charset=utf-8", []byte(text))
 }
 
 // serveMetrics answers with the figures of the ledger and of the door. They need the token, as publishing does.
@@ -52,17 +52,18 @@ func (s *Server) serveMetrics(c *connection, r *http.Request) {
 	}
 	var b bytes.Buffer
 	_, _ = s.Metrics().WriteTo(&b)
-	sendText(c, r, http.StatusOK, metrics.ContentType, b.Bytes())
+	s.sendText(c, r, http.StatusOK, metrics.ContentType, b.Bytes())
 }
 
-// sendText answers a GET or a HEAD.
-func sendText(c *connection, r *http.Request, status int, kind string, body []byte) {
+// sendText answers a GET or a HEAD. Anybody may ask, so it waits for nobody: a goroutine and a descriptor for each that
+// is slow to close would be all there are.
+func (s *Server) sendText(c *connection, r *http.Request, status int, kind string, body []byte) {
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"+
 		"Content-Length: %d\r\n\r\n", status, http.StatusText(status), kind, len(body))
 	if r.Method != http.MethodHead {
 		b = append(b, body...)
 	}
-	closeDrained(c, b)
+	s.closeLater(c, b)
 }
 
 // servePublisher answers everything else but websockets.

@@ -96,8 +96,10 @@ func (s *Server) refuse(c *connection, r response) {
 // closeReset responds and closes without reading what the client still sends. That resets the connection, so a client
 // that never looks at the response fails at its next write. The connection closes after resetDelay, and nothing waits
 // for that.
-func (s *Server) closeReset(c *connection, r response) {
-	c.send(r.append(nil))
+func (s *Server) closeReset(c *connection, r response) { s.closeLater(c, r.append(nil)) }
+
+func (s *Server) closeLater(c *connection, response []byte) {
+	c.send(response)
 	c.handedOver = true
 	s.lingering.add(c.raw)
 }

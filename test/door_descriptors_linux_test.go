@@ -1,0 +1,56 @@
+package test
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDoorDescriptors: whatever thousands without a token ask for, and however long they stay after the answer, they do
+// not use up the descriptors that a process has by default, and who has the token gets in.
+func TestDoorDescriptors(t *testing.T) {
+	t.Parallel()
+	const host = " HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, send := range map[string]string{
+		"health":        "GET /healthz" + host,
+		"metrics":       "GET /metrics" + host,
+		"a wrong token": "POST /wrong HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
+		"no publisher":  "DELETE /" + host,
+		"nonsense":      "nonsense\r\n\r\n",
+		"half a header": "POST /wrong HTTP/1.1\r\nHost: x\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := openDoor(t, "--token-file", tokenFile(t))
+			limit := unix.Rlimit{Cur: 1024, Max: 1024}
+			if err := unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+				t.Fatal(err)
+			}
+			good := d.publish()
+			before := descriptors(t, d.process)
+			crowd := d.crowd(3000, send, true)
+			for until := time.Now().Add(2 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+				if n := descriptors(t, d.process); n > 900 {
+					t.Fatalf("%d descriptors", n)
+				}
+			}
+			for range 3 {
+				conn := d.dial(2)
+				_, _ = io.WriteString(conn, chunkedPost)
+				if got := statusOf(conn); got != 409 {
+					t.Errorf("who has the token got %d", got)
+				}
+				conn.Close()
+			}
+			t.Logf("%.0f connections a second", crowd.end())
+			if strings.Contains(d.stderr.String(), "too many open files") {
+				t.Error("there were not enough descriptors")
+			}
+			d.gives(before)
+			good.end()
+		})
+	}
+}
