@@ -36,7 +36,7 @@ type crowd struct {
 
 const (
 	crowdWorkers = 16
-	crowdIdle    = 100 // connections that each worker leaves open
+	crowdIdle    = 200 // connections that each worker leaves open
 )
 
 // crowd attacks at a rate, or as fast as the machine allows.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ func (s *Server) accept(ln net.Listener) {
 		case err == nil:
 			pause = 5 * time.Millisecond
 			s.open(raw)
+			runtime.Gosched() // answer it before accepting more, or a crowd takes all descriptors
 		case passes(err):
 			s.o.Log.Warn("connection not accepted", "err", err)
 			select {
