@@ -217,8 +217,8 @@ var endlessMessages = map[string]struct{ begin, more []byte }{
 		1000)},
 }
 
-// TestDoorEndsWhenTold: whatever a publisher keeps sending, the first signal ends vw-ingest, and a second one at once.
-func TestDoorEndsWhenTold(t *testing.T) {
+// TestDoorShutdown: whatever a publisher keeps sending, the first signal ends vw-ingest, and a second one at once.
+func TestDoorShutdown(t *testing.T) {
 	t.Parallel()
 	for name, message := range endlessMessages {
 		t.Run(name, func(t *testing.T) {
@@ -245,8 +245,8 @@ func TestDoorEndsWhenTold(t *testing.T) {
 	}
 }
 
-// TestDoorPullEndsWhenTold: the same with a server that is pulled from.
-func TestDoorPullEndsWhenTold(t *testing.T) {
+// TestDoorPullShutdown: the same with a server that is pulled from.
+func TestDoorPullShutdown(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

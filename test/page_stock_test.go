@@ -66,7 +66,8 @@ func TestPageParameterSetsOnce(t *testing.T) {
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
 			})
-			push := start(t, wiring{stdin: &setsOnce{in: out, sets: sets}}, "vw-push", "--live", "--listen", "127.0.0.1:0")
+			push := start(t, wiring{stdin: &setsOnce{in: out, sets: sets}}, "vw-push", "--live", "--listen",
+				"127.0.0.1:0")
 			url := push.find(push.stderr, `msg="listening for viewers".*url=(\S+)`)
 			first := openTab(t, url)
 			first.plays(75)

@@ -19,8 +19,8 @@ func grainy(t testing.TB, size, encoder string, second int) (stream []byte, vide
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "grainy.ts")
 	command := fmt.Sprintf("%s -nostdin -v error -f lavfi -i testsrc2=size=%s:rate=25,noise=alls=30:allf=t -t 4 "+
-		"-c:v %s -g 5 -b:v 3M -maxrate 3M -bufsize 1M -output_ts_offset %d -f mpegts %s", tool(t, "ffmpeg"), size, encoder,
-		second, file)
+		"-c:v %s -g 5 -b:v 3M -maxrate 3M -bufsize 1M -output_ts_offset %d -f mpegts %s", tool(t, "ffmpeg"), size,
+		encoder, second, file)
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
