@@ -36,15 +36,16 @@ func freePort(t *testing.T) string {
 	return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
 }
 
-// TestDoorBesideRelay does the same to jsmpeg's relay and to vw-ingest, and logs what became of it: docs/ingest.md has the
-// table. Only what it says of vw-ingest is checked.
+// TestDoorBesideRelay does the same to jsmpeg's relay and to vw-ingest, and logs what became of it: docs/ingest.md has
+// the table. Only what it says of vw-ingest is checked.
 func TestDoorBesideRelay(t *testing.T) {
 	nodeModules(t)
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("SKIPPED: there is no /proc")
 	}
 	port, viewers := freePort(t), freePort(t)
-	relay := start(t, wiring{}, "node", "node/node_modules/jsmpeg-player/ws/websocket-relay.js", "sesame", port, viewers)
+	relay := start(t, wiring{}, "node", "node/node_modules/jsmpeg-player/ws/websocket-relay.js", "sesame", port,
+		viewers)
 	out, err := os.Create(t.TempDir() + "/out")
 	if err != nil {
 		t.Fatal(err)

@@ -92,3 +92,24 @@ func TestDoorSlowClients(t *testing.T) {
 	d.gives(before)
 	good.end()
 }
+
+// TestDoorIdlePost: a POST is idle while none of its data comes, whatever else it sends, and not while data comes
+// slowly.
+func TestDoorIdlePost(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, "--token-file", tokenFile(t), "--format", "raw", "--idle-timeout", "2s")
+	conn := d.send(chunkedPost + "8\r\n")
+	for i := range 8 { // twice the idle timeout
+		_, _ = io.WriteString(conn, "x")
+		d.awaitOut(i + 1)
+		time.Sleep(500 * time.Millisecond)
+	}
+	_, _ = io.WriteString(conn, "\r\n8;")
+	dribble(conn, bytes.Repeat([]byte("y"), 200)) // an extension
+	if got := statusOf(conn); got != 408 && got != 0 {
+		t.Errorf("an idle publisher got %d", got)
+	}
+	d.find(d.stderr, "sent nothing for too long")
+	d.close(0)
+	same(t, "what came out", read(t, d.out), []byte("xxxxxxxx"))
+}
