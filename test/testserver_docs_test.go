@@ -124,7 +124,7 @@ func moduleProxy(t *testing.T) string {
 	const module, version = "github.com/timdrysdale/vw", "v0.0.1"
 	var archive bytes.Buffer
 	z := zip.NewWriter(&archive)
-	for _, root := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "lib"} {
+	for _, root := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "internal", "lib"} {
 		err := filepath.WalkDir(filepath.Join("..", root), func(name string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err
