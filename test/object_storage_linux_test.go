@@ -63,7 +63,8 @@ func newObjectStore(t *testing.T, command string) *objectStore {
 			s.env = append(s.env, v)
 		}
 	}
-	s.env = append(s.env, "S3_ENDPOINT=http"+strings.TrimPrefix(s.link.url, "ws"), "S3_KEY=key", "S3_SECRET=secretsecret",
+	s.env = append(s.env, "S3_ENDPOINT=http"+strings.TrimPrefix(s.link.url, "ws"), "S3_KEY=key",
+		"S3_SECRET=secretsecret",
 		"PATH="+filepath.Dir(tool(t, "vw-record"))+":"+os.Getenv("PATH"))
 	s.start()
 	setup, _, _ := strings.Cut(s.script, "vw-record ")
@@ -122,7 +123,8 @@ func TestObjectStorageOutage(t *testing.T) {
 			r, w := pipe(t)
 			recorder := s.record(r)
 			stop := make(chan struct{})
-			sent := feed(t, w, tsgen.Options{GOP: 5, KeyPackets: 20, FramePackets: 10}, 1<<20, 20*time.Millisecond, stop)
+			sent := feed(t, w, tsgen.Options{GOP: 5, KeyPackets: 20, FramePackets: 10}, 1<<20, 20*time.Millisecond,
+				stop)
 
 			s.isStored(2)
 			s.server.signal(os.Kill)
