@@ -2,13 +2,14 @@ package test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen/remux"
 )
@@ -31,24 +32,35 @@ func grainy(t testing.TB, size, encoder string, second int) (stream []byte, vide
 	return stream, s.PID
 }
 
-// pushThroughStall pushes a stream with --live, faster than its pace, to a server that stops reading after the first
-// bytes, so that groups in the middle are dropped. It checks what each connection brought, and returns the connections.
+// pushThroughStall pushes the parts of a stream with --live, faster than its pace, to a server that stands still after the
+// first bytes until vw-push has read all, so that groups in the middle are dropped. Each part comes when vw-push has read
+// the one before. It checks what each connection brought, and returns the connections.
 // Hidden is how many frames more the last PES packet may hold than the scanner sees there.
-func pushThroughStall(t *testing.T, stream []byte, hidden int64) (conns []connection) {
+func pushThroughStall(t *testing.T, hidden int64, parts ...[]byte) (conns []connection) {
 	t.Helper()
-	s := serve(t, "--fault", "conn=1,after=1KiB,do=stall,for=1s")
+	s := serve(t)
 	in, out := pipe(t)
 	push := start(t, wiring{stdin: in}, "vw-push", "--live", "--max-age", "1m", "--buffer", "512KiB", "--linger",
 		testTimeout.String(), s.url)
 	in.Close()
 	// The rest comes when the first bytes have arrived: before, it would be dropped in front of the connection.
-	head := stream[:min(len(stream), 64<<10)]
-	for _, part := range [][]byte{head, stream[len(head):]} {
+	const head = 64 << 10
+	if _, err := out.Write(parts[0][:head]); err != nil {
+		t.Fatal(err)
+	}
+	s.receives(1, 1)
+	s.signal(syscall.SIGSTOP)
+	parts[0] = parts[0][head:]
+	for _, part := range parts {
 		if _, err := out.Write(part); err != nil {
 			t.Fatal(err)
 		}
-		waitForFile(t, s)
+		testwait.Eventually(t, "vw-push has read all", func() bool {
+			n, err := unix.IoctlGetInt(int(out.Fd()), unix.TIOCINQ)
+			return err == nil && n == 0
+		})
 	}
+	s.signal(syscall.SIGCONT)
 	out.Close()
 	push.expect(3)
 	s.signal(syscall.SIGTERM)
@@ -66,19 +78,6 @@ func pushThroughStall(t *testing.T, stream []byte, hidden int64) (conns []connec
 		t.Errorf("nothing was dropped: %+v", dropped)
 	}
 	return conns
-}
-
-// waitForFile waits until the server has saved something.
-func waitForFile(t *testing.T, s *server) {
-	t.Helper()
-	for begin := time.Now(); time.Since(begin) < testTimeout; time.Sleep(10 * time.Millisecond) {
-		for _, file := range recorded(t, s.save) {
-			if info, err := os.Stat(file); err == nil && info.Size() > 0 {
-				return
-			}
-		}
-	}
-	t.Fatal("nothing arrived")
 }
 
 // TestDropsInAllStreams: a connection from whose middle groups were dropped decodes, whatever the muxer has made.
@@ -99,7 +98,7 @@ func TestDropsInAllStreams(t *testing.T) {
 						if o.Layout == remux.TwoFramesPerPES {
 							hidden = 1
 						}
-						conns := pushThroughStall(t, remux.Stream(source, video, o), hidden)
+						conns := pushThroughStall(t, hidden, remux.Stream(source, video, o))
 						if len(conns) != 1 || conns[0].TS.Gaps == 0 {
 							t.Errorf("want one connection with gaps: %+v", conns)
 						}
@@ -117,12 +116,12 @@ func TestSetsChangeInGap(t *testing.T) {
 	for _, c := range codecs[2:] {
 		t.Run(c.name, func(t *testing.T) {
 			o := remux.Options{Codec: c.kind, HeadersOnce: true}
-			var stream []byte
+			var parts [][]byte
 			for i, size := range []string{"320x240", "352x288"} {
 				part, video := grainy(t, size, c.ffmpeg, 1+4*i)
-				stream = append(stream, remux.Stream(part, video, o)...)
+				parts = append(parts, remux.Stream(part, video, o))
 			}
-			if conns := pushThroughStall(t, stream, 0); len(conns) != 2 {
+			if conns := pushThroughStall(t, 0, parts...); len(conns) != 2 {
 				t.Errorf("%d connections, want 2: %+v", len(conns), conns)
 			}
 		})
