@@ -180,6 +180,7 @@ func TestDoorFrameShapes(t *testing.T) {
 			conn.Close()
 			d.awaitNobody()
 			want.WriteString(c.out)
+			d.awaitOut(want.Len())
 			if out := read(t, d.out); !bytes.Equal(out, want.Bytes()) {
 				t.Fatalf("%s: out came %q", c.name, out[min(len(out), want.Len()-len(c.out)):])
 			}

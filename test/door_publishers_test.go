@@ -13,25 +13,23 @@ import (
 	"time"
 )
 
-// realPublishers are command lines. URL and AUTH are where to publish, with the token in the path and as a password; WS
-// and HOST are the same as a websocket and without a token. Each sends FILE.
+// realPublishers are command lines. GStreamer's souphttpclientsink is none of them: it drops what it holds when its
+// stream ends. URL and AUTH are where to publish, with the token in the path and as a password; WS and HOST are the
+// same as a websocket and without a token. Each sends FILE.
 var realPublishers = map[string]string{
-	"curl, a file":      "curl -sSf -T FILE URL",
-	"curl, chunks":      "curl -sSf -T - URL < FILE",
-	"curl, POST":        "curl -sSf --data-binary @FILE URL",
-	"curl, Basic":       "curl -sSf -u cam:sesame -T FILE HOSTcam",
-	"curl, Bearer":      "curl -sSf -H 'Authorization: Bearer sesame' -T FILE HOSTcam",
-	"curl, Expect":      "curl -sSf -H 'Expect: 100-continue' --data-binary @FILE URL",
-	"curl, HTTP/1.0":    "curl -sSf -0 --data-binary @FILE URL",
-	"curl, h2c":         "curl -sSf --http2 --data-binary @FILE URL",
-	"ffmpeg, POST":      "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data URL",
-	"ffmpeg, PUT":       "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data -method PUT URL",
-	"ffmpeg, Basic":     "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data AUTH",
-	"ffmpeg, Expect":    "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data -send_expect_100 1 URL",
-	"gst, curlhttpsink": "gst-launch-1.0 -q filesrc location=FILE ! curlhttpsink location=URL content-type=video/mp2t",
-	// It makes a request of each buffer: here of one.
-	"gst, souphttpclientsink": "gst-launch-1.0 -q filesrc location=FILE blocksize=1000000 ! " +
-		"souphttpclientsink location=URL",
+	"curl, a file":       "curl -sSf -T FILE URL",
+	"curl, chunks":       "curl -sSf -T - URL < FILE",
+	"curl, POST":         "curl -sSf --data-binary @FILE URL",
+	"curl, Basic":        "curl -sSf -u cam:sesame -T FILE HOSTcam",
+	"curl, Bearer":       "curl -sSf -H 'Authorization: Bearer sesame' -T FILE HOSTcam",
+	"curl, Expect":       "curl -sSf -H 'Expect: 100-continue' --data-binary @FILE URL",
+	"curl, HTTP/1.0":     "curl -sSf -0 --data-binary @FILE URL",
+	"curl, h2c":          "curl -sSf --http2 --data-binary @FILE URL",
+	"ffmpeg, POST":       "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data URL",
+	"ffmpeg, PUT":        "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data -method PUT URL",
+	"ffmpeg, Basic":      "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data AUTH",
+	"ffmpeg, Expect":     "ffmpeg -nostdin -v error -f data -i FILE -map 0 -c copy -f data -send_expect_100 1 URL",
+	"gst, curlhttpsink":  "gst-launch-1.0 -q filesrc location=FILE ! curlhttpsink location=URL content-type=video/mp2t",
 	"wget":               "wget -q -O /dev/null --post-file=FILE URL",
 	"npm ws":             "node node/ws-publisher.mjs WS FILE",
 	"python3-websockets": "/usr/bin/python3 python/ws-publisher.py WS FILE",

@@ -213,6 +213,7 @@ func TestDoorRequestShapes(t *testing.T) {
 		}
 		d.awaitNobody()
 		want.WriteString(s.out)
+		d.awaitOut(want.Len())
 		if out := read(t, d.out); !bytes.Equal(out, want.Bytes()) {
 			t.Fatalf("%s: out came %q", s.name, out[min(len(out), want.Len()-len(s.out)):])
 		}
