@@ -32,10 +32,10 @@ func grainy(t testing.TB, size, encoder string, second int) (stream []byte, vide
 	return stream, s.PID
 }
 
-// pushThroughStall pushes the parts of a stream with --live, faster than its pace, to a server that stands still after the
-// first bytes until vw-push has read all, so that groups in the middle are dropped. Each part comes when vw-push has read
-// the one before. It checks what each connection brought, and returns the connections.
-// Hidden is how many frames more the last PES packet may hold than the scanner sees there.
+// pushThroughStall pushes the parts of a stream with --live, faster than its pace, to a server that stands still after
+// the first bytes until vw-push has read all, so that groups in the middle are dropped. Each part comes when vw-push
+// has read the one before. It checks what each connection brought, and returns the connections. Hidden is how many
+// frames more the last PES packet may hold than the scanner sees there.
 func pushThroughStall(t *testing.T, hidden int64, parts ...[]byte) (conns []connection) {
 	t.Helper()
 	s := serve(t)
