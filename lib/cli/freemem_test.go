@@ -17,17 +17,20 @@ func TestMemoryReleaser(t *testing.T) {
 		{Activity{900, 900, 99}, false}, // and goes on
 		{Activity{900, 900, 100}, true}, // it is over, though one of them sends
 		{Activity{900, 900, 101}, false},
-		{Activity{900, 900, 101}, true}, // now it does not
+		{Activity{900, 900, 101}, false}, // now it does not, but it may be a slow camera
+		{Activity{900, 900, 101}, true},  // it has stopped
 		{Activity{900, 900, 101}, false},
 		{Activity{899, 900, 101}, true}, // one has ended
 		{Activity{899, 900, 101}, false},
+		{Activity{900, 901, 101}, false}, // one comes
+		{Activity{900, 901, 102}, false}, // and sends: that is no crowd
 	}
 	synctest.Test(t, func(t *testing.T) {
-		second := -1
+		interval := -1
 		var released []int
 		r := &MemoryReleaser{
-			activity: func() Activity { second++; return steps[second].activity },
-			release:  func() { released = append(released, second) },
+			activity: func() Activity { interval++; return steps[interval].activity },
+			release:  func() { released = append(released, interval) },
 			stop:     make(chan struct{}), done: make(chan struct{}),
 		}
 		go r.run()
@@ -40,7 +43,7 @@ func TestMemoryReleaser(t *testing.T) {
 			}
 		}
 		if !slices.Equal(released, want) {
-			t.Errorf("released in seconds %v, want %v", released, want)
+			t.Errorf("released in intervals %v, want %v", released, want)
 		}
 	})
 }
