@@ -59,6 +59,7 @@ func (c *crowd) attack(pause time.Duration) {
 			unix.Close(fd)
 		}
 	}()
+	addr := c.addr // Connect writes to it
 	for next := time.Now(); ; next = next.Add(pause) {
 		select {
 		case <-c.stop:
@@ -75,7 +76,7 @@ func (c *crowd) attack(pause time.Duration) {
 			continue
 		}
 		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // leaves nothing behind
-		if unix.Connect(fd, &c.addr) != nil {
+		if unix.Connect(fd, &addr) != nil {
 			unix.Close(fd)
 			continue
 		}

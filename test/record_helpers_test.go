@@ -28,10 +28,12 @@ type recording struct {
 	joined  []byte // the files in order, without injected bytes
 }
 
-// readRecording reads a manifest and its files, and checks these against it. It counts the lines of missing files and
-// leaves them out.
+// readRecording reads a manifest and its files, and checks these against it. It counts the lines of missing files, and
+// of those whose name another file has taken, and leaves them out.
 func readRecording(t testing.TB, folder, manifest string) (r recording, missing int) {
 	t.Helper()
+	var all []record.Entry
+	last := make(map[string]int) // line of each name
 	for line := range bytes.Lines(read(t, manifest)) {
 		var e record.Entry
 		if err := json.Unmarshal(line, &e); err != nil {
@@ -40,13 +42,17 @@ func readRecording(t testing.TB, folder, manifest string) (r recording, missing 
 		if e.Reason == "" {
 			continue // about the command of --exec
 		}
+		last[e.File] = len(all)
+		all = append(all, e)
+	}
+	for i, e := range all {
 		b, err := os.ReadFile(filepath.Join(folder, e.File))
-		if err != nil {
+		if err != nil || last[e.File] != i {
 			missing++
 			continue
 		}
 		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != e.SHA256 || int64(len(b)) != e.Bytes {
-			t.Errorf("%s is not what its line says: %s", e.File, line)
+			t.Errorf("%s is not what its line says: %+v", e.File, e)
 		}
 		r.entries = append(r.entries, e)
 		r.joined = append(r.joined, b[e.Injected:]...)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +70,9 @@ func TestDiskTrouble(t *testing.T) {
 					t.Errorf("%+v", e)
 				}
 			}
-			if dropped != c.Dropped.Sum() || !tr.takes && (missing > 0 || inFiles < c.Confirmed) {
+			// A disk that fails right behind a renaming may lose it: such a file was listed, and not confirmed.
+			unsure := strings.Count(p.stderr.String(), "sync the folder of")
+			if dropped != c.Dropped.Sum() || !tr.takes && (missing > unsure || inFiles < c.Confirmed) {
 				t.Errorf("%d bytes in files, %d files missing, %d dropped, says the manifest; %+v", inFiles, missing,
 					dropped, c)
 			}
