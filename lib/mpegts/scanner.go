@@ -168,7 +168,7 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 	rest := b
 	for len(rest) >= two { // this is what most packets cost
 		first, second := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[PacketSize:])
-		if (first^header|second^header)&fields != 0 {
+		if ((first^header)|(second^header))&fields != 0 {
 			break
 		}
 		rest = rest[two:]

@@ -3,9 +3,11 @@ package mpegts_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/asticode/go-astits"
@@ -111,6 +113,27 @@ func compareSkipping(t *testing.T, b []byte) (skipped int) {
 		t.Fatal("the tables differ")
 	}
 	return skipped
+}
+
+// TestSkipPayloadLooksAtEachPacket: packets are passed over in twos, and one that is like the video's in some bits
+// alone stops that, in either place.
+func TestSkipPayloadLooksAtEachPacket(t *testing.T) {
+	stream := tsgen.Frames(tsgen.Options{GOP: 12, FramePackets: 8}, 5)
+	var s mpegts.Scanner
+	s.AppendMarks(nil, stream)
+	payload := stream[len(stream)-mpegts.PacketSize:]
+	other := bytes.Clone(payload)
+	for _, header := range []uint32{0x47000010, 0x47000110, 0x47010000, 0x47410010, 0x05010010} {
+		binary.BigEndian.PutUint32(other, header)
+		for want, b := range [][]byte{slices.Concat(other, payload), slices.Concat(payload, other)} {
+			if n := s.SkipPayload(b); n != want*mpegts.PacketSize {
+				t.Errorf("%08x in place %d: %d bytes are passed over", header, want, n)
+			}
+		}
+	}
+	if n := s.SkipPayload(slices.Concat(payload, payload, payload)); n != 3*mpegts.PacketSize {
+		t.Errorf("%d bytes of payload are passed over", n)
+	}
 }
 
 func TestScannerWithoutTables(t *testing.T) {
