@@ -115,7 +115,7 @@ func TestDoorPullHostile(t *testing.T) {
 				if !c.open {
 					first.Close()
 				}
-				for { // the good one, again and again: it may be dialled once more before it is told to stop
+				for { // the good one, again and again: it may be dialled once more before it stops
 					conn, err := ln.Accept()
 					if err != nil {
 						return

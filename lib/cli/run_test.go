@@ -107,7 +107,7 @@ var runs = []struct {
 	{name: "several errors", status: 1,
 		result: errors.Join(WithStatus(errors.New("a"), 3), WithHint(errors.New("b"), "c")),
 		stderr: "vw-test: error: a\nvw-test: error: b\nvw-test: hint: c\n"},
-	{name: "wrong usage is told in words", args: "--log json --max-age 1s", status: 2,
+	{name: "wrong usage is explained in words", args: "--log json --max-age 1s", status: 2,
 		stderr: "vw-test: error: --max-age without --live\nvw-test: hint: without --live nothing is dropped " +
 			"for its age\n"},
 }

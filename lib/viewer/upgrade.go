@@ -34,7 +34,7 @@ func isWebsocket(r *http.Request) bool {
 }
 
 // handshakeAnswer answers a valid handshake. Of the subprotocols the first one offered is agreed to, whatever it is:
-// Chromium drops a connection without, and stock jsmpeg pages offer the word null. Extensions are not.
+// Chromium drops a connection without, and jsmpeg's own player offers the word null. Extensions are not.
 func handshakeAnswer(r *http.Request) string {
 	sum := sha1.Sum([]byte(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key")) + keyGUID))
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +

@@ -267,6 +267,8 @@ func TestRedact(t *testing.T) {
 		"cam.example:8/s3cr3t/in":  "cam.example:8/…/in",
 		"[::1]:80/in?t=s3cr3t":     "[::1]:80/in",
 		"s3cr3t/in":                "…",
+		"s3.cr3.t":                 "…",
+		"cam:s3cr3t/in":            "…",
 		"u:p@host":                 "…",
 		"secret":                   "…",
 		"":                         "…",

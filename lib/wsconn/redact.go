@@ -11,12 +11,13 @@ import (
 
 // Redact returns the part of a websocket or HTTP URL that may be shown: scheme, host and the last element of the path,
 // as in wss://host/…/cam1 (the elements before it may be a token), never userinfo, query or fragment. Of a URL that
-// cannot be parsed beyond doubt, it returns only the scheme. Where the scheme was forgotten, it shows a host that has a
-// dot or a port, and the same of the path.
+// cannot be parsed beyond doubt, it returns only the scheme. Where the scheme was forgotten, it shows the same parts if
+// the text can be no token: a host with a dot or a port, then a path.
 func Redact(raw string) string {
 	if !strings.Contains(raw, "://") {
 		const scheme = "ws://"
-		if host, _, _ := strings.Cut(raw, "/"); !strings.ContainsAny(host, ".:") || strings.Contains(raw, "@") {
+		host, _, hasPath := strings.Cut(raw, "/")
+		if !hasPath || !strings.ContainsAny(host, ".:") || strings.Contains(raw, "@") {
 			return "…"
 		}
 		return strings.TrimPrefix(Redact(scheme+raw), scheme)
