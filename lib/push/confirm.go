@@ -128,9 +128,9 @@ func (s *session) monitor(ctx context.Context) error {
 		}
 		counts := s.d.account.Counts()
 		drops.sample(counts)
-		pongs.sample(now, s.confirmed.Load(), counts.Unconfirmed)
 		if m := s.progress(); m != moved {
 			moved, last = m, now
+			pongs.sample(now, s.confirmed.Load(), counts.Unconfirmed) // only now: a dead link is no silent server
 		}
 		if now.Sub(last) > limit {
 			return fmt.Errorf("%w: no answer and no acknowledged byte for %v", errLinkTimeout, limit)

@@ -18,6 +18,7 @@ type statusLog struct {
 	state      state
 	err        error         // why the last connection or dial failed
 	unreported bool          // no line has shown err
+	loss       error         // why the last connection ended; nil once a line has shown it
 	wait       time.Duration // before the next dial, in the state down
 	// Of the outages that are over and in no line yet: how many, how long in all, and the bytes that they cost.
 	outages  int
@@ -69,7 +70,17 @@ func (s *statusLog) connected(downtime time.Duration, dropped int64) {
 
 // lost logs that there is no connection, why, and how long until the next dial.
 func (s *statusLog) lost(err error, wait time.Duration) {
-	s.change(func() { s.state, s.err, s.unreported, s.wait = down, err, true, wait })
+	s.change(func() {
+		s.state, s.err, s.unreported, s.wait = down, err, true, wait
+		if !isDialError(err) {
+			s.loss = err
+		}
+	})
+}
+
+func isDialError(err error) bool {
+	var dial *dialError
+	return errors.As(err, &dial)
 }
 
 // slow logs that a connection was too slow for some bytes, which were dropped.
@@ -101,8 +112,7 @@ func (s *statusLog) record() (level slog.Level, msg string, args []any) {
 		msg = "connected"
 	case down:
 		level, msg, args = slog.LevelWarn, "connection lost", s.lossAttrs()
-		var dial *dialError
-		if errors.As(s.err, &dial) {
+		if isDialError(s.err) {
 			msg = "no connection"
 		}
 	case removed:
@@ -117,7 +127,10 @@ func (s *statusLog) record() (level slog.Level, msg string, args []any) {
 	if s.state != down && s.unreported {
 		args = append(args, "last_err", s.err)
 	}
-	s.unreported = false
+	if s.loss != nil && isDialError(s.err) {
+		args = append(args, "lost", s.loss)
+	}
+	s.unreported, s.loss = false, nil
 	s.outages, s.downtime, s.dropped = 0, 0, 0
 	return level, msg, args
 }

@@ -58,6 +58,17 @@ func TestStatusLogSumsUp(t *testing.T) {
 			n.lost(reset, time.Millisecond)
 		}, "WARN connection lost to x err reset again_in 1ms after 2s dropped 10 outages 1\n"},
 		{func() { n.connected(time.Second, 0) }, "INFO connected to x after 1s dropped 0\n"},
+		{func() {
+			n.lost(reset, time.Second)
+			n.lost(refused, time.Millisecond)
+		}, "WARN no connection to x err refused again_in 1ms lost reset\n"},
+		{func() { n.lost(refused, time.Second) }, "WARN no connection to x err refused again_in 1s\n"},
+		{func() { n.connected(time.Second, 0) }, "INFO connected to x after 1s dropped 0\n"},
+		{func() {
+			n.lost(reset, time.Second)
+			n.lost(refused, time.Second)
+			n.connected(2*time.Second, 1)
+		}, "INFO connected to x after 2s dropped 1 last_err refused lost reset\n"},
 		{func() { n.slow(5, 3); n.slow(6, 2) }, "WARN the link is slower than the stream to x dropped 11 held 2\n"},
 		{func() { n.slow(1, 0) }, "WARN the link is slower than the stream to x dropped 1 held 0\n"},
 		{func() {
