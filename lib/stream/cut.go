@@ -7,14 +7,15 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
-// maxPSIRun is the longest run of PSI packets, in bytes, that is held back until what follows is known.
+// maxPSIRun is the longest run of PSI packets, in bytes, that is held back until what follows is known. A longer one
+// belongs to nothing: it could fill the block, and then no more could be read.
 const maxPSIRun = 32 * mpegts.PacketSize
 
 // psiRun is a run of PSI packets, and of those that announce a gap. It belongs to what follows it.
 type psiRun struct {
-	size   int             // in bytes
-	seen   mpegts.Mark     // of all its packets
-	before mpegts.Counters // of PAT and PMT, before it
+	size          int             // in bytes; no more than scanned, so that it is in no chunk yet
+	seen          mpegts.Mark     // of all its packets
+	before, after mpegts.Counters // of PAT and PMT
 }
 
 // undecided is a packet of which the scanner does not know yet what it is.
@@ -84,10 +85,14 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 		r.decided(decision)
 	}
 	psi := r.psi
+	if psi.size > maxPSIRun {
+		psi = psiRun{before: psi.after}
+	}
 	r.scanned += mpegts.PacketSize
 	if mark&mpegts.PSI != 0 || !p.HasPayload() && p.Discontinuity() {
 		r.psi.size += mpegts.PacketSize
 		r.psi.seen |= mark
+		_, r.psi.after = r.scan.Tables()
 	} else {
 		r.psi = psiRun{}
 	}
@@ -147,7 +152,7 @@ func (r *Reader) decided(mark mpegts.Mark) {
 // beginGOP begins a chunk with the keyframe that is at from start on, and the PSI before it.
 func (r *Reader) beginGOP(at int, psi psiRun) {
 	if psi.size+mpegts.PacketSize > r.longest() {
-		psi = psiRun{} // they do not fit into one chunk
+		psi = psiRun{before: psi.after} // they do not fit into one chunk
 	}
 	r.cut(at - psi.size)
 	const both = mpegts.PAT | mpegts.PMT
@@ -190,6 +195,9 @@ func (r *Reader) cut(n int) {
 		r.scanned -= part
 		r.undecided.at -= part
 		n -= part
+	}
+	if r.psi.size > r.scanned {
+		r.psi = psiRun{} // it is in a chunk now: the next one does not begin with it
 	}
 }
 

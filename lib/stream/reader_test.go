@@ -2,16 +2,13 @@ package stream
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
@@ -86,6 +83,7 @@ func join(chunks []Chunk) []byte {
 	return b
 }
 
+// TestReaderLosesNothing: whatever comes and however it is cut, the chunks together are what was read.
 func TestReaderLosesNothing(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5, KeyPackets: 7, FramePackets: 3, Audio: true}, 60)
 	garbage := make([]byte, 5000)
@@ -96,7 +94,7 @@ func TestReaderLosesNothing(t *testing.T) {
 	inputs := map[string][]byte{
 		"TS":                    ts,
 		"TS with a torn end":    ts[:len(ts)-100],
-		"TS behind garbage":     append(bytes.Clone(garbage[:300]), ts...),
+		"TS after garbage":      append(bytes.Clone(garbage[:300]), ts...),
 		"TS around garbage":     append(append(bytes.Clone(ts), garbage...), ts...),
 		"TS with a lost byte":   append(bytes.Clone(ts[:10000]), ts[10001:]...),
 		"garbage":               garbage,
@@ -124,10 +122,11 @@ func TestReaderLosesNothing(t *testing.T) {
 	}
 }
 
+// TestReaderKinds: packets, bytes between them, and part of a packet at the end are chunks of different kinds.
 func TestReaderKinds(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 3}, 20)
-	junk := bytes.Repeat([]byte{1}, 77)
-	input := append(append(append(bytes.Clone(ts), junk...), ts...), ts[:100]...)
+	unsynced := bytes.Repeat([]byte{1}, 77)
+	input := slices.Concat(ts, unsynced, ts, ts[:100])
 	chunks, format := readAll(t, bytes.NewReader(input), ReaderOptions{})
 	if format != TS {
 		t.Errorf("format %v, want ts", format)
@@ -136,12 +135,13 @@ func TestReaderKinds(t *testing.T) {
 	for _, c := range chunks {
 		sum[c.Kind] += len(c.Data)
 	}
-	if sum[Packets] != 2*len(ts) || sum[Unsynced] != len(junk) || sum[Partial] != 100 {
-		t.Errorf("packets %d, junk %d, torn %d; want %d, %d, 100", sum[Packets], sum[Unsynced], sum[Partial], 2*len(ts),
-			len(junk))
+	if sum[Packets] != 2*len(ts) || sum[Unsynced] != len(unsynced) || sum[Partial] != 100 {
+		t.Errorf("packets %d, unsynced %d, partial %d; want %d, %d, 100", sum[Packets], sum[Unsynced], sum[Partial],
+			2*len(ts), len(unsynced))
 	}
 }
 
+// TestReaderFormat: Auto takes a stream for TS by three sync bytes that stand a packet apart within the first KiB.
 func TestReaderFormat(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5}, 20)
 	cases := map[string]struct {
@@ -167,52 +167,7 @@ func TestReaderFormat(t *testing.T) {
 	}
 }
 
-// TestReaderBegins: a chunk begins at each keyframe, with the PSI before it, however the stream arrives.
-func TestReaderBegins(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	for name, want := range map[string]int{"mpeg1.ts": 10, "h264.ts": 4, "intra.ts": 25, "bframes.ts": 6} {
-		b, err := os.ReadFile(filepath.Join("../../test/testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		marks := new(mpegts.Scanner).AppendMarks(nil, b)
-		for _, longest := range []int{100, 6000, 1 << 20} {
-			chunks, _ := readAll(t, inPieces(b, random, longest), ReaderOptions{MaxChunk: 32768})
-			begins, packet := 0, 0
-			for _, c := range chunks {
-				for i := 0; i < len(c.Data); i += mpegts.PacketSize {
-					m := marks[packet]
-					packet++
-					if m&mpegts.RandomAccess == 0 {
-						continue
-					}
-					begins++
-					if !c.RandomAccess || KeyframeAt(c.Data) != i || c.HasPSI != (i >= 2*mpegts.PacketSize) {
-						t.Errorf("%s: a keyframe %d bytes into a chunk: %+v", name, i, c)
-					}
-				}
-			}
-			if begins != want {
-				t.Errorf("%s: %d keyframes begin chunks, want %d", name, begins, want)
-			}
-		}
-	}
-}
-
-// TestTablesBelongToWhatFollowsThem: tables in the middle of a picture are not those of the next keyframe.
-func TestTablesBelongToWhatFollowsThem(t *testing.T) {
-	const tables = 2 * mpegts.PacketSize
-	b := tsgen.Frames(tsgen.Options{GOP: 2, KeyPackets: 5, FramePackets: 5, NoTables: true}, 4)
-	keyframe := tables + 10*mpegts.PacketSize
-	middle := keyframe - 3*mpegts.PacketSize
-	b = slices.Insert(b, middle, b[:tables]...)
-	keyframe += tables
-	chunks, _ := readAll(t, bytes.NewReader(b), ReaderOptions{Format: TS})
-	if len(chunks) != 2 || len(chunks[0].Data) != keyframe || !chunks[0].HasPSI || chunks[1].HasPSI {
-		t.Fatalf("%d chunks, the first of %d bytes (want %d): %+v", len(chunks), len(chunks[0].Data), keyframe, chunks)
-	}
-}
-
+// TestReaderDoesNotWaitForMore: raw bytes come out as they are read, though more of them may follow.
 func TestReaderDoesNotWaitForMore(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -233,45 +188,7 @@ func TestReaderDoesNotWaitForMore(t *testing.T) {
 	}
 }
 
-func TestReaderStop(t *testing.T) {
-	for _, before := range []string{"", "ab", "\x47 and so on"} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		rd := NewReader(r, ReaderOptions{Format: TS})
-		if _, err := w.WriteString(before); err != nil {
-			t.Fatal(err)
-		}
-		var got []byte
-		if before != "" {
-			b, err := rd.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = join(b.Chunks)
-		}
-		timer := time.AfterFunc(10*time.Millisecond, rd.Stop)
-		for {
-			b, err := rd.Next()
-			if err != nil {
-				if err != io.EOF {
-					t.Errorf("%v, want EOF", err)
-				}
-				break
-			}
-			got = append(got, join(b.Chunks)...)
-		}
-		if string(got) != before {
-			t.Errorf("%q at the end, want %q", got, before)
-		}
-		timer.Stop()
-		rd.Close()
-		r.Close()
-		w.Close()
-	}
-}
-
+// TestReaderReturnsTheError: the error of the source comes after everything that was read.
 func TestReaderReturnsTheError(t *testing.T) {
 	broken := errors.New("broken")
 	src := io.MultiReader(bytes.NewReader([]byte("data")), iotest.ErrReader(broken))
@@ -286,6 +203,7 @@ func TestReaderReturnsTheError(t *testing.T) {
 	}
 }
 
+// FuzzReader looks for an input and a way to read it with which bytes are lost or change places.
 func FuzzReader(f *testing.F) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 3, Audio: true}, 6)
 	f.Add(ts, uint64(1))
@@ -298,36 +216,4 @@ func FuzzReader(f *testing.F) {
 			t.Fatal("what came out is not what went in")
 		}
 	})
-}
-
-// TestBlindCutsAreReported: a stream of which nothing says that it is video or audio is reported, once.
-func TestBlindCutsAreReported(t *testing.T) {
-	data, err := os.ReadFile("../../test/testdata/audio.ts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	warnings := func(kind byte) (n int) {
-		b := bytes.Clone(data)
-		for p := range slices.Chunk(b, mpegts.PacketSize) {
-			if section := p[5:]; mpegts.Packet(p).PID() == 0x1000 {
-				section = section[:3+int(section[2])]
-				section[12] = kind // the type of the first stream
-				crc := section[len(section)-4:]
-				binary.BigEndian.PutUint32(crc, mpegts.CRC32(section[:len(section)-4]))
-			}
-		}
-		r := NewReader(bytes.NewReader(b), ReaderOptions{Format: TS, Warn: func(string, string) { n++ }})
-		defer r.Close()
-		for {
-			if _, err := r.Next(); err != nil {
-				return n
-			}
-		}
-	}
-	if n := warnings(0x06); n != 1 {
-		t.Errorf("private data: %d warnings, want 1", n)
-	}
-	if n := warnings(0x03); n != 0 {
-		t.Errorf("audio: %d warnings", n)
-	}
 }
