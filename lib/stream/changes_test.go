@@ -50,13 +50,14 @@ func headersOnce(b []byte) []byte {
 // hasSets reports whether a packet has a sequence parameter set of H.264.
 func hasSets(p []byte) bool { return bytes.Contains(p, []byte{0, 0, 1, 0x67}) }
 
-// putAll puts a source of which each read brings a few packets.
+// putAll puts everything that the source brings. The queue must have room.
 func putAll(h *harness) {
 	for !h.over {
 		h.put()
 	}
 }
 
+// packetPieces returns a source of b of which each read brings seven packets.
 func packetPieces(b []byte) io.Reader {
 	p := pieces(slices.Collect(slices.Chunk(b, 7*mpegts.PacketSize)))
 	return &p

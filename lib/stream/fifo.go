@@ -74,8 +74,8 @@ func (f *fifo) push(c *Chunk, g gap, longest int) {
 	f.entries = append(f.entries, entry{Chunk: *c, seq: f.lastSeq, gap: g})
 }
 
-// canGrowBy reports whether next can become part of e. What was delivered once stays as it was, or more bytes than
-// those would count as sent again.
+// canGrowBy reports whether next can become part of e. An entry that was delivered once must not grow: all of it will
+// count as sent again.
 func (e *entry) canGrowBy(next *Chunk) bool {
 	separate := next.RandomAccess && next.Kind != Bytes || next.Change != 0
 	return e.Kind == next.Kind && !e.redelivered && !separate && next.follows(&e.Chunk)

@@ -13,7 +13,7 @@ type flusher struct {
 	done    chan struct{}
 }
 
-// Flush waits until everything that has been put is confirmed or dropped, whatever comes in after it meanwhile.
+// Flush waits until everything that was put before the call is confirmed or dropped.
 func (q *Queue) Flush(ctx context.Context) error {
 	f := &flusher{done: make(chan struct{})}
 	q.mu.Lock()

@@ -40,7 +40,7 @@ const (
 	detectSyncs = 3
 )
 
-// PacketSizeError says that a stream has packets that MPEG-TS does not have.
+// PacketSizeError says that the packets of a stream have another size than those of MPEG-TS.
 type PacketSizeError struct {
 	// Size of the packets in bytes: 192 with four bytes of time before each (M2TS), 204 with 16 bytes of Reed-Solomon
 	// code after each (DVB).

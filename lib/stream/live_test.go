@@ -27,9 +27,8 @@ func liveKeepsItsPromises(t *rapid.T) {
 	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
 	buffer := rapid.Int64Range(10_000, 200_000).Draw(t, "buffer")
 	restarts := rapid.Bool().Draw(t, "restarts")
-	h := newHarness(t, inPieces(input, random, longest), QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour,
-		MaxDelivery: 4000},
-		ReaderOptions{Format: TS, MaxChunk: 4000})
+	o := QueueOptions{Live: true, Buffer: buffer, MaxAge: time.Hour, MaxDelivery: 4000}
+	h := newHarness(t, inPieces(input, random, longest), o, ReaderOptions{Format: TS, MaxChunk: 4000})
 	defer h.reader.Close()
 	hunger := rapid.IntRange(1, 8).Draw(t, "hunger")
 	for ended := false; !ended; h.balance() {
@@ -167,21 +166,20 @@ func (c *connectionCheck) content(n int, p mpegts.Packet, mark mpegts.Mark) {
 	}
 }
 
+// TestLiveDropsUnsynced: bytes that are no packets are dropped and counted, and leave the packets as they are.
 func TestLiveDropsUnsynced(t *testing.T) {
 	ts := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 3}, 20)
-	input := append(append(append(bytes.Clone(ts), make([]byte, 77)...), ts...), ts[:100]...)
+	input := slices.Concat(ts, make([]byte, 77), ts, ts[:100])
 	h := newHarness(t, bytes.NewReader(input), QueueOptions{Live: true, Buffer: 1 << 20}, ReaderOptions{})
 	defer h.reader.Close()
-	for !h.over {
-		h.put()
-	}
+	putAll(h)
 	for h.take() {
 	}
 	c := h.balance()
 	if want := (Dropped{Sync: 77, Torn: 100}); c.Dropped != want {
 		t.Errorf("dropped %+v, want %+v", c.Dropped, want)
 	}
-	if !bytes.Equal(h.connections[0], append(bytes.Clone(ts), ts...)) {
+	if !bytes.Equal(h.connections[0], slices.Concat(ts, ts)) {
 		t.Error("the packets did not arrive as they were")
 	}
 }
@@ -194,11 +192,6 @@ func TestLiveReasons(t *testing.T) {
 	for range 40 {
 		frames = append(frames, g.Frame(nil))
 	}
-	rest := func(h *harness) {
-		for !h.over {
-			h.put()
-		}
-	}
 	for _, test := range []struct {
 		name           string
 		buffer, maxAge int64
@@ -206,14 +199,14 @@ func TestLiveReasons(t *testing.T) {
 		want           Dropped
 		warnings       int
 	}{
-		{name: "full", buffer: 3 * gop, steps: rest, want: Dropped{Full: 7 * gop}},
+		{name: "full", buffer: 3 * gop, steps: putAll, want: Dropped{Full: 7 * gop}},
 		{name: "age", buffer: 100 * gop, maxAge: int64(time.Minute), steps: func(h *harness) {
 			h.late = 2 * time.Minute
 			for range 19 {
 				h.put()
 			}
 			h.late = 0
-			rest(h)
+			putAll(h)
 			for h.take() {
 			}
 		}, want: Dropped{Age: 4 * gop}},
@@ -221,11 +214,11 @@ func TestLiveReasons(t *testing.T) {
 			h.put()
 			h.take()
 			h.restart()
-			rest(h)
+			putAll(h)
 			for h.take() {
 			}
 		}, want: Dropped{Lost: 22 * mpegts.PacketSize, Resync: 20 * mpegts.PacketSize}},
-		{name: "a group longer than the buffer", buffer: gop / 2, steps: rest, want: Dropped{Full: 39104,
+		{name: "a group longer than the buffer", buffer: gop / 2, steps: putAll, want: Dropped{Full: 39104,
 			Resync: 35720}, warnings: 1},
 		{name: "shutdown", buffer: 100 * gop, steps: func(h *harness) {
 			h.put()
@@ -251,7 +244,7 @@ func TestLiveReasons(t *testing.T) {
 	}
 }
 
-// TestLiveWithoutKeyframes: a stream in which none can be recognised goes on after a loss, some time.
+// TestLiveWithoutKeyframes: a stream in which no keyframe can be recognised goes on after a loss all the same.
 func TestLiveWithoutKeyframes(t *testing.T) {
 	input := tsgen.Frames(tsgen.Options{GOP: 1000, FramePackets: 10}, 100)
 	h := newHarness(t, inPieces(input, rand.New(rand.NewPCG(1, 1)), 3000), QueueOptions{Live: true, Buffer: 20_000},

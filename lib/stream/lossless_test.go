@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -24,13 +25,13 @@ func losslessDeliversAll(t *rapid.T) {
 	input := drawStream(t)
 	if rapid.Bool().Draw(t, "garbage") {
 		at := rapid.IntRange(0, len(input)).Draw(t, "at")
-		junk := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "junk")
-		input = append(bytes.Clone(input[:at]), append(junk, input[at:]...)...)
+		garbage := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "bytes")
+		input = slices.Concat(input[:at], garbage, input[at:])
 	}
-	retain := rapid.Bool().Draw(t, "retain")
+	atLeastOnce := rapid.Bool().Draw(t, "at least once")
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 	longest := rapid.IntRange(1, 20000).Draw(t, "longest")
-	h := newHarness(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, AtLeastOnce: retain},
+	h := newHarness(t, inPieces(input, random, longest), QueueOptions{Buffer: 1 << 30, AtLeastOnce: atLeastOnce},
 		ReaderOptions{Format: Format(rapid.IntRange(0, 2).Draw(t, "format")), MaxChunk: 4096})
 	defer h.reader.Close()
 	var confirmed, sent []byte // the stream up to the last confirmation, and what was sent since
@@ -49,7 +50,7 @@ func losslessDeliversAll(t *rapid.T) {
 		case step < 9:
 			h.queue.Confirm(h.last)
 			confirmed, sent = append(confirmed, sent...), nil
-		case retain:
+		case atLeastOnce:
 			h.restart()
 			sent = nil
 		}
@@ -79,6 +80,7 @@ func drawStream(t *rapid.T) []byte {
 	return tsgen.Frames(o, rapid.IntRange(1, 60).Draw(t, "frames"))
 }
 
+// TestLosslessWaits: Put waits while the buffer is full.
 func TestLosslessWaits(t *testing.T) {
 	src := pieces{make([]byte, 100), make([]byte, 100)}
 	h := newHarness(t, &src, QueueOptions{Buffer: 150}, ReaderOptions{Format: Raw})
@@ -105,9 +107,8 @@ func TestLosslessWaits(t *testing.T) {
 // TestRedeliveryIsWhatWasTaken: what comes in meanwhile does not make a delivery longer that is sent again, since it
 // would count as sent again too.
 func TestRedeliveryIsWhatWasTaken(t *testing.T) {
-	h := newHarness(t, iotest.OneByteReader(bytes.NewReader(make([]byte, 3000))), QueueOptions{Buffer: 1 << 20,
-		AtLeastOnce: true},
-		ReaderOptions{Format: Raw})
+	src := iotest.OneByteReader(bytes.NewReader(make([]byte, 3000)))
+	h := newHarness(t, src, QueueOptions{Buffer: 1 << 20, AtLeastOnce: true}, ReaderOptions{Format: Raw})
 	put := func(n int) {
 		for range n {
 			h.put()

@@ -10,13 +10,13 @@ const (
 	highWater = 512 << 10
 	// paceMax is how long it waits at most. A consumer that can go on at all needs less.
 	paceMax = 5 * time.Millisecond
-	// paceBackoff is how long it does not wait again after it waited for nothing. The consumer may have been held up.
+	// paceBackoff is how long it does not wait again after it has waited in vain. The consumer may have been held up.
 	paceBackoff = 50 * time.Millisecond
 )
 
-// Pacer makes the feed loop of a source that has ever more to give wait for a queue's consumer, for a moment, when that
-// is far behind. Otherwise the two take turns of many megabytes on one processor, and each finds in memory what the
-// other had in the cache. A live queue is not waited for. A Pacer is for the queue's producer.
+// Pacer slows down a queue's producer whose source always has more: it waits for a moment when the consumer is far
+// behind. Without it, producer and consumer take turns of many megabytes on one processor, and what one has left in the
+// cache is no longer there for the other. A live queue never makes its producer wait.
 type Pacer struct {
 	queue       *Queue
 	timer       *time.Timer
@@ -26,8 +26,8 @@ type Pacer struct {
 // NewPacer returns a pacer for the producer of q.
 func NewPacer(q *Queue) *Pacer { return &Pacer{queue: q} }
 
-// Pace is called after each Put with the number of bytes that were read. A consumer that takes less than these while
-// the producer waits is slower than the source, and is not waited for again soon.
+// Pace is called after each Put with the number of bytes that were read. A consumer that takes fewer while the producer
+// waits is slower than the source: Pace does not wait for it again within paceBackoff.
 func (p *Pacer) Pace(ctx context.Context, n int) {
 	q := p.queue
 	if q.o.Live || n < minBlock || q.Waiting() <= highWater || time.Now().Before(p.noPaceUntil) {

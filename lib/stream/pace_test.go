@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// flatOut is a source that has ever more to give.
+// flatOut is a source that always has more.
 type flatOut struct{}
 
 func (flatOut) Read(p []byte) (int, error) { return len(p), nil }
@@ -31,8 +31,7 @@ func flood(t *testing.T, q *Queue, pacer *Pacer, n int) {
 	}
 }
 
-// TestPace: a producer that has ever more to give stays close to a consumer that moves, however much the queue may
-// hold.
+// TestPace: a producer that always has more stays close to a consumer that moves, however much the queue may hold.
 func TestPace(t *testing.T) {
 	for _, atLeastOnce := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
