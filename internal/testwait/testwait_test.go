@@ -1,6 +1,7 @@
 package testwait
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -50,5 +51,33 @@ func TestEventually(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestAtBest(t *testing.T) {
+	for _, test := range []struct {
+		failures int
+		want     string
+	}{
+		{0, ""},
+		{attempts - 1, ""},
+		{attempts, "5 attempts failed: late"},
+	} {
+		f := &failure{TB: t}
+		n := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			AtBest(f, func() error {
+				if n++; n <= test.failures {
+					return errors.New("late")
+				}
+				return nil
+			})
+		}()
+		<-done
+		if f.message != test.want {
+			t.Errorf("after %d failures: failed with %q, want %q", test.failures, f.message, test.want)
+		}
 	}
 }

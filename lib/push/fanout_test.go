@@ -93,133 +93,154 @@ func TestSetURLs(t *testing.T) {
 }
 
 // TestChangeInALongGroup: no byte falls between one destination and the next, though Linger is over before the group of
-// pictures is. One that has no connection by then has had it, and the next one gets the rest of the group.
+// pictures is. A destination without a connection is dropped then, and the next one gets the rest of the group.
 func TestChangeInALongGroup(t *testing.T) {
-	for _, test := range []struct{ dead, alone bool }{{false, true}, {false, false}, {true, true}, {true, false}} {
-		from, to, stays := newServer(t), newServer(t), newServer(t)
-		if test.dead {
-			from.check = func(*http.Request) int { return http.StatusServiceUnavailable }
-		}
-		before, after := []string{from.url()}, []string{to.url()}
-		if !test.alone {
-			before, after = append(before, stays.url()), append(after, stays.url())
-		}
-		o, _ := options(before...)
-		o.Format, o.Linger = stream.TS, 20*time.Millisecond
-		p, err := New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
-		var whole []byte
-		for range 45 {
-			whole = g.Frame(whole)
-		}
-		const pause = 20*mpegts.PacketSize + 100 // in the first group
-		r, w := io.Pipe()
-		write := func(p []byte) {
-			if _, err := w.Write(p); err != nil {
-				t.Error(err)
-			}
-		}
-		result := make(chan error)
-		go func() { result <- p.Run(context.Background(), soon(t), r) }()
-		write(whole[:pause])
-		testwait.Eventually(t, "what was written is in the queue", func() bool {
-			return o.Ledger.Snapshot(false).Out[0].In >= pause
+	t.Parallel()
+	for _, test := range []longGroup{{false, true}, {false, false}, {true, true}, {true, false}} {
+		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
+			t.Parallel()
+			test.change(t)
 		})
-		if !test.dead {
-			<-from.arrived
+	}
+}
+
+// longGroup says whether the destination that is replaced is dead, and whether it is alone.
+type longGroup struct{ dead, alone bool }
+
+func (test longGroup) change(t *testing.T) {
+	from, to, stays := newServer(t), newServer(t), newServer(t)
+	if test.dead {
+		from.check = func(*http.Request) int { return http.StatusServiceUnavailable }
+	}
+	before, after := []string{from.url()}, []string{to.url()}
+	if !test.alone {
+		before, after = append(before, stays.url()), append(after, stays.url())
+	}
+	o, _ := options(before...)
+	o.Format, o.Linger = stream.TS, 500*time.Millisecond // in which what was put must also arrive
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
+	var whole []byte
+	for range 45 {
+		whole = g.Frame(whole)
+	}
+	const pause = 20*mpegts.PacketSize + 100 // in the first group
+	r, w := io.Pipe()
+	write := func(p []byte) {
+		if _, err := w.Write(p); err != nil {
+			t.Error(err)
 		}
-		if err := p.SetURLs(after); err != nil {
-			t.Fatal(err)
-		}
-		if time.Sleep(5 * o.Linger); test.dead {
-			testwait.Eventually(t, "the dead destination is dropped", func() bool {
-				return len(p.Stats()) <= len(after)
-			})
-		}
-		write(whole[pause:]) // at once: one read has the end of a group and the beginning of the next
-		w.Close()
-		if err := <-result; err != nil {
-			t.Fatal(err)
-		}
-		first, next := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
-		switch {
-		case test.dead && !bytes.Equal(next, whole[20*mpegts.PacketSize:]):
-			t.Errorf("%+v: %d bytes of the rest of %d arrived", test, len(next), len(whole))
-		case !test.dead && (!beginsGroup(next) || !bytes.Equal(append(first, next...), whole)):
-			t.Errorf("%+v: %d and %d bytes of %d arrived", test, len(first), len(next), len(whole))
-		}
-		if got := bytes.Join(stays.all(), nil); !test.alone && !bytes.Equal(got, whole) {
-			t.Errorf("%+v: %d bytes of %d arrived at the one that stays", test, len(got), len(whole))
-		}
-		s := o.Ledger.Snapshot(true)
-		gone, came := s.Out[0], s.Out[len(s.Out)-1]
-		if gone.In+came.In != s.In.Bytes || gone.Dropped.Exit != gone.In-gone.Confirmed || !gone.Balances() ||
-			!came.Balances() {
-			t.Errorf("%+v: %+v", test, s)
-		}
+	}
+	result := make(chan error)
+	go func() { result <- p.Run(context.Background(), soon(t), r) }()
+	write(whole[:pause])
+	testwait.Eventually(t, "what was written is in the queue", func() bool {
+		return o.Ledger.Snapshot(false).Out[0].In >= pause
+	})
+	if !test.dead {
+		<-from.arrived
+	}
+	if err := p.SetURLs(after); err != nil {
+		t.Fatal(err)
+	}
+	if test.dead {
+		testwait.Eventually(t, "the dead destination is dropped", func() bool {
+			return len(p.Stats()) <= len(after)
+		})
+	} else {
+		time.Sleep(o.Linger * 6 / 5) // after which it must not have been dropped
+	}
+	write(whole[pause:]) // at once: one read has the end of a group and the beginning of the next
+	w.Close()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	first, next := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
+	switch {
+	case test.dead && !bytes.Equal(next, whole[20*mpegts.PacketSize:]):
+		t.Errorf("%+v: %d bytes of the rest of %d arrived", test, len(next), len(whole))
+	case !test.dead && (!beginsGroup(next) || !bytes.Equal(append(first, next...), whole)):
+		t.Errorf("%+v: %d and %d bytes of %d arrived", test, len(first), len(next), len(whole))
+	}
+	if got := bytes.Join(stays.all(), nil); !test.alone && !bytes.Equal(got, whole) {
+		t.Errorf("%+v: %d bytes of %d arrived at the one that stays", test, len(got), len(whole))
+	}
+	s := o.Ledger.Snapshot(true)
+	gone, came := s.Out[0], s.Out[len(s.Out)-1]
+	if gone.In+came.In != s.In.Bytes || gone.Dropped.Exit != gone.In-gone.Confirmed || !gone.Balances() ||
+		!came.Balances() {
+		t.Errorf("%+v: %+v", test, s)
 	}
 }
 
 // TestChangeInSilence: one that is removed is closed in order also when nothing comes any more, and what comes later
 // goes to the next one from its first byte, in the middle of a group and of a packet. One that stays does not notice.
 func TestChangeInSilence(t *testing.T) {
+	t.Parallel()
 	for _, alone := range []bool{true, false} {
-		from, to, stays := newServer(t), newServer(t), newServer(t)
-		before, after := []string{from.url()}, []string{to.url()}
-		if !alone {
-			before, after = append(before, stays.url()), append(after, stays.url())
-		}
-		o, _ := options(before...)
-		o.Format, o.Linger = stream.TS, 300*time.Millisecond // also for the close handshake
-		p, err := New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
-		var whole []byte
-		for range 50 {
-			whole = g.Frame(whole)
-		}
-		r, w := io.Pipe()
-		result := make(chan error)
-		go func() { result <- p.Run(context.Background(), soon(t), r) }()
-		write := func(p []byte) {
-			if _, err := w.Write(p); err != nil {
-				t.Fatal(err)
-			}
-		}
-		const pause = 20*mpegts.PacketSize + 100
-		write(whole[:pause])
-		<-from.arrived
-		testwait.Eventually(t, "the whole packets are confirmed", func() bool {
-			return o.Ledger.Snapshot(false).Out[0].Confirmed >= 20*mpegts.PacketSize
+		t.Run(fmt.Sprint("alone ", alone), func(t *testing.T) {
+			t.Parallel()
+			changeInSilence(t, alone)
 		})
-		if err := p.SetURLs(after); err != nil {
+	}
+}
+
+func changeInSilence(t *testing.T, alone bool) {
+	from, to, stays := newServer(t), newServer(t), newServer(t)
+	before, after := []string{from.url()}, []string{to.url()}
+	if !alone {
+		before, after = append(before, stays.url()), append(after, stays.url())
+	}
+	o, _ := options(before...)
+	o.Format, o.Linger = stream.TS, 2*time.Second // also for the close handshake
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := tsgen.New(tsgen.Options{GOP: 40, KeyPackets: 5, FramePackets: 3})
+	var whole []byte
+	for range 50 {
+		whole = g.Frame(whole)
+	}
+	r, w := io.Pipe()
+	result := make(chan error)
+	go func() { result <- p.Run(context.Background(), soon(t), r) }()
+	write := func(p []byte) {
+		if _, err := w.Write(p); err != nil {
 			t.Fatal(err)
 		}
-		if code := from.closedWith(0); code != wsconn.StatusNormalClosure {
-			t.Errorf("closed with %d", code)
-		}
-		write(whole[pause : pause+10]) // no packet yet
-		write(whole[pause+10:])
-		w.Close()
-		if err := <-result; err != nil {
-			t.Fatal(err)
-		}
-		first, rest := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
-		if len(first) != 20*mpegts.PacketSize || !bytes.Equal(append(first, rest...), whole) {
-			t.Errorf("alone %v: %d and %d bytes of %d arrived", alone, len(first), len(rest), len(whole))
-		}
-		if got := bytes.Join(stays.all(), nil); !alone && !bytes.Equal(got, whole) {
-			t.Errorf("%d bytes of %d arrived at the one that stays", len(got), len(whole))
-		}
-		for _, c := range o.Ledger.Snapshot(true).Out {
-			if !c.Balances() || c.In != c.Confirmed {
-				t.Errorf("alone %v: %+v", alone, c)
-			}
+	}
+	const pause = 20*mpegts.PacketSize + 100
+	write(whole[:pause])
+	<-from.arrived
+	testwait.Eventually(t, "the whole packets are confirmed", func() bool {
+		return o.Ledger.Snapshot(false).Out[0].Confirmed >= 20*mpegts.PacketSize
+	})
+	if err := p.SetURLs(after); err != nil {
+		t.Fatal(err)
+	}
+	if code := from.closedWith(0); code != wsconn.StatusNormalClosure {
+		t.Errorf("closed with %d", code)
+	}
+	write(whole[pause : pause+10]) // no packet yet
+	write(whole[pause+10:])
+	w.Close()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	first, rest := bytes.Join(from.all(), nil), bytes.Join(to.all(), nil)
+	if len(first) != 20*mpegts.PacketSize || !bytes.Equal(append(first, rest...), whole) {
+		t.Errorf("alone %v: %d and %d bytes of %d arrived", alone, len(first), len(rest), len(whole))
+	}
+	if got := bytes.Join(stays.all(), nil); !alone && !bytes.Equal(got, whole) {
+		t.Errorf("%d bytes of %d arrived at the one that stays", len(got), len(whole))
+	}
+	for _, c := range o.Ledger.Snapshot(true).Out {
+		if !c.Balances() || c.In != c.Confirmed {
+			t.Errorf("alone %v: %+v", alone, c)
 		}
 	}
 }
@@ -250,8 +271,14 @@ func TestChangeWithoutKeyframes(t *testing.T) {
 				if _, err := w.Write(frame); err != nil {
 					return
 				}
-				if live {
-					time.Sleep(time.Millisecond) // or the buffer is too little
+				if live { // or the queues would drop some of it
+					testwait.Poll(func() bool {
+						var held int64
+						for _, c := range o.Ledger.Snapshot(false).Out {
+							held += c.Held
+						}
+						return held < o.Buffer/2
+					})
 				}
 			}
 		}()

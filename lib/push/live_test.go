@@ -83,7 +83,7 @@ func TestRawDropsWholeMessages(t *testing.T) {
 	for got := srv.all()[0]; len(got) > 0; got = got[size:] {
 		n := int(binary.BigEndian.Uint64(got))
 		if n <= last || len(got) < size || !bytes.Equal(got[:size], bytes.Repeat(got[:8], size/8)) {
-			t.Fatalf("behind piece %d comes a part of one, or piece %d", last, n)
+			t.Fatalf("after piece %d comes a part of one, or piece %d", last, n)
 		}
 		last = n
 	}

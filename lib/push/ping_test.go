@@ -2,6 +2,7 @@ package push
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -9,23 +10,20 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
 // TestPingsBeforeAQuarterIsUnconfirmed: when data comes fast, pings do not wait for their time. On a busy machine the
-// pong of the one before may be late, and then so is the next ping: one run of five that holds is enough.
+// pong of the one before may be late, and then so is the next ping.
 func TestPingsBeforeAQuarterIsUnconfirmed(t *testing.T) {
-	for range 5 {
+	testwait.AtBest(t, func() error {
 		got, quarter := pushFast(t)
-		if got.err != nil || got.pings == 0 {
-			t.Fatalf("%+v", got)
+		if got.err != nil || got.pings == 0 || got.bytes >= quarter {
+			return fmt.Errorf("%+v, want fewer than %d bytes between two pings", got, quarter)
 		}
-		if got.bytes < quarter {
-			return
-		}
-		t.Logf("%+v", got)
-	}
-	t.Error("a quarter of the buffer went out between two pings, each time")
+		return nil
+	})
 }
 
 // pushFast pushes as fast as the server reads, and returns what the server had of it and a quarter of the buffer.
@@ -56,8 +54,20 @@ func pushFast(t *testing.T) (got pinged, quarter int) {
 	return <-served, int(o.Buffer / 4)
 }
 
-// TestPingsEverySecond: while data flows, however thinly.
+// TestPingsEverySecond: while data flows, however thinly, there is a ping at least once a second.
 func TestPingsEverySecond(t *testing.T) {
+	t.Parallel()
+	testwait.AtBest(t, func() error {
+		got := pushThinly(t)
+		if got.err != nil || got.pause > time.Second {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+}
+
+// pushThinly pushes at a camera's pace, and returns what the server had of it.
+func pushThinly(t *testing.T) pinged {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -81,9 +91,7 @@ func TestPingsEverySecond(t *testing.T) {
 	if _, err := run(t, o, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-served; got.err != nil || got.pause > time.Second {
-		t.Errorf("%+v", got)
-	}
+	return <-served
 }
 
 // pinged is what a connection had in the way of pings.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// slowLog keeps what it is asked to tell until it has room.
+// slowLog keeps what it is to log until it has room.
 type slowLog struct {
 	logs
 	waiting map[string]func() (slog.Level, string, []any)
@@ -20,13 +20,13 @@ func (l *slowLog) LogLatest(key string, line func() (slog.Level, string, []any))
 
 // room logs what waits.
 func (l *slowLog) room() string {
-	var told string
+	var logged string
 	for _, line := range l.waiting {
 		level, msg, args := line()
-		told += fmt.Sprintln(append([]any{level, msg}, args...)...)
+		logged += fmt.Sprintln(append([]any{level, msg}, args...)...)
 	}
 	clear(l.waiting)
-	return told
+	return logged
 }
 
 // TestStatusLogSumsUp: nothing is forgotten that happens while the log has no room.
@@ -81,7 +81,7 @@ func TestStatusLogSumsUp(t *testing.T) {
 	} {
 		step.happens()
 		if got := l.room(); got != step.want {
-			t.Errorf("told: %swant: %s", got, step.want)
+			t.Errorf("logged: %swant: %s", got, step.want)
 		}
 	}
 }
