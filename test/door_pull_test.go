@@ -2,8 +2,6 @@ package test
 
 import (
 	"bufio"
-	"crypto/sha1"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // fromServer is a frame without a mask.
@@ -84,8 +84,8 @@ func answerHandshake(conn net.Conn, text string) {
 	if err != nil {
 		return
 	}
-	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	_, _ = io.WriteString(conn, strings.Replace(text, "ACCEPT", base64.StdEncoding.EncodeToString(sum[:]), 1))
+	accept := wsconn.AcceptKey(req.Header.Get("Sec-WebSocket-Key"))
+	_, _ = io.WriteString(conn, strings.Replace(text, "ACCEPT", accept, 1))
 }
 
 // TestDoorPullHostile: whatever a server does, what comes of it comes out as far as it is allowed, the next connection

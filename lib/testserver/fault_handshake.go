@@ -3,8 +3,6 @@ package testserver
 import (
 	"bufio"
 	"cmp"
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"io"
 	"math"
@@ -13,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // handshakeFault happens instead of a connection.
@@ -86,7 +86,7 @@ type BadAccept struct{}
 func (BadAccept) Name() string { return "bad-accept" }
 
 func (BadAccept) answer(s *Server, w http.ResponseWriter, _ *http.Request, _ string) {
-	s.hijack(w, switchingProtocols("a key that nobody sent"), 0)
+	s.hijack(w, wsconn.SwitchingProtocols("a key that nobody sent", ""), 0)
 }
 
 // hijack writes the response itself, and then reads until the peer has gone, the time is over (0: none) or the server
@@ -104,10 +104,7 @@ func (s *Server) hijack(w http.ResponseWriter, response string, d time.Duration)
 
 // acceptFaulty accepts a connection on which something goes wrong.
 func (s *Server) acceptFaulty(w http.ResponseWriter, r *http.Request, path string, next schedule) (*connection, error) {
-	key := r.Header.Get("Sec-WebSocket-Key")
-	nonce, err := base64.StdEncoding.DecodeString(key)
-	if r.Method != http.MethodGet || err != nil || len(nonce) != 16 || r.Header.Get("Sec-WebSocket-Version") != "13" ||
-		!headerHasToken(r, "Connection", "Upgrade") {
+	if !wsconn.IsHandshake(r) {
 		err := errors.New("not a websocket handshake (RFC 6455, 4.2.1)")
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil, err
@@ -117,7 +114,7 @@ func (s *Server) acceptFaulty(w http.ResponseWriter, r *http.Request, path strin
 		return nil, err
 	}
 	conn.SetDeadline(time.Time{})
-	if _, err := io.WriteString(conn, switchingProtocols(key)); err != nil {
+	if _, err := io.WriteString(conn, wsconn.SwitchingProtocols(r.Header.Get("Sec-WebSocket-Key"), "")); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -128,13 +125,6 @@ func (s *Server) acceptFaulty(w http.ResponseWriter, r *http.Request, path strin
 			Connection: c.result.ID, Bytes: faulty.bytes, Messages: faulty.messages})
 	}
 	return c, nil
-}
-
-// switchingProtocols is the response to a handshake with the key (RFC 6455, 4.2.2).
-func switchingProtocols(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return strings.Join([]string{"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
-		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]), "", ""}, "\r\n")
 }
 
 // drain reads until the peer has gone, the time is over (0: none), or stop is closed, which closes the connection.

@@ -30,7 +30,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, path, http.StatusUnauthorized,
 			"a token is required: as Authorization: Bearer, or as the Basic password")
 		return
-	case !headerHasToken(r, "Upgrade", "websocket"):
+	case !httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket"):
 		s.refuse(w, r, path, http.StatusUpgradeRequired,
 			"this is a websocket server: connect to "+s.url+" with a websocket client")
 		return
@@ -133,11 +133,6 @@ func (s *Server) isAuthorized(r *http.Request) bool {
 	// Hashes have one length; with different lengths ConstantTimeCompare returns at once.
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.options.Token))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
-}
-
-// headerHasToken reports whether a header that is a list contains the token.
-func headerHasToken(r *http.Request, header, token string) bool {
-	return httpguts.HeaderValuesContainsToken(r.Header.Values(header), token)
 }
 
 // requestPath is the path as it came, percent-encoded, without userinfo and query, which may be secret.

@@ -30,9 +30,6 @@ type protocolError struct {
 func (e *protocolError) Error() string { return e.reason }
 
 var (
-	errUnmasked   = &protocolError{wsconn.StatusProtocolError, "a frame of a client must be masked"}
-	errFrame      = &protocolError{wsconn.StatusProtocolError, "a frame that RFC 6455 does not know"}
-	errFragments  = &protocolError{wsconn.StatusProtocolError, "fragments of a message in the wrong order"}
 	errCloseFrame = &protocolError{wsconn.StatusProtocolError, "a close frame without a valid code"}
 	errTooBig     = &protocolError{wsconn.StatusMessageTooBig, "a viewer need not send anything"}
 	errTooMuch    = &protocolError{wsconn.StatusPolicyViolation, "a viewer need not send so much"}
@@ -90,32 +87,21 @@ func (in *frameReader) read() error {
 
 // header reads a frame's header, and checks it.
 func (in *frameReader) header() (wsconn.Header, error) {
-	p, err := in.r.Peek(2)
+	h, err := wsconn.ReadHeader(in.r)
+	if err != nil && err != wsconn.ErrFrameLength {
+		return h, err
+	}
+	if err == nil {
+		err = h.Check(true, in.fragmented)
+	}
 	if err != nil {
-		return wsconn.Header{}, err
-	}
-	n := wsconn.HeaderSize(p)
-	if p, err = in.r.Peek(n); err != nil {
-		return wsconn.Header{}, err
-	}
-	h, err := wsconn.ParseHeader(p)
-	_, _ = in.r.Discard(n)
-	switch {
-	case err != nil, h.Reserved != 0, h.Opcode > wsconn.OpPong, h.Opcode > wsconn.OpBinary && !h.Control():
-		return h, errFrame
-	case !h.Masked:
-		return h, errUnmasked
-	case h.Control() && (!h.Final || h.Length > wsconn.MaxControlPayload):
-		return h, errFrame
+		return h, &protocolError{wsconn.StatusProtocolError, err.Error()}
 	}
 	return h, nil
 }
 
 // data throws the payload of a data frame away.
 func (in *frameReader) data(h wsconn.Header) error {
-	if (h.Opcode == wsconn.OpContinuation) != in.fragmented {
-		return errFragments
-	}
 	if !in.fragmented {
 		in.message = 0
 	}

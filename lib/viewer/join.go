@@ -16,11 +16,15 @@ import (
 
 // How viewers come and go.
 
+// notsentLowat is how many bytes the kernel may take for a viewer and not have sent yet. With more, a viewer that has
+// stalled for half a minute looks like one that keeps up.
+const notsentLowat = 128 << 10
+
 // newViewer returns a viewer that has not joined yet. token is what it has shown, nil if none is needed.
 func newViewer(h *hub, conn net.Conn, token *access.Token) *viewer {
 	v := &viewer{h: h, conn: conn, token: token, wake: wake.New(), done: make(chan struct{})}
 	v.direct, _ = conn.(tryWriter)
-	limitUnsent(conn)
+	wsconn.SetNotsentLowat(conn, notsentLowat)
 	return v
 }
 

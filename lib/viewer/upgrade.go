@@ -3,46 +3,29 @@ package viewer
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/timdrysdale/vw/lib/access"
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-const (
-	// keyGUID makes an answer of a handshake's key (RFC 6455, 1.3).
-	keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-	// readBuffer is how much of what a viewer sends is read at once, in bytes: any control frame.
-	readBuffer = 256
-)
+// readBuffer is how much of what a viewer sends is read at once, in bytes: any control frame.
+const readBuffer = 256
 
 // isWebsocket reports whether the request asks for a websocket (RFC 6455, 4.1).
 func isWebsocket(r *http.Request) bool {
-	for _, value := range r.Header.Values("Upgrade") {
-		for token := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "websocket") {
-				return r.Method == http.MethodGet
-			}
-		}
-	}
-	return false
+	return r.Method == http.MethodGet && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 }
 
 // handshakeAnswer answers a valid handshake. Of the subprotocols the first one offered is agreed to, whatever it is:
 // Chromium drops a connection without, and jsmpeg's own player offers the word null. Extensions are not.
 func handshakeAnswer(r *http.Request) string {
-	sum := sha1.Sum([]byte(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key")) + keyGUID))
-	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n"
-	if p := access.AgreedSubprotocol(r); p != "" {
-		answer += "Sec-WebSocket-Protocol: " + p + "\r\n"
-	}
-	return answer + "\r\n"
+	return wsconn.SwitchingProtocols(r.Header.Get("Sec-WebSocket-Key"), access.AgreedSubprotocol(r))
 }
 
 // sendAnswer sends the answer to a handshake, and lifts the deadlines of the request.

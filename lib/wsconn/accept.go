@@ -4,6 +4,7 @@ package wsconn
 
 import (
 	"bufio"
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -38,6 +39,26 @@ func IsHandshake(r *http.Request) bool {
 		r.Header.Get("Sec-WebSocket-Version") == "13" && err == nil && len(key) == 16
 }
 
+// acceptGUID is what a server adds to a handshake's key (RFC 6455, 1.3).
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// AcceptKey returns the Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455, 4.2.2).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(strings.TrimSpace(key) + acceptGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// SwitchingProtocols returns the response to a handshake with the key, for a server that does not use Accept. The
+// subprotocol is one that the client has offered, or "".
+func SwitchingProtocols(key, subprotocol string) string {
+	response := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: " + AcceptKey(key) + "\r\n"
+	if subprotocol != "" {
+		response += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
+	}
+	return response + "\r\n"
+}
+
 // Accept answers a websocket handshake. On an error it has answered the request.
 func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w}
@@ -51,7 +72,7 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (*Conn, err
 		return nil, fmt.Errorf("accept websocket: %w", err)
 	}
 	ws.CloseNow()
-	setNotsentLowat(underlyingConn(h.conn))
+	SetNotsentLowat(h.conn, notsentLowat)
 	c := newConn(h.conn, h.r, false, ws.Subprotocol())
 	c.maxMessage = o.MaxMessage
 	return c, nil

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // soon is what a close may take that has nothing to wait for, on a busy machine: less than nhooyr's 5 s.
@@ -42,7 +44,8 @@ func TestCloseWithDiscard(t *testing.T) {
 	}
 }
 
-// Everything written before Close arrives, and the handshake comes after it, however long it takes.
+// TestCloseAfterMuchData: everything written before Close arrives, and the handshake comes after it, however long it
+// takes.
 func TestCloseAfterMuchData(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20
@@ -99,8 +102,8 @@ func TestCloseWhenPeerOnlyHangsUp(t *testing.T) {
 func TestCloseWhenPeerNeverAnswers(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(*Conn){
-		"discarding":   func(c *Conn) { c.Discard() },
-		"nobody reads": func(c *Conn) {},
+		"discarding":  func(c *Conn) { c.Discard() },
+		"not reading": func(c *Conn) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) { io.Copy(io.Discard, r) })
@@ -122,7 +125,7 @@ func TestCloseWhenPeerNeverAnswers(t *testing.T) {
 	}
 }
 
-// Close ends with its context, also when a write is in the way.
+// TestCloseAfterBlockedWrite: Close ends with its context, also when a write is in the way.
 func TestCloseAfterBlockedWrite(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -142,7 +145,7 @@ func TestCloseAfterBlockedWrite(t *testing.T) {
 	}
 }
 
-// Either side may close first: the peer gets one close frame, and nothing after it.
+// TestPeersCloseIsAnswered: either side may close first: the peer gets one close frame, and nothing after it.
 func TestPeersCloseIsAnswered(t *testing.T) {
 	t.Parallel()
 	type frame struct {
@@ -279,7 +282,7 @@ func TestCloseNow(t *testing.T) {
 	c.Discard()
 }
 
-// With TLS a connection has something to say when it is closed, and on one that is stuck that takes for ever.
+// TestCloseNowOfStuckTLS: CloseNow does not try to send the close_notify of TLS on a connection that is stuck.
 func TestCloseNowOfStuckTLS(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -290,15 +293,20 @@ func TestCloseNowOfStuckTLS(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Write(ctx, make([]byte, 32<<20)) }()
 	awaitSending(c)
-	for acked, n := uint64(1), uint64(0); acked != n; time.Sleep(20 * time.Millisecond) { // until it is stuck
-		acked = n
-		n, _ = c.Acked()
-	}
+	var acked uint64
+	still := 0 // looks at which no more was acknowledged
+	testwait.Eventually(t, "the connection is stuck", func() bool {
+		if n, _ := c.Acked(); n != acked {
+			acked, still = n, 0
+		}
+		still++
+		return still > 10
+	})
 	cancel()
 	<-done
 	begun := time.Now()
 	c.CloseNow()
-	if took := time.Since(begun); took > grace/2 {
+	if took := time.Since(begun); took > soon {
 		t.Errorf("it took %v", took)
 	}
 }

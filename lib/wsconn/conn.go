@@ -29,6 +29,9 @@ import (
 // the way out, or the peer's reason after a failed write on the way in.
 const grace = time.Second
 
+// notsentLowat is how many unsent bytes the kernel may take of a connection; see SetNotsentLowat.
+const notsentLowat = 64 << 10
+
 // CloseError says that the peer closed the connection with a close frame.
 type CloseError struct {
 	Code   int // RFC 6455, 7.4; StatusNoStatusRcvd when the peer gave none

@@ -12,7 +12,6 @@ import (
 	"log"
 	"math/rand"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -110,7 +109,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// A message, and a message with a ping, is one write.
+// TestOneWriteAMessage: a message, and a message with a ping, is one write.
 func TestOneWriteAMessage(t *testing.T) {
 	t.Parallel()
 	url := serve(t, AcceptOptions{}, drainMessages)
@@ -145,7 +144,8 @@ func drainMessages(c *Conn) {
 	}
 }
 
-// A 16 MiB message through a slow link, with pings both ways in its way. nhooyr alone ends such a connection after 5 s.
+// TestSlowLinkOutlivesFixedTimeouts: a 16 MiB message goes through a slow link, with pings both ways in its way. nhooyr
+// alone ends such a connection after 5 s.
 func TestSlowLinkOutlivesFixedTimeouts(t *testing.T) {
 	t.Parallel()
 	const size, rate = 16 << 20, 5 << 19 // bytes, bytes a second: 6.4 s
@@ -193,7 +193,7 @@ func TestSlowLinkOutlivesFixedTimeouts(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	if err := c.Ping(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("ping behind the message: %v", err)
+		t.Fatalf("ping after the message: %v", err)
 	}
 	was, _ := c.Acked()
 	if err := c.Ping(ctx); err != nil { // waits for the first one, too
@@ -224,7 +224,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A peer that sends pings and never reads must not fill the memory.
+// TestPingFloodCostsNoMemory: a peer that sends pings and never reads must not fill the memory.
 func TestPingFloodCostsNoMemory(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe() // takes nothing unless far reads
@@ -236,27 +236,6 @@ func TestPingFloodCostsNoMemory(t *testing.T) {
 	}
 	if n := b.buffered(); n > 2*maxControl {
 		t.Errorf("%d bytes held", n)
-	}
-}
-
-// A link that stalls within a control frame is slow, not dead. nhooyr alone ends such a connection after 5 s.
-func TestStallWithinPing(t *testing.T) {
-	t.Parallel()
-	const stall = 5500 * time.Millisecond
-	pongs := make(chan string, 1)
-	url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) {
-		io.WriteString(conn, "\x82\x01x\x89\x05he")
-		time.Sleep(stall)
-		io.WriteString(conn, "llo")
-		op, payload, err := readFrame(r)
-		if op != OpPong || err != nil {
-			t.Errorf("opcode %d, %v", op, err)
-		}
-		pongs <- string(payload)
-	})
-	dial(t, url, DialOptions{})
-	if p := <-pongs; p != "hello" {
-		t.Errorf("pong %q", p)
 	}
 }
 
@@ -299,79 +278,7 @@ func TestPingOutstandingWhileServerStalls(t *testing.T) {
 	}
 }
 
-// A connection that ends within a message is no end of a message.
-func TestTornMessageIsAnError(t *testing.T) {
-	t.Parallel()
-	for name, tear := range map[string]func(*net.TCPConn){
-		"FIN": func(c *net.TCPConn) {},
-		"RST": func(c *net.TCPConn) { c.SetLinger(0) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := make(chan struct{})
-			url := rawServer(t, func(conn *net.TCPConn, _ *bufio.Reader) {
-				io.WriteString(conn, "\x82\x0ahello") // 5 of 10 bytes
-				<-got
-				tear(conn)
-			})
-			c, err := Dial(testContext(t), url, DialOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.CloseNow()
-			_, r, err := c.NextMessage(testContext(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.ReadFull(r, make([]byte, 5)); err != nil {
-				t.Fatal(err)
-			}
-			close(got)
-			_, err = r.Read(make([]byte, 5))
-			if err == nil || err == io.EOF {
-				t.Fatalf("torn message: %v", err)
-			}
-			want := map[string]error{"FIN": io.ErrUnexpectedEOF, "RST": syscall.ECONNRESET}[name]
-			if !errors.Is(err, want) {
-				t.Errorf("%v, want %v", err, want)
-			}
-			if c.Err() == nil {
-				t.Error("no reason")
-			}
-		})
-	}
-}
-
-func TestDiscardTakesAnyThing(t *testing.T) {
-	t.Parallel()
-	c, server := accepted(t, AcceptOptions{}, DialOptions{})
-	c.Discard()
-	ctx := testContext(t)
-	for _, n := range []int{0, 10, 100_000, 4 << 20} {
-		if err := server.Write(ctx, make([]byte, n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	go drainMessages(server)
-	if err := server.Ping(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Close(ctx, 1013, "come back later"); err != nil {
-		t.Fatal(err)
-	}
-	<-c.Done()
-	var ce *CloseError
-	if !errors.As(c.Err(), &ce) || ce.Code != 1013 || ce.Reason != "come back later" {
-		t.Fatalf("%v", c.Err())
-	}
-	if err := c.Write(ctx, nil); !errors.As(err, &ce) {
-		t.Errorf("write to a closed connection: %v", err)
-	}
-	if err := c.Close(ctx, 1000, ""); !errors.As(err, &ce) {
-		t.Errorf("close of a closed connection: %v", err)
-	}
-}
-
-// The peer's reason is worth more than the broken pipe that it causes.
+// TestWriteErrorIsThePeersReason: the peer's reason is worth more than the broken pipe that it causes.
 func TestWriteErrorIsThePeersReason(t *testing.T) {
 	t.Parallel()
 	url := rawServer(t, func(conn *net.TCPConn, r *bufio.Reader) {
@@ -407,7 +314,7 @@ func TestPeerResets(t *testing.T) {
 	}
 }
 
-// A context that ends during a write ends the write, whatever the peer does.
+// TestWriteEndsWithContext: a context that ends during a write ends the write, whatever the peer does.
 func TestWriteEndsWithContext(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -429,7 +336,8 @@ func TestWriteEndsWithContext(t *testing.T) {
 	}
 }
 
-// A context is watched from one Write to the next: its end between two of them must not hurt.
+// TestContextOfEarlierWriteEnds: a context is watched from one Write to the next. Its end between two of them must not
+// hurt.
 func TestContextOfEarlierWriteEnds(t *testing.T) {
 	t.Parallel()
 	url := serve(t, AcceptOptions{}, drainMessages)
@@ -448,69 +356,6 @@ func TestContextOfEarlierWriteEnds(t *testing.T) {
 	if err := c.Ping(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestMaxMessage(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1000, 1001, 20 << 20} {
-		c, server := accepted(t, AcceptOptions{MaxMessage: 1000}, DialOptions{})
-		c.Discard()
-		go c.Write(context.Background(), make([]byte, n))
-		_, r, err := server.NextMessage(testContext(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(r)
-		if n == 1000 {
-			if err != nil || len(b) != 1000 {
-				t.Fatalf("%d bytes: %d, %v", n, len(b), err)
-			}
-			continue
-		}
-		if !errors.Is(err, ErrTooBig) || !strings.Contains(err.Error(), "1000 bytes") || len(b) != 1000 {
-			t.Fatalf("%d bytes: %d, %v", n, len(b), err)
-		}
-		<-c.Done()
-		var ce *CloseError
-		if !errors.As(c.Err(), &ce) || ce.Code != 1009 {
-			t.Errorf("%d bytes: the client got %v", n, c.Err())
-		}
-	}
-}
-
-// A peer that is still sending its oversized message must find the close frame, and no reset in its place.
-func TestTooBigIsReportedBeforeTheEnd(t *testing.T) {
-	t.Parallel()
-	url := serve(t, AcceptOptions{MaxMessage: 10}, func(c *Conn) {
-		if _, r, err := c.NextMessage(context.Background()); err == nil {
-			io.Copy(io.Discard, r)
-		}
-	})
-	conn := rawClient(t, url)
-	defer conn.Close()
-	message := binary.BigEndian.AppendUint64([]byte{0x82, 0xff}, 1<<20)
-	if _, err := conn.Write(append(message, make([]byte, 4+1<<20)...)); err != nil {
-		t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	if op, payload, err := readFrame(r); op != OpClose || err != nil || binary.BigEndian.Uint16(payload) != 1009 {
-		t.Fatalf("opcode %d, %q, %v", op, payload, err)
-	}
-	conn.(*net.TCPConn).CloseWrite()
-	if _, err := r.ReadByte(); err != io.EOF {
-		t.Errorf("behind the close frame: %v", err)
-	}
-}
-
-func TestNextMessageEndsWithContext(t *testing.T) {
-	t.Parallel()
-	_, server := accepted(t, AcceptOptions{}, DialOptions{})
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if _, _, err := server.NextMessage(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatal(err)
-	}
-	<-server.Done()
 }
 
 func TestTLS(t *testing.T) {
@@ -561,53 +406,5 @@ func TestCloseFrame(t *testing.T) {
 			string(payload[2:]) != strings.Repeat("ä", 61) {
 			t.Errorf("masked %v: %d, %q, %v", masked, op, payload, err)
 		}
-	}
-}
-
-// TestTornMessageIsNotNoise: what comes of a message before its connection breaks is what was sent, unmasked.
-func TestTornMessageIsNotNoise(t *testing.T) {
-	const sent, size = 1000, 5000
-	got := make(chan []byte, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := Accept(w, r, AcceptOptions{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.CloseNow()
-		_, m, err := c.NextMessage(context.Background())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		b, err := io.ReadAll(m)
-		if err == nil {
-			t.Error("a torn message counts as whole")
-		}
-		got <- b
-	}))
-	defer s.Close()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	handshake := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-	if _, err := io.WriteString(conn, handshake); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
-		t.Fatal(err)
-	}
-	frame := append([]byte{0x82, 0x80 | 126, size >> 8, size & 0xFF, 1, 2, 3, 4}, make([]byte, sent)...)
-	for i := range sent { // zeros, masked
-		frame[8+i] = byte(i%4 + 1)
-	}
-	if _, err := conn.Write(frame); err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	if b := <-got; len(bytes.Trim(b, "\x00")) > 0 {
-		t.Errorf("%d bytes of noise: % x…", len(b), b[:min(len(b), 8)])
 	}
 }

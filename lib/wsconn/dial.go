@@ -156,7 +156,7 @@ func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	setNotsentLowat(conn)
+	SetNotsentLowat(conn, notsentLowat)
 	return fdio.NewConn(conn), nil
 }
 

@@ -41,16 +41,10 @@ func newFrameReader(r *bufio.Reader, conn io.Reader, masked bool) frameReader {
 
 // next reads the header of the next frame. The payload of the frame before must have been read.
 func (f *frameReader) next() error {
-	head, err := f.r.Peek(2)
-	if err != nil {
+	h, err := ReadHeader(f.r)
+	if err != nil && err != ErrFrameLength {
 		return unexpectedEOF(err)
 	}
-	size := HeaderSize(head)
-	if head, err = f.r.Peek(size); err != nil {
-		return unexpectedEOF(err)
-	}
-	h, err := ParseHeader(head)
-	_, _ = f.r.Discard(size) // it is in the buffer
 	if err == nil {
 		err = h.Check(f.masked, f.fragmented)
 	}

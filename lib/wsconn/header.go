@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -75,6 +76,22 @@ func ParseHeader(p []byte) (Header, error) {
 		copy(h.Key[:], p[size-4:size])
 	}
 	return h, nil
+}
+
+// ReadHeader reads a frame header from r, whose buffer must have room for MaxHeader bytes. Its errors are those of r,
+// and ErrFrameLength.
+func ReadHeader(r *bufio.Reader) (Header, error) {
+	p, err := r.Peek(2)
+	if err != nil {
+		return Header{}, err
+	}
+	size := HeaderSize(p)
+	if p, err = r.Peek(size); err != nil {
+		return Header{}, err
+	}
+	h, err := ParseHeader(p)
+	_, _ = r.Discard(size) // it is in the buffer
+	return h, err
 }
 
 // Check returns why RFC 6455 forbids a frame with this header. fromClient says who sent it; inMessage says that the

@@ -3,8 +3,6 @@ package wsconn
 import (
 	"bufio"
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -94,9 +92,7 @@ func rawServer(t *testing.T, handle func(*net.TCPConn, *bufio.Reader)) (url stri
 			t.Errorf("read handshake: %v", err)
 			return
 		}
-		sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+		io.WriteString(conn, SwitchingProtocols(req.Header.Get("Sec-WebSocket-Key"), ""))
 		handle(conn, r)
 	})
 }
@@ -128,19 +124,10 @@ func rawTCP(t *testing.T, handle func(*net.TCPConn)) (url string) {
 
 // readFrame reads one frame of a peer and unmasks it.
 func readFrame(r *bufio.Reader) (op byte, payload []byte, err error) {
-	head, err := r.Peek(2)
+	h, err := ReadHeader(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	n := HeaderSize(head)
-	if head, err = r.Peek(n); err != nil {
-		return 0, nil, err
-	}
-	h, err := ParseHeader(head)
-	if err != nil {
-		return 0, nil, err
-	}
-	r.Discard(n)
 	payload = make([]byte, h.Length)
 	_, err = io.ReadFull(r, payload)
 	for i := range payload {

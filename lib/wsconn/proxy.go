@@ -51,7 +51,7 @@ func checkProxy(u *url.URL) error {
 	case u.Hostname() == "":
 		return errors.New("the proxy's URL has no host")
 	case strings.Contains(u.Path+u.RawQuery+u.Fragment, "@"):
-		return errors.New("the proxy's URL has an @ behind its host (write / ? # in a password as %2F %3F %23)")
+		return errors.New("the proxy's URL has an @ after its host (write / ? # in a password as %2F %3F %23)")
 	case strings.HasPrefix(u.Scheme, "socks") && u.User != nil &&
 		(u.User.Username() == "" || len(u.User.Username()) > 255 || len(password) > 255): // RFC 1929
 		return errors.New("SOCKS5 wants a user and a password of at most 255 bytes, the user not empty")

@@ -7,13 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notsentLowat limits, in bytes, what the kernel takes and has not sent yet. Without it, the kernel takes megabytes on
-// a slow link, which is latency that no queue can take back.
-const notsentLowat = 64 << 10
-
-func setNotsentLowat(conn net.Conn) {
-	control(conn, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notsentLowat)
+// SetNotsentLowat limits, in bytes, what the kernel takes and has not sent yet, on the TCP connection below conn (which
+// may be TLS). Without it, the kernel takes megabytes on a slow link, which is latency that no queue can take back.
+// Elsewhere than on Linux, and for what is no TCP connection, it does nothing.
+func SetNotsentLowat(conn net.Conn, bytes int) {
+	_ = control(underlyingConn(conn), func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 	})
 }
 

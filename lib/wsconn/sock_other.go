@@ -4,6 +4,7 @@ package wsconn
 
 import "net"
 
-func setNotsentLowat(net.Conn) {}
+// SetNotsentLowat is for Linux.
+func SetNotsentLowat(net.Conn, int) {}
 
 func acked(net.Conn) (n uint64, ok bool) { return 0, false }

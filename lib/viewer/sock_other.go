@@ -1,7 +1,0 @@
-//go:build !linux
-
-package viewer
-
-import "net"
-
-func limitUnsent(net.Conn) {}
