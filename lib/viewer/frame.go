@@ -69,14 +69,16 @@ func appendClose(dst []byte, code int, reason string) []byte {
 type group struct {
 	id         uint64 // one more than that of the group before
 	receivedAt time.Time
-	random     bool // decoding can begin with its first frame
-	afterGap   bool // bytes before it were dropped for every viewer
-	torn       bool // bytes after it were dropped for every viewer
-	frames     []*frame
-	released   int   // how many frames at its beginning are no longer here: frames[0] is the frame of that index
-	start      int64 // position in the stream
-	memory     int64
-	viewers    int // whose place is in it
+	// randomAccess: decoding can begin with its first frame.
+	randomAccess bool
+	// afterGap and gapAfter: bytes before it, or after it, were dropped for every viewer.
+	afterGap, gapAfter bool
+
+	frames   []*frame
+	released int   // how many frames at its beginning are no longer here: frames[0] is the frame of that index
+	start    int64 // position in the stream
+	memory   int64
+	viewers  int // whose place is in it
 }
 
 // count is how many frames have come in.
@@ -86,7 +88,7 @@ func (g *group) count() int { return g.released + len(g.frames) }
 func (g *group) frame(i int) *frame { return g.frames[i-g.released] }
 
 // whole reports whether a viewer can begin with the group.
-func (g *group) whole() bool { return g.random && g.released == 0 }
+func (g *group) whole() bool { return g.randomAccess && g.released == 0 }
 
 func (g *group) add(f *frame) {
 	g.frames = append(g.frames, f)

@@ -17,8 +17,8 @@ const (
 	keepaliveInterval = 15 * time.Second
 	// tickInterval is how often the hub looks for what is due while no stream comes.
 	tickInterval = time.Second
-	// maxRun is how many bytes are written to a viewer at once. It is also the longest message that is gathered.
-	maxRun = 256 << 10
+	// maxUnsent is how many bytes are written to a viewer at once. It is also the longest message that is gathered.
+	maxUnsent = 256 << 10
 )
 
 // hub gives what comes in to all viewers. One goroutine makes the frames and writes each, without waiting, to those who
@@ -36,7 +36,7 @@ type hub struct {
 	history
 	// pos is the position in the stream after the last frame, messages how many frames with bytes there were.
 	pos, messages int64
-	// run are frames that have not been written to the live viewers yet. mu protects them.
+	// unsent are frames that have not been written to the live viewers yet. mu protects them.
 	unsent      []place
 	unsentBytes int
 	viewers     map[*viewer]struct{}
@@ -91,7 +91,7 @@ func (h *hub) distribute(all []pending) {
 	for len(all) > 0 {
 		if all[0].full > 0 {
 			h.skip(all[0].full, stream.Full, now)
-			h.lastGroup().torn = true
+			h.lastGroup().gapAfter = true
 		}
 		message = message[:0]
 		for n := h.messageLength(all); len(message) < n; all = all[1:] {
@@ -112,7 +112,7 @@ func (h *hub) messageLength(all []pending) int {
 	for ; n < len(all); n++ {
 		c := &all[n]
 		size += len(c.Data)
-		if c.Kind != stream.Packets || c.Discard || c.RandomAccess || c.Change != 0 || c.full > 0 || size > maxRun {
+		if c.Kind != stream.Packets || c.Discard || c.RandomAccess || c.Change != 0 || c.full > 0 || size > maxUnsent {
 			break
 		}
 	}
@@ -145,7 +145,7 @@ func (h *hub) add(chunks []stream.Chunk, now time.Time) {
 	h.pos = f.end()
 	h.messages++
 	h.unsent = append(h.unsent, place{g, g.count() - 1, f})
-	if h.unsentBytes += len(f.wire); h.unsentBytes >= maxRun {
+	if h.unsentBytes += len(f.wire); h.unsentBytes >= maxUnsent {
 		h.flush(now)
 	}
 	h.placeWaiting(g, f)
@@ -153,12 +153,12 @@ func (h *hub) add(chunks []stream.Chunk, now time.Time) {
 
 // beginGroup begins a group with the next frame.
 func (h *hub) beginGroup(c *stream.Chunk, now time.Time) {
-	afterGap := len(h.groups) > 0 && h.lastGroup().torn
+	afterGap := len(h.groups) > 0 && h.lastGroup().gapAfter
 	if afterGap {
 		h.flush(now)
 	}
 	h.nextID++
-	g := &group{id: h.nextID, receivedAt: c.ReceivedAt, random: c.RandomAccess, afterGap: afterGap, start: h.pos}
+	g := &group{id: h.nextID, receivedAt: c.ReceivedAt, randomAccess: c.RandomAccess, afterGap: afterGap, start: h.pos}
 	h.groups = append(h.groups, g)
 	for afterGap && len(h.live) > 0 {
 		v := h.live[0]
@@ -203,7 +203,7 @@ func (h *hub) skip(n int64, reason stream.Reason, now time.Time) {
 	}
 }
 
-// flush writes the run to the live viewers, and wakes the others who have got everything before it.
+// flush writes the unsent frames to the live viewers, and wakes the others who have got everything before them.
 func (h *hub) flush(now time.Time) {
 	if len(h.unsent) == 0 {
 		return
@@ -256,7 +256,7 @@ func (h *hub) restart() {
 	h.probe.restart()
 	for v := range h.viewers {
 		if v.begun {
-			v.settle(stream.Resync)
+			v.endStream(stream.Resync)
 			v.close(wsconn.StatusServiceRestart, "the stream begins anew")
 		}
 	}

@@ -137,6 +137,7 @@ var hubOptions = Options{Buffer: 1 << 20, MaxAge: 2 * time.Second, DeadAfter: 15
 const unlimited = 1 << 30
 
 func TestAViewerBeginsWithTheCurrentGroup(t *testing.T) {
+	t.Parallel()
 	for _, direct := range []bool{true, false} {
 		for _, next := range []bool{false, true} {
 			t.Run(fmt.Sprintf("direct=%v,next=%v", direct, next), func(t *testing.T) {
@@ -174,6 +175,7 @@ func TestAViewerBeginsWithTheCurrentGroup(t *testing.T) {
 }
 
 func TestStalledViewerIsClosed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := startRun(t, hubOptions, tsgen.Options{GOP: 25, KeyPackets: 40, FramePackets: 20})
 		r.frame()
@@ -196,6 +198,7 @@ func TestStalledViewerIsClosed(t *testing.T) {
 
 // TestGather: two pictures of 40 ms become one message of 50 ms, time after time.
 func TestGather(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := hubOptions
 		o.Gather = 50 * time.Millisecond
@@ -213,6 +216,7 @@ func TestGather(t *testing.T) {
 }
 
 func TestASlowViewerLosesWholeGroups(t *testing.T) {
+	t.Parallel()
 	for _, direct := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			const gop, frames = 25, 25 * 60
@@ -261,12 +265,16 @@ func (r *run) checkWholeGroups(c *client, gop int) {
 }
 
 func TestHubKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	seeds := 100
 	if testing.Short() {
 		seeds = 20
 	}
 	for seed := range seeds {
-		checkHub(t, uint64(seed))
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			checkHub(t, uint64(seed))
+		})
 	}
 }
 

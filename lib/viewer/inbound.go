@@ -160,7 +160,7 @@ func (v *viewer) closed(code int) {
 	bothSent := v.closing != nil && v.closing.sent && !v.pumping
 	switch {
 	case v.closing == nil:
-		v.settle(stream.Lost)
+		v.endStream(stream.Lost)
 		v.close(answerCode(code), "")
 	case v.closing.sent && code == v.closing.code:
 		v.confirmed = v.taken()
@@ -186,7 +186,7 @@ func (v *viewer) serve(r *bufio.Reader) error {
 	var wrong *protocolError
 	if errors.As(err, &wrong) {
 		v.h.mu.Lock()
-		v.settle(stream.Lost)
+		v.endStream(stream.Lost)
 		v.close(wrong.code, wrong.reason)
 		v.h.mu.Unlock()
 	}

@@ -53,6 +53,14 @@ func (in *inbox) empty() bool {
 	return len(in.pending) == 0
 }
 
+// takeFull returns how many bytes were dropped after everything that was taken.
+func (in *inbox) takeFull() (n int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n, in.full = in.full, 0
+	return n
+}
+
 // take returns everything that was put in, for which into gives the room. The caller releases the chunks.
 func (in *inbox) take(into []pending) []pending {
 	in.mu.Lock()

@@ -66,9 +66,8 @@ func (v *viewer) close(code int, reason string) {
 	v.startPump()
 }
 
-// settle says that the stream is not the viewer's any more from here on. What it was not sent is dropped for the
-// reason.
-func (v *viewer) settle(reason stream.Reason) {
+// endStream says that the viewer gets no more of the stream. What it was not sent is dropped for the reason.
+func (v *viewer) endStream(reason stream.Reason) {
 	h := v.h
 	switch v.in {
 	case &h.live:
@@ -82,7 +81,6 @@ func (v *viewer) settle(reason stream.Reason) {
 	v.last = h.pos
 	v.dropped.Add(reason, v.last-v.pos)
 	v.pos = v.last
-	v.front = nil
 	v.leaveGroup()
 }
 
@@ -102,7 +100,7 @@ func (h *hub) leave(v *viewer) {
 	if h.ended {
 		reason = stream.Shutdown
 	}
-	v.settle(reason)
+	v.endStream(reason)
 	if v.in != nil {
 		h.remove(v.in, v)
 	}
@@ -130,7 +128,7 @@ func (h *hub) checkTokens() {
 	defer h.mu.Unlock()
 	for v := range h.viewers {
 		if v.token != nil && !h.o.Tokens.Has(*v.token) {
-			v.settle(stream.Lost)
+			v.endStream(stream.Lost)
 			v.close(wsconn.StatusPolicyViolation, "the token is no longer valid")
 		}
 	}

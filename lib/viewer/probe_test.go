@@ -34,6 +34,7 @@ func withStreamType(t *testing.T, b []byte, from, to mpegts.StreamType) []byte {
 
 // TestCodecs: the PMT says what a stream is; what turns out to be video is no sound.
 func TestCodecs(t *testing.T) {
+	t.Parallel()
 	h264, err := os.ReadFile("../../test/testdata/h264.ts")
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
-// startPump sees to it that what is there for the viewer is written.
+// startPump makes the viewer's goroutine write what there is for the viewer.
 func (v *viewer) startPump() {
 	h := v.h
 	if v.in == &h.live {
@@ -34,13 +34,12 @@ func (v *viewer) startPump() {
 func (v *viewer) pump() {
 	for {
 		v.h.mu.Lock()
-		b := v.next(time.Now())
-		v.writing = b != nil
-		over := b == nil && v.handOver()
-		ending := over && v.closing != nil
+		b := v.startWrite(time.Now())
+		done := b == nil && v.handOver()
+		ending := done && v.closing != nil
 		v.h.mu.Unlock()
 		switch {
-		case over:
+		case done:
 			if ending {
 				v.awaitEnd()
 			}
@@ -56,6 +55,15 @@ func (v *viewer) pump() {
 			return
 		}
 	}
+}
+
+// startWrite returns what to write next, nil if there is nothing now. The write counts as begun from here on.
+func (v *viewer) startWrite(now time.Time) []byte {
+	b := v.next(now)
+	if v.writing = b != nil; v.writing {
+		v.moved() // the last time may be long ago, and must not count for this write
+	}
+	return b
 }
 
 // handOver ends the pump, if the hub can do without it. There is nothing to write now.
@@ -102,7 +110,6 @@ func (v *viewer) endWriting() {
 
 // write hands b to the connection, and notes when that takes something of it.
 func (v *viewer) write(b []byte) bool {
-	v.moved()
 	for len(b) > 0 {
 		n, err := v.conn.Write(b[:min(len(b), maxPiece)])
 		if err != nil {
@@ -114,6 +121,7 @@ func (v *viewer) write(b []byte) bool {
 	return true
 }
 
+// moved notes that the connection has taken something, or may begin to.
 func (v *viewer) moved() { v.progress.Store(int64(time.Since(v.h.began))) }
 
 // enterLive lets the hub write to a viewer who has got everything.
@@ -123,7 +131,7 @@ func (h *hub) enterLive(v *viewer) {
 	h.enter(&h.live, v)
 }
 
-// leaveLive takes a viewer who has got everything out of live, in order that its pump writes.
+// leaveLive takes a viewer out of live, so that its pump can write.
 func (h *hub) leaveLive(v *viewer) {
 	h.remove(&h.live, v)
 	v.messages += h.messages

@@ -3,6 +3,7 @@ package viewer
 import (
 	"time"
 
+	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
@@ -25,7 +26,7 @@ func (h *hub) run(ended <-chan struct{}) {
 			continue
 		case <-ended:
 			h.deliver(h.in.take(nil))
-			h.end()
+			h.end(h.in.takeFull())
 			return
 		}
 		all := h.in.take(spare)
@@ -74,10 +75,14 @@ func (h *hub) tick(now time.Time) {
 	}
 }
 
-// end closes all viewers once they have got everything, and lets no more in.
-func (h *hub) end() {
+// end closes all viewers once they have got everything, and lets no more in. The last full bytes of the stream were
+// dropped.
+func (h *hub) end(full int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if full > 0 {
+		h.skip(full, stream.Full, time.Now())
+	}
 	h.ended = true
 	for v := range h.viewers {
 		v.close(wsconn.StatusGoingAway, "the stream has ended")

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/access"
@@ -36,6 +37,7 @@ type Server struct {
 	perHost  *access.PerAddress
 	refusals *access.RefusalLog
 	refused  refused
+	seats    atomic.Int64 // viewers, and those whose handshake is being answered
 
 	endOnce sync.Once
 	ended   chan struct{} // closed by End
@@ -142,24 +144,14 @@ func (s *Server) Viewers() int {
 
 // serveStream makes a viewer of a request.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, token *access.Token) {
-	addr, limited := access.Proxies(nil).Client(remoteAddr(r), r.Header)
 	if !wsconn.IsHandshake(r) {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		s.refuse(w, r, http.StatusUpgradeRequired, access.BadRequest, "this is a websocket, of version 13")
 		return
 	}
-	if s.o.MaxViewers > 0 && s.Viewers() >= s.o.MaxViewers {
-		s.refuse(w, r, http.StatusServiceUnavailable, access.TooMany, "there are too many viewers")
+	addr, leave := s.enter(w, r)
+	if leave == nil {
 		return
-	}
-	if limited && !s.perHost.Enter(addr) {
-		s.refuse(w, r, http.StatusTooManyRequests, access.TooMany, "there are too many viewers from this address")
-		return
-	}
-	leave := func() {
-		if limited {
-			s.perHost.Leave(addr)
-		}
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -183,6 +175,28 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, token *acce
 		}
 		s.serveViewer(newViewer(s.hub, conn, token), reader, addr, next)
 	}()
+}
+
+// enter takes a seat for a viewer, and returns its address and the function that gives the seat back. It refuses the
+// request, and returns no function, if there is no seat.
+func (s *Server) enter(w http.ResponseWriter, r *http.Request) (addr netip.Addr, leave func()) {
+	addr, limited := access.Proxies(nil).Client(remoteAddr(r), r.Header)
+	n := s.seats.Add(1)
+	switch {
+	case s.o.MaxViewers > 0 && n > int64(s.o.MaxViewers):
+		s.refuse(w, r, http.StatusServiceUnavailable, access.TooMany, "there are too many viewers")
+	case limited && !s.perHost.Enter(addr):
+		s.refuse(w, r, http.StatusTooManyRequests, access.TooMany, "there are too many viewers from this address")
+	default:
+		return addr, func() {
+			s.seats.Add(-1)
+			if limited {
+				s.perHost.Leave(addr)
+			}
+		}
+	}
+	s.seats.Add(-1)
+	return addr, nil
 }
 
 // serveViewer serves a viewer until its connection has ended.

@@ -1,189 +1,21 @@
 package viewer
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/access"
-	"github.com/timdrysdale/vw/lib/fdio"
-	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
-	"github.com/timdrysdale/vw/lib/stream"
-	"github.com/timdrysdale/vw/lib/viewer/page"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-// testServer is a server at work on a stream that its test puts in.
-type testServer struct {
-	*Server
-	t      *testing.T
-	addr   string
-	source *source
-	frames *tsgen.Generator
-	log    *recordingLog
-	kill   context.CancelFunc
-	err    chan error
-}
-
-// recordingLog keeps what is logged.
-type recordingLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *recordingLog) add(msg string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprintln(&l.text, append([]any{msg}, args...)...)
-}
-
-func (l *recordingLog) Info(msg string, args ...any)  { l.add(msg, args...) }
-func (l *recordingLog) Warn(msg string, args ...any)  { l.add(msg, args...) }
-func (l *recordingLog) Error(msg string, args ...any) { l.add(msg, args...) }
-
-func (l *recordingLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func startServer(t *testing.T, o Options) *testServer {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &recordingLog{}
-	o.Listener, o.Log, o.Page, o.Ledger = fdio.Listener{Listener: ln}, log, page.Embedded(), stream.NewLedger("test")
-	o.Buffer, o.MaxAge = 1<<20, 2*time.Second
-	if o.DeadAfter == 0 {
-		o.DeadAfter = 15 * time.Second
-	}
-	if o.Linger == 0 {
-		o.Linger = 10 * time.Second
-	}
-	s := &testServer{Server: New(o), t: t, addr: ln.Addr().String(), log: log, err: make(chan error, 1)}
-	s.source = newSource(s.hub)
-	s.frames = tsgen.New(tsgen.Options{GOP: 10, KeyPackets: 5, FramePackets: 2})
-	ctx, kill := context.WithCancel(context.Background())
-	s.kill = kill
-	go func() { s.err <- s.Run(ctx) }()
-	t.Cleanup(s.stop)
-	return s
-}
-
-// stop ends the stream, and checks what is left.
-func (s *testServer) stop() {
-	s.End()
-	if err := <-s.err; err != nil {
-		s.t.Error(err)
-	}
-	s.kill()
-	s.source.reader.Close()
-	c := s.hub.counts()
-	if !c.Balances() || c.Held != 0 || c.Unconfirmed != 0 || c.Viewers.Connected != 0 {
-		s.t.Errorf("the ledger at the end: %+v", c)
-	}
-	s.err <- nil // for a second call
-}
-
-func (s *testServer) frame() { s.source.put(s.t, s.frames.Frame(nil)) }
-
-// get asks for a path, with header fields "Name: value".
-func (s *testServer) get(path string, fields ...string) (*http.Response, string) {
-	s.t.Helper()
-	r, err := http.NewRequest("GET", "http://"+s.addr+path, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range fields {
-		name, value, _ := strings.Cut(f, ": ")
-		if name == "Host" {
-			r.Host = value
-		}
-		r.Header.Add(name, value)
-	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return resp, ""
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return resp, string(body)
-}
-
-var handshake = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
-
-// watch makes a viewer, and returns its connection once it has joined.
-func (s *testServer) watch(path string, fields ...string) (net.Conn, *bufio.Reader, *http.Response) {
-	s.t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = conn.Close() })
-	request := "GET " + path + " HTTP/1.1\r\nHost: " + s.addr + "\r\n" + strings.Join(append(fields, handshake...),
-		"\r\n") + "\r\n\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
-		s.t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(r, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		s.t.Fatalf("%s: %s", path, resp.Status)
-	}
-	return conn, r, resp
-}
-
-// closeCode reads up to the close frame and returns its code.
-func closeCode(t *testing.T, r *bufio.Reader) int {
-	t.Helper()
-	for {
-		p, err := r.Peek(2)
-		if err == nil {
-			p, err = r.Peek(wsconn.HeaderSize(p))
-		}
-		if err != nil {
-			t.Fatalf("no close frame: %v", err)
-		}
-		h, _ := wsconn.ParseHeader(p)
-		_, _ = r.Discard(len(p))
-		payload := make([]byte, h.Length)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			t.Fatal(err)
-		}
-		if h.Opcode == wsconn.OpClose {
-			return int(payload[0])<<8 | int(payload[1])
-		}
-	}
-}
-
 func TestNamesAndTheirHeaders(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{Hosts: access.Hosts{"cam.example", "other.example:8443"}})
 	for _, c := range []struct {
 		path   string
@@ -228,6 +60,7 @@ func TestNamesAndTheirHeaders(t *testing.T) {
 }
 
 func TestHostsAndOrigins(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{Hosts: access.Hosts{"cam.example"}})
 	for _, c := range []struct {
 		host, origin string
@@ -262,20 +95,8 @@ func TestHostsAndOrigins(t *testing.T) {
 	testwait.Eventually(t, "all have left", func() bool { return s.Viewers() == 0 })
 }
 
-func tokenFile(t *testing.T, text string) (string, *access.Tokens) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := access.OpenTokens(path, discardLog{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path, tokens
-}
-
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	const secret = "Secret0123456789"
 	path, tokens := tokenFile(t, "phone:"+secret+"\nother:anothersecret\n")
 	s := startServer(t, Options{Tokens: tokens})
@@ -351,6 +172,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{MaxViewers: 2})
 	s.watch("/")
 	s.watch("/")
@@ -361,6 +183,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestHostileFrames(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{})
 	for _, c := range []struct {
 		name  string
@@ -400,6 +223,7 @@ func TestHostileFrames(t *testing.T) {
 }
 
 func TestPingIsAnsweredWhileNothingFlows(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{})
 	conn, r, _ := s.watch("/")
 	if _, err := io.WriteString(conn, "\x89\x82\x00\x00\x00\x00hi"); err != nil {
@@ -412,124 +236,9 @@ func TestPingIsAnsweredWhileNothingFlows(t *testing.T) {
 }
 
 func TestEndIsBounded(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, Options{Linger: 50 * time.Millisecond})
 	s.watch("/") // does not answer the close frame
 	testwait.Eventually(t, "it has joined", func() bool { return s.Viewers() == 1 })
 	s.stop()
-}
-
-// TestTenThousandComeAndGo: joining and leaving neither leaks nor disturbs who stays, and each is in the ledger.
-func TestTenThousandComeAndGo(t *testing.T) {
-	n := 10_000
-	if testing.Short() {
-		n = 1000
-	}
-	s := startServer(t, Options{})
-	s.frame()
-	var before []byte
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	conn, err := wsconn.Dial(ctx, "ws://"+s.addr+"/", wsconn.DialOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.CloseNow()
-	got := make(chan []byte)
-	go func() {
-		for {
-			_, r, err := conn.NextMessage(ctx)
-			if err != nil {
-				got <- before
-				return
-			}
-			b, _ := io.ReadAll(r)
-			before = append(before, b...)
-		}
-	}()
-	testwait.Eventually(t, "the first viewer has joined", func() bool { return s.Viewers() == 1 })
-	work := make(chan int)
-	var running sync.WaitGroup
-	for range 8 {
-		running.Go(func() {
-			for i := range work {
-				come(t, s.addr, i)
-			}
-		})
-	}
-	for i := range n {
-		work <- i
-		if i%10 == 0 {
-			s.frame()
-		}
-	}
-	close(work)
-	running.Wait()
-	testwait.Eventually(t, "all others have left", func() bool { return s.Viewers() == 1 })
-	if c := s.hub.counts(); c.Connects != int64(n)+1 || !c.Balances() {
-		t.Errorf("the ledger: %+v", c)
-	}
-	sent := s.source.in
-	s.stop()
-	if b := <-got; int64(len(b)) != sent {
-		t.Errorf("who stayed got %d bytes of %d", len(b), sent)
-	}
-}
-
-// come connects as a viewer, and leaves again in one of several ways.
-func come(t *testing.T, addr string, i int) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	_, _ = io.WriteString(conn, "GET /cam HTTP/1.1\r\nHost: "+addr+"\r\n"+strings.Join(handshake, "\r\n")+"\r\n\r\n")
-	r := bufio.NewReader(conn)
-	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, " 101 ") {
-		t.Errorf("%q, %v", line, err)
-		return
-	}
-	switch i % 3 {
-	case 0: // it leaves at once
-	case 1:
-		_, _ = r.Discard(500)
-	case 2:
-		_, _ = io.WriteString(conn, "\x88\x82\x00\x00\x00\x00\x03\xe8")
-		_, _ = io.Copy(io.Discard, r)
-	}
-}
-
-// TestFloodOfConnections: those who connect and say nothing, or not all of it, keep no viewer out.
-func TestFloodOfConnections(t *testing.T) {
-	s := startServer(t, Options{})
-	for i := range 3 * maxConnections {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if i%2 == 0 {
-			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x")
-		}
-	}
-	for range 20 {
-		s.watch("/")
-	}
-	testwait.Eventually(t, "all viewers are in", func() bool { return s.Viewers() == 20 })
-}
-
-// TestGoneBeforeTheAnswer: a client that is gone when its handshake is answered leaves nothing.
-func TestGoneBeforeTheAnswer(t *testing.T) {
-	s := startServer(t, Options{})
-	for range 100 {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(conn, "GET /cam HTTP/1.1\r\nHost: "+s.addr+"\r\n"+strings.Join(handshake, "\r\n")+
-			"\r\n\r\n")
-		_ = conn.(*net.TCPConn).SetLinger(0)
-		_ = conn.Close()
-	}
-	testwait.Eventually(t, "nobody is left", func() bool { return s.Viewers() == 0 })
 }

@@ -47,8 +47,7 @@ type cursor struct {
 	begun     bool   // it has got something to decode
 	resumer   stream.Resumer
 	resumedAt time.Time // when the resumer began
-	// rest is what is left of a frame that was written in part, front what was made of one that had to be rewritten.
-	rest, front []byte
+	rest      []byte    // of a frame that was written in part
 }
 
 // viewerCounts are the account of a viewer.
@@ -158,10 +157,6 @@ func (v *viewer) next(now time.Time) []byte {
 		case v.pong != nil:
 			b := v.pong
 			v.pong = nil
-			return b
-		case v.front != nil:
-			b := v.front
-			v.front = nil
 			return b
 		case v.pingDue(now):
 			v.pinged(now, v.pos)
