@@ -6,10 +6,12 @@
 package page
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 )
 
 // CSP is the Content-Security-Policy of the page, but for frame-ancestors: which hosts may frame a page depends on the
@@ -33,7 +35,8 @@ const (
 //go:embed static
 var embedded embed.FS
 
-// Page is the set of files that make a page: index.html, embed.html (the picture alone) and those in assets/.
+// Page is the set of files that make a page: index.html, embed.html (the picture alone) and those in assets/. In the
+// program, embed.html is made of index.html.
 type Page struct {
 	layers []fs.FS // the first that has a file serves it
 }
@@ -45,10 +48,28 @@ func Embedded() *Page {
 	if err != nil {
 		panic(err) // the name is not that of the embedded folder
 	}
+	layers := []fs.FS{static, pictureAlone{static}}
 	if _, err := fs.Stat(static, "assets/players/mpegts.js.gz"); err != nil {
-		return &Page{layers: []fs.FS{unbuilt{static}, static}}
+		layers = append([]fs.FS{unbuilt{static}}, layers...)
 	}
-	return &Page{layers: []fs.FS{static}}
+	return &Page{layers: layers}
+}
+
+// pictureAlone has embed.html: index.html without what it marks as for the page only.
+type pictureAlone struct{ static fs.FS }
+
+var pageOnly = regexp.MustCompile(`(?s)\s*<!-- page only -->.*?<!-- end -->`)
+
+func (pictureAlone) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
+
+// ReadFile is what package fs reads a whole file with.
+func (p pictureAlone) ReadFile(name string) ([]byte, error) {
+	if name != "embed.html" {
+		return nil, fs.ErrNotExist
+	}
+	b, err := fs.ReadFile(p.static, "index.html")
+	b = pageOnly.ReplaceAll(b, nil)
+	return bytes.Replace(b, []byte("<body>"), []byte(`<body class="embed">`), 1), err
 }
 
 // unbuilt has a page in place of the others that says that the players are missing.

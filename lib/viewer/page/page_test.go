@@ -127,6 +127,24 @@ func zip(t *testing.T, text string) []byte {
 	return b.Bytes()
 }
 
+// TestPictureAlone: what can be framed has the picture and what it needs to play, and nothing else of the page.
+func TestPictureAlone(t *testing.T) {
+	p := &Page{layers: []fs.FS{sub(t), pictureAlone{sub(t)}}}
+	page, picture := get(t, p, "", false, nil).Body.String(), get(t, p, "embed", true, nil).Body.String()
+	for part, want := range map[string]int{
+		`id="stage"`: 1, `id="picture"`: 1, `id="notice-title"`: 1, `src="assets/main.js"`: 1, `rel="modulepreload"`: 6,
+		`<html data-token="path"`: 1, `<body class="embed">`: 1, `</main>`: 1,
+		"<header": 0, "<form": 0, "<button": 0, `id="facts"`: 0, "<noscript": 0, "<!--": 0,
+	} {
+		if n := strings.Count(picture, part); n != want {
+			t.Errorf("%s stands %d times in the picture alone, want %d", part, n, want)
+		}
+	}
+	if a, b := strings.Count(page, "<!-- page only -->"), strings.Count(page, "<!-- end -->"); a != b || a == 0 {
+		t.Errorf("%d marks begin and %d end", a, b)
+	}
+}
+
 // TestUnbuilt: without players the page says what to run.
 func TestUnbuilt(t *testing.T) {
 	static := fstest.MapFS{"index.html": {Data: []byte("index")}, "unbuilt.html": {Data: []byte("run scripts/build")}}

@@ -33,7 +33,7 @@ const events = {
     s.player.element.classList.add('coming')
   },
   picture(s) {
-    if (s !== session || s === previous) return // one that has ended
+    if (s !== session || s === previous) return // its connection has ended
     blocked = false
     if (s.player.element.classList.contains('coming')) {
       previous?.discard()
@@ -85,7 +85,6 @@ function pause(ms) {
     }
   })
 }
-
 
 // state is what the page shows: live, a word for the state's class, and the texts.
 let state = { live: false, className: 'connecting', title: 'Connecting', detail: '' }

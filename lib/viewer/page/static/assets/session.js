@@ -1,7 +1,7 @@
 // A session is one connection to the stream and the player that plays it. Every connection gets a new player: the
 // server ends a connection where an encoder begins anew, which no player survives.
 
-import { openSocket, readStatus } from './address.js'
+import { Refused, openSocket, readStatus } from './address.js'
 import { JSMpegPlayer } from './jsmpeg.js'
 import { MSEPlayer, canPlay } from './mse.js'
 import { Transport } from './transport.js'
@@ -67,8 +67,9 @@ export class Session {
       this.status = status
       this.#events.status(status)
       if (status.player && !this.#choosing) this.#choose() // the player loads while the first pictures are on their way
-    } catch (refused) {
-      this.end({ refused })
+    } catch (err) {
+      if (!(err instanceof Refused)) throw err
+      this.end({ refused: err })
     }
   }
 
