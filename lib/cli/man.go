@@ -61,8 +61,8 @@ pipeline and what is in the pipes must not vanish; what is held is then delivere
 lets connections go on for --linger. The second one stops the tool now, with status 1. The same signal again within
 200 ms is no second one: timeout(1) sends two.
 
-SIGHUP reloads where there is something to reload (vw-push --to-file reads its file again; vw-record begins a new file).
-Elsewhere it counts as SIGTERM.
+SIGHUP reloads where there is something to reload (the tokens and certificates of publishers and viewers; the file of
+vw-push --to-file; vw-record begins a new file). Elsewhere it counts as SIGTERM.
 
 SIGUSR1 prints the ledger on standard error, where a tool keeps one.
 

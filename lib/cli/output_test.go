@@ -101,7 +101,7 @@ func TestOutputDeadline(t *testing.T) {
 			n, err = out.Write(data)
 			return n, err
 		})
-		untilWaiting("(*Output).Write")
+		untilWaiting(t, "(*Output).Write")
 		if err := out.SetWriteDeadline(time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestOutputDeadline(t *testing.T) {
 func TestOutputClose(t *testing.T) {
 	eachOutput(t, func(t *testing.T, out *Output, reader *os.File) {
 		writing := inBackground(func() (int, error) { return out.Write(make([]byte, 2_000_000)) })
-		untilWaiting("(*Output).Write")
+		untilWaiting(t, "(*Output).Write")
 		if err := out.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestOutputGoneWhileIdle(t *testing.T) {
 func TestOutputGoneWhileWriting(t *testing.T) {
 	eachOutput(t, func(t *testing.T, out *Output, reader *os.File) {
 		writing := inBackground(func() (int, error) { return out.Write(make([]byte, 2_000_000)) })
-		untilWaiting("(*Output).Write")
+		untilWaiting(t, "(*Output).Write")
 		reader.Close()
 		<-out.Gone()
 		// A peer that leaves data unread resets the connection; a pipe has no such thing.

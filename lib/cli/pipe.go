@@ -38,7 +38,7 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	}
 	defer p.Shutdown.Close()
 	p.Throttled = NewThrottledLogger(p.Log)
-	keeper, err := StartLedgerReporter(LedgerReporterOptions{
+	reporter, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: p.Ledger, File: common.Ledger,
 		Stats: common.Stats, StatsLine: p.statsLine,
 		Stderr: Stderr, Tool: c.App.Name, Log: common.Log, Throttled: p.Throttled,
@@ -48,7 +48,7 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	}
 	defer func() {
 		// A disk that hangs must not keep the tool from ending.
-		err = errors.Join(err, keeper.Close(max(common.Linger, time.Second)))
+		err = errors.Join(err, reporter.Close(max(common.Linger, time.Second)))
 		p.Throttled.Flush()
 		s := p.Ledger.Snapshot(true)
 		if n := s.Dropped(); n > 0 {

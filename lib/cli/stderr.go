@@ -26,14 +26,14 @@ type timeoutWriter struct {
 	stuck bool // nothing could be written the last time
 }
 
-func (p *timeoutWriter) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (w *timeoutWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for rest := b; len(rest) > 0; {
-		if !p.waitWritable() {
+		if !w.waitWritable() {
 			return len(b), nil
 		}
-		n, err := p.file.Write(rest[:min(len(rest), pipeRoom)])
+		n, err := w.file.Write(rest[:min(len(rest), pipeRoom)])
 		if err != nil {
 			return len(b) - len(rest) + n, err
 		}
@@ -43,19 +43,19 @@ func (p *timeoutWriter) Write(b []byte) (int, error) {
 }
 
 // waitWritable waits until something can be written, and reports whether it can.
-func (p *timeoutWriter) waitWritable() bool {
+func (w *timeoutWriter) waitWritable() bool {
 	timeout := stderrTimeout
-	if p.stuck {
+	if w.stuck {
 		timeout = 0
 	}
 	for {
-		fds := []unix.PollFd{{Fd: int32(p.file.Fd()), Events: unix.POLLOUT}}
+		fds := []unix.PollFd{{Fd: int32(w.file.Fd()), Events: unix.POLLOUT}}
 		n, err := unix.Poll(fds, timeout)
 		if err == unix.EINTR {
 			continue
 		}
 		// If poll fails, the write reports why.
-		p.stuck = err == nil && n == 0
-		return !p.stuck
+		w.stuck = err == nil && n == 0
+		return !w.stuck
 	}
 }

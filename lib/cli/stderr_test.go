@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestStuckStderr: a reader that hangs holds nothing up, and when it reads again, it gets what comes then.
@@ -16,11 +18,11 @@ func TestStuckStderr(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := &timeoutWriter{file: w}
+	stderr := &timeoutWriter{file: w}
 	line := bytes.Repeat([]byte("x"), 1000)
 	begun := time.Now()
 	for range 1000 { // far more than a pipe holds
-		if n, err := p.Write(line); n != len(line) || err != nil {
+		if n, err := stderr.Write(line); n != len(line) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
@@ -32,9 +34,8 @@ func TestStuckStderr(t *testing.T) {
 		b, _ := io.ReadAll(r)
 		got <- b
 	}()
-	for !p.waitWritable() {
-	}
-	if _, err := p.Write([]byte("again")); err != nil {
+	testwait.Eventually(t, "there is room again", stderr.waitWritable)
+	if _, err := stderr.Write([]byte("again")); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/fdio"
 )
 
@@ -105,16 +106,19 @@ func inBackground(f func() (int, error)) <-chan error {
 
 // untilWaiting waits until a goroutine waits within the named function, in the poller or in poll(2). Without that a
 // deadline or Close may come before there is anything to end, which is another case.
-func untilWaiting(name string) {
-	for buf := make([]byte, 1<<20); ; runtime.Gosched() {
+func untilWaiting(t *testing.T, name string) {
+	t.Helper()
+	buf := make([]byte, 1<<20)
+	testwait.Eventually(t, name+" waits", func() bool {
 		stacks := string(buf[:runtime.Stack(buf, true)])
 		for stack := range strings.SplitSeq(stacks, "\n\n") {
 			waits := strings.Contains(stack, "[IO wait") || strings.Contains(stack, "unix.Poll(")
 			if waits && strings.Contains(stack, name) {
-				return
+				return true
 			}
 		}
-	}
+		return false
+	})
 }
 
 func TestInputReadsToTheEnd(t *testing.T) {
@@ -140,7 +144,7 @@ func TestInputDeadline(t *testing.T) {
 		for when, deadline := range map[string]time.Time{"past": time.Unix(1, 0),
 			"near": time.Now().Add(time.Millisecond)} {
 			reading := inBackground(func() (int, error) { return in.Read(buf) })
-			untilWaiting("(*Input).Read")
+			untilWaiting(t, "(*Input).Read")
 			if err := in.SetReadDeadline(deadline); err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +167,7 @@ func TestInputDeadline(t *testing.T) {
 func TestInputClose(t *testing.T) {
 	eachInput(t, func(t *testing.T, in *Input, writer *os.File) {
 		reading := inBackground(func() (int, error) { return in.Read(make([]byte, 10)) })
-		untilWaiting("(*Input).Read")
+		untilWaiting(t, "(*Input).Read")
 		if err := in.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +205,7 @@ func TestInputOfAFile(t *testing.T) {
 	}
 	defer in.Close()
 	if got, err := io.ReadAll(in); err != nil || string(got) != "456789" {
-		t.Errorf("got %q, %v; want what stands behind the offset", got, err)
+		t.Errorf("got %q, %v; want what stands after the offset", got, err)
 	}
 }
 

@@ -58,7 +58,7 @@ func plainLine(level slog.Level, msg string, args []any) Record {
 	return func() (slog.Level, string, []any) { return level, msg, args }
 }
 
-// LogLatest logs the line now or later. It replaces a line of the same key that waits, and takes its turn.
+// LogLatest logs the line now or later. It replaces a line of the same key that waits, in its place in the order.
 func (l *ThrottledLogger) LogLatest(key string, line Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -37,7 +37,7 @@ func testThrottled(t *testing.T, level slog.Level, test func(l *ThrottledLogger,
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if b.String() != want {
-				t.Errorf("told:\n%swant:\n%s", b.String(), want)
+				t.Errorf("logged:\n%swant:\n%s", b.String(), want)
 			}
 			b.Reset()
 		})
@@ -86,17 +86,17 @@ func TestThrottledLoggerUnderStress(t *testing.T) {
 		synctest.Wait()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		told := make(map[int]int)
+		logged := make(map[int]int)
 		for line := range strings.Lines(b.String()) {
 			var with, more int
 			if n, _ := fmt.Sscanf(line, "level=WARN msg=trouble with=%d left_out=%d", &with, &more); n == 0 {
 				t.Fatal(line)
 			}
-			told[with] += 1 + more
+			logged[with] += 1 + more
 		}
 		for n := range things {
-			if told[n] != each {
-				t.Errorf("of %d, %d of %d lines are accounted for", n, told[n], each)
+			if logged[n] != each {
+				t.Errorf("of %d, %d of %d lines are accounted for", n, logged[n], each)
 			}
 		}
 	})

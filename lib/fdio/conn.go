@@ -29,19 +29,19 @@ func NewConn(conn net.Conn) net.Conn {
 
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.d.read(p)
-	return n, c.explain("read", err)
+	return n, c.opError("read", err)
 }
 
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.d.write(p)
-	return n, c.explain("write", err)
+	return n, c.opError("write", err)
 }
 
 // TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error.
 func (c *Conn) TryWrite(p []byte) int { return c.d.tryWrite(p) }
 
-// explain makes err one as package net has them.
-func (c *Conn) explain(op string, err error) error {
+// opError makes err one as package net has them.
+func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
