@@ -63,19 +63,22 @@ export class Browser {
     const send = (method, params) => this.send(method, params, sessionId)
     this.#listeners.push(({ method, params, sessionId: from }) => {
       if (from !== sessionId) return
-      if (method === 'Runtime.exceptionThrown') onError(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text)
+      if (method === 'Runtime.exceptionThrown') onError(exceptionText(params.exceptionDetails))
       if (method === 'Runtime.consoleAPICalled' && ['error', 'assert'].includes(params.type)) {
         onError(params.args.map(arg => arg.value ?? arg.description).join(' '))
       }
-      if (method === 'Log.entryAdded' && params.entry.level === 'error') onError(`${params.entry.text} ${params.entry.url ?? ''}`)
+      if (method === 'Log.entryAdded' && params.entry.level === 'error') {
+        onError(`${params.entry.text} ${params.entry.url ?? ''}`)
+      }
     })
     await Promise.all([send('Page.enable'), send('Runtime.enable'), send('Log.enable')])
     return { send, targetId, evaluate: expression => this.#evaluate(send, expression) }
   }
 
   async #evaluate(send, expression) {
-    const { result, exceptionDetails } = await send('Runtime.evaluate', { expression, returnByValue: true, awaitPromise: true })
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text)
+    const params = { expression, returnByValue: true, awaitPromise: true }
+    const { result, exceptionDetails } = await send('Runtime.evaluate', params)
+    if (exceptionDetails) throw new Error(exceptionText(exceptionDetails))
     return result.value
   }
 
@@ -94,4 +97,8 @@ export class Browser {
     // Chromium's helpers may still write for a moment.
     await rm(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
+}
+
+function exceptionText(details) {
+  return details.exception?.description ?? details.text
 }

@@ -62,10 +62,13 @@ export function probe() {
   window.vwSeen = () => {
     const text = id => document.getElementById(id)?.textContent ?? ''
     const element = shown()
-    const result = { ...seen, now: Date.now(), hidden: document.hidden, title: document.title, state: text('state'),
-      notice: document.getElementById('notice')?.hidden ?? true ? '' : text('notice-title'), detail: text('notice-detail'),
-      buffered: text('fact-buffered'), lost: text('fact-lost'), connections: text('fact-connections'), address: location.href,
-      player: element?.localName ?? '', width: element?.videoWidth ?? element?.width ?? 0 }
+    const result = {
+      ...seen, now: Date.now(), hidden: document.hidden, title: document.title, address: location.href,
+      state: text('state'), detail: text('notice-detail'),
+      notice: document.getElementById('notice')?.hidden ?? true ? '' : text('notice-title'),
+      buffered: text('fact-buffered'), lost: text('fact-lost'), connections: text('fact-connections'),
+      player: element?.localName ?? '', width: element?.videoWidth ?? element?.width ?? 0,
+    }
     seen.worst = 0
     return result
   }

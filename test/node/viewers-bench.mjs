@@ -21,12 +21,14 @@ const median = numbers => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]
 
 // encoder sends the readable picture of test/page_helpers_test.go to a URL.
 function encoder({ codec, size = '640x360', gop }, to) {
-  const boxes = "[1:v]format=gray,geq=lum='255*mod(floor(if(Y,time(0)*1000,N)/pow(2,X)),2)',scale=512:64:flags=neighbor[b];" +
-    '[0:v][b]overlay=0:0,format=yuv420p[v]'
-  const video = codec === 'mpeg1' ? ['mpeg1video', '-bf', '0'] : ['libx264', '-preset', 'ultrafast', '-tune', 'zerolatency']
-  return spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', `testsrc2=rate=25:size=${size}`, '-f', 'lavfi',
-    '-i', 'color=black:size=16x2:rate=25', '-filter_complex', boxes, '-map', '[v]', '-c:v', ...video, '-b:v', '1300k', '-g',
-    String(gop), '-f', 'mpegts', '-muxdelay', '0.001', to], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const boxes = "[1:v]format=gray,geq=lum='255*mod(floor(if(Y,time(0)*1000,N)/pow(2,X)),2)'," +
+    'scale=512:64:flags=neighbor[b];[0:v][b]overlay=0:0,format=yuv420p[v]'
+  const mpeg1 = ['mpeg1video', '-bf', '0']
+  const video = codec === 'mpeg1' ? mpeg1 : ['libx264', '-preset', 'ultrafast', '-tune', 'zerolatency']
+  return spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-f', 'lavfi', '-i', `testsrc2=rate=25:size=${size}`,
+    '-f', 'lavfi', '-i', 'color=black:size=16x2:rate=25', '-filter_complex', boxes, '-map', '[v]', '-c:v', ...video,
+    '-b:v', '1300k', '-g', String(gop), '-f', 'mpegts', '-muxdelay', '0.001', to],
+  { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
 function ended(process) {
@@ -50,7 +52,9 @@ function found(process, pattern) {
 async function vw() {
   const line = '"$0/vw-ingest" --live --listen 127.0.0.1:0 | "$0/vw-push" --live --listen 127.0.0.1:0'
   const shell = spawn('bash', ['-c', line, bin], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
-  const [to, page] = await Promise.all([found(shell, /msg=listening .*url=(\S+)/), found(shell, /listening for viewers.* url=(\S+)/)])
+  const [to, page] = await Promise.all([
+    found(shell, /msg=listening .*url=(\S+)/), found(shell, /listening for viewers.* url=(\S+)/),
+  ])
   return { to, page, set() {}, close: () => { process.kill(-shell.pid); return ended(shell) } }
 }
 
@@ -73,15 +77,16 @@ async function relay() {
   const server = http.createServer((request, response) => {
     const path = new URL(request.url, 'http://page').pathname
     if (path === '/stream.json') {
-      response.end(JSON.stringify({ live: true, silent_ms: 0, player: codec === 'mpeg1' ? 'jsmpeg' : 'mpegts', reason: '',
-        codecs: { video: codec === 'mpeg1' ? 'mpeg1video' : 'h264', audio: 'none' }, fps: 0, gop_seconds: 0, bit_rate: 0,
-        width: 0, height: 0, since: null, viewers: 1, dropped_bytes: 0 }))
+      const [player, video] = codec === 'mpeg1' ? ['jsmpeg', 'mpeg1video'] : ['mpegts', 'h264']
+      response.end(JSON.stringify({ live: true, silent_ms: 0, player, reason: '', codecs: { video, audio: 'none' },
+        fps: 0, gop_seconds: 0, bit_rate: 0, width: 0, height: 0, since: null, viewers: 1, dropped_bytes: 0 }))
       return
     }
     const file = path === '/' ? 'index.html' : path.slice(1)
-    const bytes = file.includes('players/') ? gunzipSync(readFileSync(new URL(file + '.gz', files))) : readFileSync(new URL(file, files))
+    const packed = file.includes('players/')
+    const bytes = readFileSync(new URL(packed ? file + '.gz' : file, files))
     response.setHeader('Content-Type', types[file.split('.').pop()])
-    response.end(bytes)
+    response.end(packed ? gunzipSync(bytes) : bytes)
   })
   server.on('upgrade', (request, socket) => {
     const far = net.connect(output, '127.0.0.1')
@@ -96,8 +101,12 @@ async function relay() {
   })
   server.listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))
-  return { to: `http://127.0.0.1:${input}/secret`, page: `http://127.0.0.1:${server.address().port}/`, set: value => { codec = value },
-    close: () => { server.close(); server.closeAllConnections(); child.kill(); return ended(child) } }
+  return {
+    to: `http://127.0.0.1:${input}/secret`,
+    page: `http://127.0.0.1:${server.address().port}/`,
+    set: value => { codec = value },
+    close: () => { server.close(); server.closeAllConnections(); child.kill(); return ended(child) },
+  }
 }
 
 async function listens(port) {
@@ -265,11 +274,16 @@ try {
   await browser.close()
 }
 
-const figure = value => value === undefined ? '' : value === null || !Number.isFinite(value) ? 'none' : String(Math.round(value))
+function figure(value) {
+  if (value === undefined) return ''
+  return value === null || !Number.isFinite(value) ? 'none' : String(Math.round(value))
+}
+
 const events = Object.keys(rows[0].after)
 console.log(`| stream | server | first picture | 5 s later | ${events.join(' | ')} |`)
 console.log(`| --- | --- |${' --- |'.repeat(2 + events.length)}`)
 for (const row of rows) {
   const stream = `${row.codec === 'mpeg1' ? 'MPEG-1' : 'H.264'}, groups of ${row.gop / 25} s`
-  console.log(`| ${stream} | ${row.name} | ${[row.first, row.late, ...events.map(name => row.after[name])].map(figure).join(' | ')} |`)
+  const figures = [row.first, row.late, ...events.map(name => row.after[name])].map(figure)
+  console.log(`| ${stream} | ${row.name} | ${figures.join(' | ')} |`)
 }

@@ -73,7 +73,8 @@ const commands = {
   downloads: folder => browser.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder }),
   controls: async () => {
     const { nodes } = await tab.send('Accessibility.getFullAXTree')
-    const shown = nodes.filter(node => !node.ignored && ['button', 'image', 'Video', 'heading', 'status'].includes(node.role.value))
+    const roles = ['button', 'image', 'Video', 'heading', 'status']
+    const shown = nodes.filter(node => !node.ignored && roles.includes(node.role.value))
     print({ value: shown.map(node => `${node.role.value} ${node.name?.value ?? ''}`.trim()) })
   },
   eval: async (...words) => print({ value: await tab.evaluate(words.join(' ')) ?? null }),
@@ -83,7 +84,8 @@ const commands = {
 let last = Promise.resolve()
 createInterface({ input: process.stdin }).on('line', line => {
   const [name, ...words] = line.split(' ')
-  last = last.then(() => commands[name](...words)).then(() => print({ done: line }), err => print({ failed: line, reason: err.message }))
+  last = last.then(() => commands[name](...words))
+    .then(() => print({ done: line }), err => print({ failed: line, reason: err.message }))
 }).on('close', () => last.then(() => end(0)))
 
 await tab.send('Page.navigate', { url })

@@ -13,4 +13,6 @@ const out = fs.createWriteStream(file)
 const socket = new WebSocket(url)
 socket.on('message', (data, isBinary) => { if (isBinary) out.write(data) })
 socket.on('error', err => console.error(`ws-viewer.mjs: error: ${err.message}`))
-socket.on('close', (code, reason) => out.end(() => console.log(JSON.stringify({ event: 'closed', code, reason: reason.toString() }))))
+socket.on('close', (code, reason) => {
+  out.end(() => console.log(JSON.stringify({ event: 'closed', code, reason: reason.toString() })))
+})

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs in a machine that has booted with the package installed, and prints what it sees: test/package_linux_test.go reads it.
+# Runs in a machine that has booted with the package installed, and prints what it sees, for
+# test/package_linux_test.go.
 exec >/root/result 2>&1
 export LC_ALL=C
 deb=$(echo /root/*.deb)
@@ -26,8 +27,11 @@ vw-testserver --listen 127.0.0.1:9000 --report /root/report.json >/dev/null &
 server=$!
 
 systemctl start vw@cam1 && active vw-push && echo "started: yes"
-curl -sS -o /dev/null -w 'published: %{http_code}\n' -H 'Authorization: Bearer a-token-of-the-test' -T /root/stream.ts http://127.0.0.1:8081/
-curl -sS -o /dev/null -w 'refused: %{http_code}\n' -H 'Authorization: Bearer wrong' -T /root/stream.ts http://127.0.0.1:8081/
+publish() {
+  curl -sS -o /dev/null -w "$1: %{http_code}\n" -H "Authorization: Bearer $2" -T /root/stream.ts http://127.0.0.1:8081/
+}
+publish published a-token-of-the-test
+publish refused wrong
 curl -sS -o /dev/null -w 'page: %{http_code}\n' http://127.0.0.1:8082/
 for member in vw-push vw-record vw-ingest; do
   old=$(pgrep -x vw-ingest)
