@@ -48,6 +48,7 @@ func complete(t *testing.T, shell string, args ...string) []string {
 }
 
 func TestCompletionBash(t *testing.T) {
+	t.Parallel()
 	script := completionScript(t, "bash", "vw-test")
 	for words, want := range map[string][]string{
 		"vw-test --lo":            {"--log"},
@@ -67,6 +68,7 @@ func TestCompletionBash(t *testing.T) {
 }
 
 func TestCompletionFish(t *testing.T) {
+	t.Parallel()
 	script := completionScript(t, "fish", "vw-test.fish")
 	for line, want := range map[string]string{"vw-test --lo": "--log", "vw-test --log j": "json",
 		"vw-test --fault do=r": "do=reset"} {
@@ -90,6 +92,7 @@ zpty -d z
 `
 
 func TestCompletionZsh(t *testing.T) {
+	t.Parallel()
 	folder := filepath.Dir(completionScript(t, "zsh", "_vw-test"))
 	for typed, want := range map[string]string{"--lo": "--log", "--log j": "--log json", "--fault do=r": "do=reset"} {
 		got := complete(t, "zsh", "-f", "-c", zshSession, "zsh", folder, typed, want)

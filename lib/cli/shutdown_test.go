@@ -47,6 +47,7 @@ func TestShutdownReloads(t *testing.T) {
 }
 
 func TestShutdownProcess(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		wrapper             string
 		first, second       syscall.Signal
@@ -61,6 +62,7 @@ func TestShutdownProcess(t *testing.T) {
 			graceful: "received SIGINT", immediate: "told twice to stop: received SIGTERM"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if signal.Ignored(tc.first) {
 				t.Skipf("SKIPPED: %v is ignored here, as under nohup, and so in the helper", tc.first)
 			}
@@ -76,6 +78,7 @@ func TestShutdownProcess(t *testing.T) {
 }
 
 func TestShutdownUnderNohup(t *testing.T) {
+	t.Parallel()
 	h := command(t, "stop", `trap "" HUP; exec "$0" "$@"`)
 	h.start()
 	h.expect("ready")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestStdio(t *testing.T) {
+	t.Parallel()
 	hint := "vw-helper: hint: pipe a stream in: ffmpeg -i … -f mpegts - | " + filepath.Base(os.Args[0]) + " …\n"
 	for name, tc := range map[string]struct {
 		wrapper string
@@ -31,6 +32,7 @@ func TestStdio(t *testing.T) {
 			stderr: "vw-helper: error: write standard output: no space left on device\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := command(t, "copy", tc.wrapper)
 			h.Dir = t.TempDir()
 			h.start()
@@ -40,6 +42,7 @@ func TestStdio(t *testing.T) {
 }
 
 func TestPipeline(t *testing.T) {
+	t.Parallel()
 	h := command(t, "copy", `"$0" "$@" | "$0" "$@" | "$0" "$@"`)
 	want := bytes.Repeat([]byte("0123456789"), 500_000)
 	h.Stdin = bytes.NewReader(want)
@@ -100,6 +103,7 @@ func TestBrokenStderrDoesNotKill(t *testing.T) {
 }
 
 func TestSingleProcessor(t *testing.T) {
+	t.Parallel()
 	for setting, want := range map[string]string{"": "1\n", "GOMAXPROCS=3": "3\n"} {
 		h := command(t, "processors", "")
 		h.Env = append(h.Env, "GOMAXPROCS=")
