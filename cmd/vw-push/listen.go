@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -18,7 +19,7 @@ import (
 
 const viewersCategory = "Viewers"
 
-// listenFlags are those of viewers.
+// listenFlags are the flags about viewers.
 func listenFlags() []ucli.Flag {
 	return cli.InCategory(viewersCategory,
 		&ucli.StringFlag{Name: "listen",
@@ -55,9 +56,9 @@ type viewers struct {
 	tokens  string // the file; "": none
 	options viewer.Options
 
-	server *viewer.Server // once it is open
-	reload func()
-	done   chan error // of its Run, once it has started
+	server *viewer.Server         // once it is open
+	reload atomic.Pointer[func()] // reads the files again, once it is open: SIGHUP may come before that
+	done   chan error             // of its Run, once it has started
 }
 
 func readViewers(c *ucli.Context) (*viewers, error) {
@@ -65,7 +66,6 @@ func readViewers(c *ucli.Context) (*viewers, error) {
 		listen: c.IsSet("listen"),
 		tls:    listen.TLSFiles{Cert: c.String("listen-tls-cert"), Key: c.String("listen-tls-key")},
 		tokens: c.String("viewer-token-file"),
-		reload: func() {},
 		options: viewer.Options{
 			Hosts:         cli.Repeated(c, "origin"),
 			MaxViewers:    c.Int("max-viewers"),
@@ -149,7 +149,7 @@ func (v *viewers) open(p *cli.Pipe) error {
 		scheme = "https"
 		o.Listener = tls.NewListener(ln, config.Config())
 	}
-	v.reload = func() {
+	reload := func() {
 		if config != nil {
 			config.Reload()
 		}
@@ -157,6 +157,7 @@ func (v *viewers) open(p *cli.Pipe) error {
 			o.Tokens.Reload()
 		}
 	}
+	v.reload.Store(&reload)
 	v.server = viewer.New(*o)
 	p.Log.Info("listening for viewers", "addr", ln.Addr().String(), "url", ln.URL(scheme))
 	return nil
@@ -203,6 +204,8 @@ func reloads(file *urlFile, v *viewers) func() {
 		if file.name != "" {
 			file.hangup()
 		}
-		v.reload()
+		if reload := v.reload.Load(); reload != nil {
+			(*reload)()
+		}
 	}
 }

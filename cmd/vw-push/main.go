@@ -45,7 +45,7 @@ func run(c *ucli.Context) error {
 		return err
 	}
 	if file.name != "" {
-		options.BeforeDial = file.dialling
+		options.BeforeDial = file.beforeDial
 	}
 	reload := reloads(file, viewers)
 	return cli.RunPipe(c, reload, func(p *cli.Pipe) error {
@@ -70,7 +70,7 @@ func run(c *ucli.Context) error {
 		}
 		defer in.Close()
 		p.SetStats(statsLine(p, pusher))
-		file.trouble = p.Throttled
+		file.log = p.Throttled
 		file.pusher.Store(pusher)
 		viewers.start(p.Shutdown.Immediate())
 		err = pusher.Run(p.Shutdown.Graceful(), p.Shutdown.Immediate(), in)

@@ -16,12 +16,12 @@ import (
 // urlFile is the file of --to-file. It is read at the start, on SIGHUP, and before each dial: a destination that cannot
 // be reached may be one that has moved.
 type urlFile struct {
-	name    string
-	trouble *cli.ThrottledLogger        // logs a bad file; set before pusher
-	pusher  atomic.Pointer[push.Pusher] // nil before it runs
+	name   string
+	log    *cli.ThrottledLogger        // set before pusher
+	pusher atomic.Pointer[push.Pusher] // nil before it runs
 
 	mu   sync.Mutex
-	last string // what was in it, and has been taken or refused
+	last string // the content that was taken or refused last
 }
 
 // urls reads the file for the first time.
@@ -36,11 +36,11 @@ func (f *urlFile) urls() ([]string, error) {
 	return splitURLs(f.last), nil
 }
 
-// hangup is SIGHUP.
+// hangup reloads the file on SIGHUP.
 func (f *urlFile) hangup() { f.reload(true) }
 
-// dialling takes over what has changed in the file. One that cannot be read is only spoken of on SIGHUP.
-func (f *urlFile) dialling() { f.reload(false) }
+// beforeDial takes over what has changed in the file. A file that cannot be read is reported on SIGHUP only.
+func (f *urlFile) beforeDial() { f.reload(false) }
 
 // reload changes the destinations to those that the file has now. A bad file changes nothing.
 func (f *urlFile) reload(asked bool) {
@@ -59,7 +59,7 @@ func (f *urlFile) reload(asked bool) {
 		err = pusher.SetURLs(splitURLs(text))
 	}
 	if err != nil {
-		f.trouble.Error("to-file", "the destinations stay as they are", "file", f.name, "err", err)
+		f.log.Error("to-file", "the destinations stay as they are", "file", f.name, "err", err)
 	}
 }
 
@@ -87,7 +87,7 @@ func (f *urlFile) readAgain(asked bool) (string, error) {
 // byteOrderMark is what some editors put in front of a file.
 const byteOrderMark = "\ufeff"
 
-// splitURLs takes a file apart: one URL a line. Empty lines and lines that begin with # are passed over.
+// splitURLs returns the URLs of a file: one a line. It skips empty lines and lines that begin with #.
 func splitURLs(text string) []string {
 	var urls []string
 	for line := range strings.Lines(strings.TrimPrefix(text, byteOrderMark)) {
