@@ -53,7 +53,7 @@ func (in *frameReader) read() error {
 		if err != nil {
 			return err
 		}
-		if !in.spend(h.Length + frameCost) {
+		if !in.spend(float64(h.Length) + frameCost) { // as a float64 it cannot overflow
 			return errTooMuch
 		}
 		if !h.Control() {
@@ -126,11 +126,11 @@ func (in *frameReader) control(h wsconn.Header) ([]byte, error) {
 }
 
 // spend takes n bytes out of what the viewer may send for now. It returns false when that is not enough.
-func (in *frameReader) spend(n int64) bool {
+func (in *frameReader) spend(n float64) bool {
 	now := time.Now()
 	in.budget = min(inboundBurst, in.budget+inboundRate*now.Sub(in.at).Seconds())
 	in.at = now
-	in.budget -= float64(n)
+	in.budget -= n
 	return in.budget >= 0
 }
 
