@@ -23,12 +23,19 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
+// testTimeout ends a test that has failed.
+const testTimeout = time.Minute
+
 // toolVariable makes the test binary vw-ingest.
 const toolVariable = "VW_INGEST_TEST_TOOL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(toolVariable) != "" {
 		main()
+	}
+	// With the race detector a process sleeps for a second at its end, which would be most of the tests' time.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -192,7 +199,7 @@ func (r *running) await(text string) {
 // end waits for the exit status, and checks the ledger.
 func (r *running) end(want int) stream.Snapshot {
 	r.t.Helper()
-	late := time.AfterFunc(15*time.Second, func() { _ = r.cmd.Process.Kill() })
+	late := time.AfterFunc(testTimeout, func() { _ = r.cmd.Process.Kill() })
 	<-r.read
 	if got := status(r.t, r.cmd.Wait()); !late.Stop() || got != want {
 		r.t.Errorf("exit status %d, not %d; log:\n%s", got, want, r.logged())
@@ -214,7 +221,7 @@ func (r *running) end(want int) stream.Snapshot {
 
 func (r *running) post(body io.Reader) int {
 	r.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
 	resp, err := client.Post(r.url, "", body)
 	if err != nil {
 		r.t.Fatal(err)
@@ -267,7 +274,7 @@ func TestSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(testTimeout))
 		if _, err := io.WriteString(conn, header+text); err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func TestTLS(t *testing.T) {
 	}
 	body := bytes.Repeat([]byte("0123456789"), 100_000)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust},
-		Timeout: 10 * time.Second}
+		Timeout: testTimeout}
 	post := func(path string, body io.Reader) int {
 		t.Helper()
 		resp, err := client.Post(r.url+path, "", body)
