@@ -33,11 +33,6 @@ func (c *clocks) forget(pid uint16) {
 	c.stalled.reset()
 }
 
-// maxTimestampTicks is MaxTimestampInterval in units of 1/ClockRate s.
-func (c *Checker) maxTimestampTicks() int64 {
-	return int64(c.MaxTimestampInterval) * ClockRate / int64(time.Second)
-}
-
 // followTables forgets the clocks of the PIDs that have left the PMT: where they come back, they begin anew.
 func (c *Checker) followTables() {
 	tables, _ := c.scan.Tables()
@@ -93,7 +88,7 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 	delete(c.clocks.stalled.noTimestampSince, pid)
 	if before, ok := c.clocks.dts[pid]; ok {
 		// DTS, since the PTS of a stream with B-frames goes back and forth.
-		if d := ClockDiff(dts, before); d < 0 || d > c.maxTimestampTicks() {
+		if d := ClockDiff(dts, before); d < 0 || d > Ticks(c.MaxTimestampInterval) {
 			c.clocks.stalled.reset()
 			c.report.TimestampErrors++
 			c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): jumps by %.3f s; the limit is %v",
@@ -116,7 +111,7 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 func (c *Checker) checkPCRInterval(pid uint16, p Packet, ticks, number int64) {
 	c.report.PCRIntervalMax = max(c.report.PCRIntervalMax, float64(ticks*1000)/ClockRate)
 	// PCR bases are rounded down: two of them may be one tick farther apart than the clock was.
-	if limit := int64(c.MaxPCRInterval) * ClockRate / int64(time.Second); ticks < 0 || ticks > limit+1 {
+	if ticks < 0 || ticks > Ticks(c.MaxPCRInterval)+1 {
 		c.clocks.stalled.reset()
 		c.report.PCRErrors++
 		c.record(pcrProblem, p, "at byte %d (packet %d, PID 0x%04x): %.1f ms after the one before; the limit is %v",

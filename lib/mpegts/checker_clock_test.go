@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +31,19 @@ func setPTS(p mpegts.Packet, pts uint64) {
 	b := p.Payload()[9:]
 	b[0] = b[0]&0xF1 | byte(pts>>29)&0x0E
 	b[1], b[2], b[3], b[4] = byte(pts>>22), byte(pts>>14)|1, byte(pts>>7), byte(pts<<1)|1
+}
+
+// TestCheckerLongIntervals: an interval of days allows all that a shorter one allows.
+func TestCheckerLongIntervals(t *testing.T) {
+	for _, d := range []time.Duration{time.Hour, 30 * time.Hour, math.MaxInt64} {
+		c := mpegts.NewChecker()
+		c.MaxPCRInterval, c.MaxTimestampInterval = d, d
+		_, _ = c.Write(sample(t, "mpeg1.ts"))
+		c.End()
+		if r := c.Report(); r.PCRErrors+r.TimestampErrors > 0 {
+			t.Errorf("%v: %v", d, c.Problems())
+		}
+	}
 }
 
 func TestCheckerClocks(t *testing.T) {

@@ -1,7 +1,5 @@
 package mpegts
 
-import "time"
-
 // stalledClocks finds a clock that has stopped by the one that goes on. PCR and timestamps advance together, and
 // differ by no more than the time for which a decoder may hold its input. After a jump of either, and after an
 // announced gap, the comparison begins anew.
@@ -43,7 +41,7 @@ func (c *Checker) checkPCRStalled(pid uint16, kind StreamType, dts uint64, p Pac
 		s.firstDTS, s.dtsSincePCR = dts, true
 		return
 	}
-	limit := int64(c.MaxPCRInterval)*ClockRate/int64(time.Second) + kind.maxDelay()
+	limit := Ticks(c.MaxPCRInterval) + kind.maxDelay()
 	if d := ClockDiff(dts, s.firstDTS); d > limit {
 		s.firstDTS = dts
 		c.report.PCRErrors++
@@ -72,7 +70,7 @@ func (c *Checker) checkTimestampsStalled(pid uint16, kind StreamType, p Packet, 
 		s.noTimestampSince[pid] = pcr
 		return
 	}
-	if d := ClockDiff(pcr, since); d > c.maxTimestampTicks()+kind.maxDelay() {
+	if d := ClockDiff(pcr, since); d > Ticks(c.MaxTimestampInterval)+kind.maxDelay() {
 		s.noTimestampSince[pid] = pcr
 		c.report.TimestampErrors++
 		c.record(timestampProblem, p, "at byte %d (packet %d, PID 0x%04x): none for %.1f s of PCR",

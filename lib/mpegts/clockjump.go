@@ -24,7 +24,7 @@ func (c *clockState) check(pes *pesState, s *Scanner) {
 	}
 	if c.known {
 		ticks := ClockDiff(pes.dts, c.dts)
-		passed := int64(s.ReceivedAt.Sub(c.at)) * ClockRate / int64(time.Second)
+		passed := Ticks(s.ReceivedAt.Sub(c.at))
 		if ticks < -maxClockBack || ticks > maxClockAhead+max(passed, 0) && !c.gap {
 			s.change |= ClockJump
 		}

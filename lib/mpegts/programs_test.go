@@ -177,6 +177,7 @@ func TestClockJumps(t *testing.T) {
 		"ahead, announced":      {0, 100 * s, 0, true, false},
 		"ahead after a pause":   {0, 69 * s, time.Minute, false, false},
 		"far ahead, same pause": {0, 71 * s, time.Minute, false, true},
+		"ahead after 30 hours":  {0, 12_600 * s, 30 * time.Hour, false, false}, // and over the wrap
 		"the wrap":              {ClockModulus - s/25, 0, 0, false, false},
 		"back over the wrap":    {s, ClockModulus - s, 0, false, true},
 	} {

@@ -1,5 +1,7 @@
 package mpegts
 
+import "time"
+
 // Rates and range of the stream's clocks (ISO/IEC 13818-1, 2.4.2).
 const (
 	// ClockRate is the rate of PTS, DTS and PCR base, in Hz.
@@ -44,6 +46,11 @@ func ClockDiff(to, from uint64) int64 {
 		d -= ClockModulus
 	}
 	return d
+}
+
+// Ticks returns d in units of 1/ClockRate s, rounded towards 0. Any d will do: d*ClockRate would overflow after a day.
+func Ticks(d time.Duration) int64 {
+	return int64(d/time.Second)*ClockRate + int64(d%time.Second)*ClockRate/int64(time.Second)
 }
 
 // timestamp decodes the 33 bits that five bytes of a PES header carry (ISO/IEC 13818-1, 2.4.3.7).

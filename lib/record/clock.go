@@ -71,20 +71,14 @@ func (c *clock) stamp(s source, stamp uint64, at time.Time) {
 
 // pass advances the clock to the time of arrival at. It keeps fractions of a unit for the next call.
 func (c *clock) pass(at time.Time) {
-	units := max(ticks(at.Sub(c.at)), 0)
+	units := max(mpegts.Ticks(at.Sub(c.at)), 0)
 	c.elapsed += units
 	c.at = c.at.Add(time.Duration(units) * time.Second / mpegts.ClockRate)
 }
 
-// ticks returns d in units of 1/90000 s, rounded down.
-func ticks(d time.Duration) int64 {
-	const rate = mpegts.ClockRate
-	return int64(d/time.Second)*rate + int64(d%time.Second)*rate/int64(time.Second)
-}
-
 // limitTicks returns d in units of 1/90000 s, rounded up.
 func limitTicks(d time.Duration) int64 {
-	n := ticks(d)
+	n := mpegts.Ticks(d)
 	if time.Duration(n/mpegts.ClockRate)*time.Second+
 		time.Duration(n%mpegts.ClockRate)*time.Second/mpegts.ClockRate < d {
 		n++

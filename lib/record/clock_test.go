@@ -64,7 +64,7 @@ func TestClockLosesNothing(t *testing.T) {
 	for i := range 100000 {
 		c.arrive(start.Add(time.Duration(i)*100*time.Microsecond), true)
 	}
-	if want := ticks(10 * time.Second); c.elapsed < want-10 || c.elapsed > want {
+	if want := mpegts.Ticks(10 * time.Second); c.elapsed < want-10 || c.elapsed > want {
 		t.Errorf("%d, want %d", c.elapsed, want)
 	}
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"math"
 	"time"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
@@ -44,7 +45,7 @@ func (w *writer) setRotateAt(s *segment) {
 // age returns the length of the open segment at a time of arrival, in units of 1/90000 s.
 func (w *writer) age(at time.Time) int64 {
 	if w.limits.Align {
-		return ticks(at.Sub(w.open.start))
+		return mpegts.Ticks(at.Sub(w.open.start))
 	}
 	return w.clock.elapsed - w.open.began
 }
@@ -72,15 +73,18 @@ func (w *writer) mustRotate(pending int, mark mpegts.Mark, at time.Time) Reason 
 	switch {
 	case w.empty(pending): // every segment takes at least one packet, whatever the limit
 		return ""
-	case l.RotateSize > 0 && s.size+int64(pending)+mpegts.PacketSize > 2*l.RotateSize:
+	case l.RotateSize > 0 && s.size+int64(pending)+mpegts.PacketSize > double(l.RotateSize):
 		return Size
 	case l.RotateTime > 0 && w.age(at) >= s.lasts+limitTicks(l.RotateTime):
 		return Time
-	case l.RotateFrames > 0 && mark&mpegts.AccessUnit != 0 && s.frames >= 2*l.RotateFrames:
+	case l.RotateFrames > 0 && mark&mpegts.AccessUnit != 0 && s.frames >= double(l.RotateFrames):
 		return Frames
 	}
 	return ""
 }
+
+// double is one more limit. A limit that nothing reaches must not overflow.
+func double(limit int64) int64 { return 2 * min(limit, math.MaxInt64/2) }
 
 // empty reports whether the open segment has no bytes of the stream, counting pending bytes that will be written to it.
 func (w *writer) empty(pending int) bool { return w.open.size+int64(pending) == w.open.injected }
@@ -89,7 +93,7 @@ func (w *writer) empty(pending int) bool { return w.open.size+int64(pending) == 
 func (w *writer) bytesToLimit(pending, n int) int {
 	l, room := &w.limits, int64(n)
 	if l.RotateSize > 0 {
-		room = min(room, 2*l.RotateSize-w.open.size-int64(pending))
+		room = min(room, double(l.RotateSize)-w.open.size-int64(pending))
 	}
 	if l.StopSize > 0 {
 		room = min(room, l.StopSize-w.written-int64(pending))

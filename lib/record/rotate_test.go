@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -47,6 +48,28 @@ func TestJoined(t *testing.T) {
 					t.Errorf("confirmed %d of %d", c.Confirmed, len(b))
 				}
 			})
+		}
+	}
+}
+
+// TestLimitsOutOfReach: the largest limits are those of a recording that is never cut.
+func TestLimitsOutOfReach(t *testing.T) {
+	for _, name := range []string{"mpeg1.ts", "audio.ts", "raw"} {
+		b := bytes.Repeat([]byte("raw"), 10_000)
+		if name != "raw" {
+			b = sample(t, name)
+		}
+		for _, l := range []Limits{
+			{RotateSize: math.MaxInt64}, {RotateFrames: math.MaxInt64}, {RotateTime: math.MaxInt64},
+			{StopSize: math.MaxInt64, StopTime: math.MaxInt64, StopFrames: math.MaxInt64},
+		} {
+			tr := newTrial(t, sized{bytes.NewReader(b), 1000}, l)
+			if err := tr.run(); err != nil {
+				t.Fatal(err)
+			}
+			if files := tr.files(); len(files) != 1 || !bytes.Equal(joined(files), b) {
+				t.Errorf("%s, %+v: %d files", name, l, len(files))
+			}
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (c *segmenter) writeBytes(ctx context.Context) error {
 	w, p := c.w, c.p
 	limit := w.limits.RotateSize
 	if p.Kind != stream.Bytes {
-		limit *= 2
+		limit = double(limit)
 	}
 	isLate := w.limits.StopTime > 0 && w.clock.elapsed >= limitTicks(w.limits.StopTime)
 	if isLate || p.Kind == stream.Partial && !w.fits(len(p.Data)) {
