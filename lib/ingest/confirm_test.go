@@ -26,13 +26,14 @@ func TestPongWaitsForDelivery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for conn.Received() < 3 {
+	r.eventually("signs of life", func() bool {
 		select {
 		case <-pong.Done():
 			t.Fatalf("a pong for what has not been written: %v", pong.Err())
-		case <-time.After(time.Millisecond):
+		default:
 		}
-	}
+		return conn.Received() >= 3
+	})
 	r.out.hold(false)
 	<-pong.Done()
 	if err := pong.Err(); err != nil {
@@ -111,26 +112,11 @@ func TestPublisherReplacesItsOwnConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, Options{})
-			dial := func(stream string) (*wsconn.Conn, int) {
-				ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-				defer cancel()
-				conn, err := wsconn.Dial(ctx, "ws://"+r.addr,
-					wsconn.DialOptions{Header: http.Header{wsconn.StreamHeader: {stream}}})
-				var refused *wsconn.StatusError
-				if errors.As(err, &refused) {
-					return nil, refused.Code
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(conn.CloseNow)
-				return conn, http.StatusSwitchingProtocols
-			}
-			first, _ := dial(c.first)
+			first, _ := r.dialStream(c.first)
 			body := ts(20, 1)
 			r.message(first, body[:10*mpegts.PacketSize])
 			r.out.await(t, 10*mpegts.PacketSize)
-			second, code := dial(c.second)
+			second, code := r.dialStream(c.second)
 			if code != c.want {
 				t.Fatalf("status %d, want %d", code, c.want)
 			}
@@ -146,4 +132,46 @@ func TestPublisherReplacesItsOwnConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dialStream connects as the publisher of a stream, and returns the status of the answer.
+func (r *rig) dialStream(name string) (conn *wsconn.Conn, status int) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	conn, err := wsconn.Dial(ctx, "ws://"+r.addr, wsconn.DialOptions{Header: http.Header{wsconn.StreamHeader: {name}}})
+	var refused *wsconn.StatusError
+	if errors.As(err, &refused) {
+		return nil, refused.Code
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(conn.CloseNow)
+	return conn, http.StatusSwitchingProtocols
+}
+
+// With Once, a publisher that replaces its own connection has not ended.
+func TestOnceOutlivesAConnection(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Once: true})
+	body := ts(20, 1)
+	var conn *wsconn.Conn
+	from := 0
+	for _, to := range []int{5 * mpegts.PacketSize, 10 * mpegts.PacketSize, 15 * mpegts.PacketSize, len(body)} {
+		var status int
+		if conn, status = r.dialStream("cam1"); conn == nil {
+			t.Fatalf("status %d after %d bytes", status, from)
+		}
+		r.message(conn, body[from:to])
+		if to < len(body) { // all but the end, which waits for what follows
+			r.out.await(t, to)
+		}
+		from = to
+	}
+	r.closeWebsocket(conn)
+	if err := r.await(); err != nil {
+		t.Error(err)
+	}
+	r.expectOut(body)
 }

@@ -41,7 +41,9 @@ type publisher struct {
 	reader *stream.Reader // nil before attach
 	reason error          // why it was stopped; nil if it was not
 
-	released bool // protected by Server.mu
+	// Protected by Server.mu:
+	released bool
+	resumed  bool // its sender has come back, and goes on as another publisher
 }
 
 // attrs returns the attributes of a log line about the publisher.
@@ -93,6 +95,9 @@ func (s *Server) claim(p *publisher) *response {
 		s.mu.Unlock()
 		return &conflict
 	}
+	if before != nil {
+		before.resumed = p.returns(before)
+	}
 	s.current = p
 	s.publishers++
 	p.id = s.publishers
@@ -123,7 +128,8 @@ func (s *Server) checkToken() {
 	}
 }
 
-// release lets the next publisher in. accepted says that p could publish. A second call does nothing.
+// release lets the next publisher in. accepted says that p could publish. A second call does nothing. The first
+// publisher has not ended while its sender goes on over another connection.
 func (s *Server) release(p *publisher, accepted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +141,7 @@ func (s *Server) release(p *publisher, accepted bool) {
 	if s.current == p {
 		s.current = nil
 	}
-	if accepted && !s.firstEnded {
+	if accepted && !p.resumed && !s.firstEnded {
 		s.firstEnded = true
 		close(s.firstDone)
 	}
