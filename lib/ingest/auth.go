@@ -48,7 +48,7 @@ func (s *Server) loggablePath(r *http.Request) string {
 		}
 	}
 	if len(path) > maxLoggedPath {
-		path = path[:maxLoggedPath] + "…"
+		path = strings.ToValidUTF8(path[:maxLoggedPath], "") + "…" // the cut may fall into a rune
 	}
 	return path
 }

@@ -36,7 +36,7 @@ type connection struct {
 	net.Conn          // TLS over raw, or raw
 	raw      net.Conn // TCP or a unix socket
 	remote   string   // as it may be logged
-	// addr is whom the limit for each address counts it for, if limited. A trusted proxy's requests say it themselves.
+	// addr is the address that the connection counts for, if limited. A trusted proxy's requests name it.
 	addr    netip.Addr // protected by connections.mu; its own goroutine may read it
 	limited bool
 
@@ -57,10 +57,10 @@ type connections struct {
 	stopped bool          // no connection may wait any more
 }
 
-// add adds a connection that waits, and reports whether there is room for it: not for one of an address that has too
-// many. evicted is one that must be closed instead, or nil. That is the oldest that waits of the
-// network that has the most waiting: a publisher sends its header at once, and gets in although somebody else opens as
-// many connections as he can.
+// add adds a connection that waits, and reports whether there is room for it: there is none if its address has too
+// many. evicted, unless nil, is a connection that must be closed instead: the oldest that waits of the network that has
+// the most waiting. A publisher sends its header at once, so it gets in although somebody else opens as many
+// connections as he can.
 func (c *connections) add(conn *connection) (evicted *crowded, ok bool) {
 	if conn.limited && !c.perAddress.Enter(conn.addr) {
 		return nil, false

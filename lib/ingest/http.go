@@ -55,8 +55,8 @@ func (s *Server) serveMetrics(c *connection, r *http.Request) {
 	s.sendText(c, r, http.StatusOK, metrics.ContentType, b.Bytes())
 }
 
-// sendText answers a GET or a HEAD. Anybody may ask, so it waits for nobody: a goroutine and a descriptor for each that
-// is slow to close would be all there are.
+// sendText answers a GET or a HEAD, and does not wait for the client to close. Anybody may ask, and a crowd that is
+// slow to close would use up all descriptors.
 func (s *Server) sendText(c *connection, r *http.Request, status int, kind string, body []byte) {
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"+
 		"Content-Length: %d\r\n\r\n", status, http.StatusText(status), kind, len(body))
@@ -66,7 +66,7 @@ func (s *Server) sendText(c *connection, r *http.Request, status int, kind strin
 	s.closeLater(c, b)
 }
 
-// servePublisher answers everything else but websockets.
+// servePublisher answers all other requests.
 func (s *Server) servePublisher(c *connection, r *http.Request, rest []byte) {
 	p, refusal := s.admit(c, r)
 	if refusal != nil {

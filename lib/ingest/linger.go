@@ -9,8 +9,8 @@ import (
 // maxLingering is how many connections stay open after a response that their clients do not expect yet.
 const maxLingering = 256
 
-// lingering closes connections some time after their response. It is not a goroutine for each that waits: being refused
-// must cost next to nothing, however many are.
+// lingering closes connections some time after their response. One timer serves all of them: a goroutine for each would
+// make a refusal expensive.
 type lingering struct {
 	delay time.Duration
 
