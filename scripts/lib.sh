@@ -20,6 +20,20 @@ fail() {
   exit 1
 }
 
+# wait_for FILE PATTERN waits until a line of FILE matches, and prints the group in the first that does.
+wait_for() {
+  local i
+  for ((i = 0; i < 300; i++)); do
+    if grep -q -- "$2" "$1" 2>/dev/null; then
+      sed -n "s/.*$2.*/\1/p" "$1" | head -n 1
+      return
+    fi
+    sleep 0.1
+  done
+  cat "$1" >&2
+  fail "no \"$2\" in $1 within 30 s"
+}
+
 have() {
   command -v "$1" >/dev/null 2>&1
 }
