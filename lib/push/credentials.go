@@ -2,11 +2,10 @@ package push
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
+
+	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
 // Credentials are what a destination may ask for, and how it is trusted. Files are read at each dial, so that they can
@@ -23,25 +22,7 @@ type Credentials struct {
 }
 
 func (c Credentials) tls() (*tls.Config, error) {
-	config := &tls.Config{InsecureSkipVerify: c.Insecure}
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read CA file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s: no certificate in it", c.CA)
-		}
-	}
-	if c.Cert != "" || c.Key != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
+	return wsconn.TLSFiles{CA: c.CA, Cert: c.Cert, Key: c.Key, Insecure: c.Insecure}.Config()
 }
 
 // header returns a copy of base with the token added.

@@ -57,11 +57,40 @@ func Dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
 		timeout = DefaultDialTimeout
 	}
 	d := &dialer{url: u, options: o, secrets: requestSecrets(u, o.Header), step: "connecting"}
+	var c *Conn
+	err = d.within(ctx, timeout, func(ctx context.Context) (err error) {
+		c, err = d.run(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, &dialError{text: "dial " + Redact(rawURL) + ": " + err.Error(), err: err}
+	}
+	return c, nil
+}
+
+// DialTunnel connects to host:port of a ws or wss URL as Dial does, through the proxy that o.Proxy chooses for it, and
+// leaves TLS and all that follows to the caller. Of the other options it uses Timeout, and TLS for an https proxy.
+func DialTunnel(ctx context.Context, u *url.URL, o DialOptions) (net.Conn, error) {
+	timeout := o.Timeout
+	if timeout <= 0 {
+		timeout = DefaultDialTimeout
+	}
+	d := &dialer{url: u, options: o, step: "connecting"}
+	var conn net.Conn
+	err := d.within(ctx, timeout, func(ctx context.Context) (err error) {
+		conn, err = d.dialVia(ctx, u.Host)
+		return err
+	})
+	return conn, err
+}
+
+// within bounds a step of dialling. Its error has a text without secrets.
+func (d *dialer) within(ctx context.Context, timeout time.Duration, step func(context.Context) error) error {
 	dialCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := d.run(dialCtx)
+	err := step(dialCtx)
 	if err == nil {
-		return c, nil
+		return nil
 	}
 	var refused *StatusError
 	var proxyRefused *ProxyError
@@ -72,7 +101,7 @@ func Dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
 	case dialCtx.Err() != nil:
 		err = fmt.Errorf("%s: not done within %v: %w", d.step, timeout, context.DeadlineExceeded)
 	}
-	return nil, &dialError{text: "dial " + Redact(rawURL) + ": " + d.via + d.secrets.scrub(err.Error()), err: err}
+	return &dialError{text: d.via + d.secrets.scrub(err.Error()), err: err}
 }
 
 // dialError has a text without secrets. It wraps the cause for errors.Is and errors.As.
