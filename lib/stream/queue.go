@@ -195,6 +195,9 @@ func (q *Queue) Abort(reason Reason) {
 	q.room.Set()
 }
 
+// Missed counts n bytes of the stream that never came as read and lost.
+func (q *Queue) Missed(n int64) { q.o.Account.readDropped(int(n), Lost) }
+
 // Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce
 // there may be more after io.EOF, if Requeue is called before everything is confirmed. With EndAtChange it may return
 // ErrChanged.

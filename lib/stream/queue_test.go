@@ -163,3 +163,13 @@ func (l *loop) Read(b []byte) (int, error) {
 	l.next++
 	return n, nil
 }
+
+// TestMissed: what never came is read and lost, and the entry balances.
+func TestMissed(t *testing.T) {
+	account := NewLedger("test").Open("out")
+	q := NewQueue(QueueOptions{Live: true, Buffer: 1 << 20, Account: account})
+	q.Missed(7)
+	if c := account.Counts(); c.In != 7 || c.Dropped.Lost != 7 || !c.Balances() {
+		t.Errorf("%+v", c)
+	}
+}
