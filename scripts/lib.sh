@@ -198,6 +198,15 @@ need_node_modules() {
     fail "npm ci in $1 failed" "it needs the npm registry once"
 }
 
+# need_nats_server installs a NATS server for tests and benchmarks, below test/ where only they find it. It is not in
+# go.mod: its dependencies would stand in that of everyone who imports lib/testserver.
+need_nats_server() {
+  local module=github.com/nats-io/nats-server/v2@v2.15.3
+  if [ -x "$ROOT/test/nats/nats-server" ]; then return 0; fi
+  say "installing: $module"
+  GOBIN="$ROOT/test/nats" go install "$module" || say "no NATS server: the tests of vw-nats are skipped"
+}
+
 # need_players fetches the players that go build puts into vw-push: compressed, as browsers take them.
 need_players() {
   local folder=lib/viewer/page name

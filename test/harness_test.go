@@ -74,6 +74,13 @@ var buildTools = sync.OnceValues(func() (string, error) {
 // tool returns the path of a tool: vw's are built, all others must be installed.
 func tool(t testing.TB, name string) string {
 	t.Helper()
+	if name == "nats-server" {
+		path, err := filepath.Abs(filepath.Join("nats", name))
+		if _, err2 := os.Stat(path); err != nil || err2 != nil {
+			t.Skip("SKIPPED: no nats-server below test/nats (scripts/test installs it)")
+		}
+		return path
+	}
 	if !strings.HasPrefix(name, "vw-") {
 		path, err := exec.LookPath(name)
 		if err != nil {
@@ -141,7 +148,11 @@ func start(t testing.TB, w wiring, name string, args ...string) *process {
 		p.ledger = args[i+1]
 	} else if strings.HasPrefix(name, "vw-") && name != "vw-testserver" {
 		p.ledger = filepath.Join(t.TempDir(), name+".ledger.json")
-		args = append([]string{"--ledger", p.ledger}, args...)
+		at := 0
+		if name == "vw-nats" {
+			at = 1 // its flags follow the command
+		}
+		args = slices.Insert(slices.Clone(args), at, "--ledger", p.ledger)
 	}
 	p.cmd = exec.Command(tool(t, name), args...)
 	p.cmd.Stdin = w.stdin

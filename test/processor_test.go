@@ -10,7 +10,7 @@ import (
 // TestSingleProcessorEarly: a pipe tool goes down to one processor before much of it is there; vw-testserver does not.
 func TestSingleProcessorEarly(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
+	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-nats", "vw-testserver"} {
 		cmd := exec.Command(tool(t, name), "--version")
 		cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
 		said, err := cmd.CombinedOutput()

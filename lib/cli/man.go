@@ -45,9 +45,8 @@ func manPage(app *ucli.App, more []int) string {
 			roffTerms(ledgerTerms))
 	}
 	b.WriteString(".SH SEE ALSO\n")
-	others := slices.DeleteFunc([]string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"}, func(s string) bool {
-		return s == app.Name
-	})
+	others := []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver", "vw-nats"}
+	others = slices.DeleteFunc(others, func(s string) bool { return s == app.Name })
 	for i, name := range others {
 		others[i] = "\\fB" + roff(name) + "\\fR(1)"
 	}
@@ -56,10 +55,10 @@ func manPage(app *ucli.App, more []int) string {
 }
 
 const manSignals = `The first SIGINT or SIGTERM asks a tool to finish: vw-ingest takes no more publishers;
-vw-push and vw-record read on to the end of standard input, for --linger at most, because Ctrl-C reaches the whole
-pipeline and what is in the pipes must not vanish; what is held is then delivered within the same time. vw-testserver
-lets connections go on for --linger. The second one stops the tool now, with status 1. The same signal again within
-200 ms is no second one: timeout(1) sends two.
+vw-push, vw-record and vw-nats pub read on to the end of standard input, for --linger at most, because Ctrl-C reaches
+the whole pipeline and what is in the pipes must not vanish; what is held is then delivered within the same time.
+vw-testserver lets connections go on for --linger. The second one stops the tool now, with status 1. The same signal
+again within 200 ms is no second one: timeout(1) sends two.
 
 SIGHUP reloads where there is something to reload (the tokens and certificates of publishers and viewers; the file of
 vw-push --to-file; vw-record begins a new file). Elsewhere it counts as SIGTERM.
@@ -79,7 +78,8 @@ const ledgerEquation = "in = confirmed + unconfirmed + held + sum(dropped)"
 var ledgerTerms = [][2]string{
 	{"in", "read since this output joined"},
 	{"confirmed",
-		"the peer's pong came after it (vw-push), it is synced to the disk (vw-record), or standard output took it"},
+		"the peer's pong came after it (vw-push, vw-nats pub --live), a stream has stored it (vw-nats pub), " +
+			"it is synced to the disk (vw-record), or standard output took it"},
 	{"unconfirmed", "handed to the socket or file, and not confirmed yet"},
 	{"held", "waiting in the queue"},
 	{"age, full", "dropped: older than --max-age; no room in --buffer"},

@@ -1,0 +1,90 @@
+package natspipe
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/timdrysdale/vw/lib/stream"
+)
+
+// startServer starts a nats-server with JetStream, and returns its URL.
+func startServer(t *testing.T) string {
+	t.Helper()
+	program, err := filepath.Abs("../../test/nats/nats-server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("SKIPPED: no nats-server below test/nats (scripts/test installs it)")
+	}
+	cmd := exec.Command(program, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", t.TempDir())
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(stderr)
+	address := ""
+	for lines.Scan() {
+		listening := regexp.MustCompile(`Listening for client connections on (\S+)`)
+		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+			address = m[1]
+		}
+		if strings.Contains(lines.Text(), "Server is ready") {
+			return "nats://" + address
+		}
+	}
+	t.Fatal("the server did not start")
+	return ""
+}
+
+type quietLog struct{}
+
+func (quietLog) Info(string, string, ...any)                          {}
+func (quietLog) Warn(string, string, ...any)                          {}
+func (quietLog) LogLatest(string, func() (slog.Level, string, []any)) {}
+
+func options(url string) Options {
+	return Options{
+		Servers: []string{url}, Subject: "cam", Retain: "CAM", Create: true, Replicas: 1, DialTimeout: time.Minute,
+		DeadAfter: time.Minute, BackoffMin: time.Millisecond, BackoffMax: time.Second, Linger: time.Minute,
+		MaxMessage: 256 << 10, Buffer: 1 << 20, Ledger: stream.NewLedger("test"), Log: quietLog{},
+	}
+}
+
+// TestDuplicateID: a stream that says that it has a message already, when that is sent for the first time, has not
+// stored it: nothing is confirmed, and the run ends.
+func TestDuplicateID(t *testing.T) {
+	url := startServer(t)
+	for i := range 2 {
+		p, err := NewPublisher(options(url))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.id = "same"
+		err = p.Run(context.Background(), context.Background(), strings.NewReader(fmt.Sprintf("bytes of run %d", i)))
+		counts := p.account.Counts()
+		switch {
+		case i == 0 && (err != nil || counts.Confirmed != counts.In):
+			t.Errorf("the first run: %v, %+v", err, counts)
+		case i == 1 && (err == nil || !strings.Contains(err.Error(), "has not stored this one") ||
+			counts.Confirmed > 0):
+			t.Errorf("the second run: %v, %+v", err, counts)
+		}
+	}
+}
