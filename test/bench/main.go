@@ -21,6 +21,7 @@ type settings struct {
 	against string // the folder of those that they are to be compared with; "" for none
 	floor   string // the folder of what is built from floor/
 	node    string // the folder with node_modules
+	nats    string // a nats-server; "" for none
 	work    string // a folder for what is needed while it runs
 	rounds  int
 	seconds time.Duration // of one run at one stream; shorter with many
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&s.against, "against", "", "folder of other tools: compare with them and write no page")
 	flag.StringVar(&s.floor, "floor", "", "folder of the programs built from floor/")
 	flag.StringVar(&s.node, "node", "", "folder with node_modules")
+	flag.StringVar(&s.nats, "nats", "", "a nats-server")
 	flag.StringVar(&out, "out", ".", "folder for benchmarks.md and the plots")
 	flag.StringVar(&suites, "suites", strings.Join(allSuites, ","), "which to run")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds of each measurement")

@@ -13,9 +13,9 @@ var (
 		"record": (*bench).recordSuite,
 		"rotate": (*bench).rotateSuite, "tls": (*bench).tlsSuite, "start": (*bench).startSuite,
 		"size":   (*bench).sizeSuite,
-		"fanout": (*bench).fanoutSuite,
+		"fanout": (*bench).fanoutSuite, "nats": (*bench).natsSuite,
 	}
-	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout"}
+	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout", "nats"}
 )
 
 // turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of
