@@ -5,11 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -20,13 +17,7 @@ import (
 // encoder returns two seconds of video as an encoder of ffmpeg's sends them.
 func encoder(t testing.TB, args string) []byte {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "encoder.ts")
-	command := append([]string{"-nostdin", "-v", "error", "-f", "lavfi", "-i"}, strings.Fields(args)...)
-	command = append(command, "-t", "2", "-g", "10", "-f", "mpegts", file)
-	if out, err := exec.Command(tool(t, "ffmpeg"), command...).CombinedOutput(); err != nil {
-		t.Fatalf("ffmpeg %s: %v\n%s", args, err, out)
-	}
-	return read(t, file)
+	return outputOf(t, tool(t, "ffmpeg")+" -nostdin -v error -f lavfi -i "+args+" -t 2 -g 10 -f mpegts -")
 }
 
 // publishTo posts a body. With killed the connection breaks after it.

@@ -3,9 +3,7 @@ package test
 import (
 	"bytes"
 	"fmt"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -13,53 +11,16 @@ import (
 	"github.com/timdrysdale/vw/lib/record"
 )
 
-// shown is what ffprobe finds of the video in a file or a playlist: the PTS of each packet in decoding order, in units
-// of 1/90000 s (with ffprobe's unrolling of the wrap undone), and the number of keyframes.
-type shown struct {
-	pts       []uint64
-	keyframes int64
-}
-
-func show(t testing.TB, file string) (s shown) {
-	t.Helper()
-	out, err := exec.Command(tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0", "-show_entries",
-		"packet=pts,flags",
-		"-of", "csv=p=0", file).Output()
-	if err != nil {
-		t.Fatalf("ffprobe %s: %v", file, err)
-	}
-	for _, line := range strings.Fields(string(out)) {
-		pts, flags, _ := strings.Cut(line, ",")
-		n, err := strconv.ParseInt(pts, 10, 64)
-		if err != nil {
-			t.Fatalf("ffprobe %s: %q", file, line)
-		}
-		s.pts = append(s.pts, uint64(n)&(mpegts.ClockModulus-1))
-		if strings.Contains(flags, "K") {
-			s.keyframes++
-		}
-	}
-	return s
-}
-
 // asListed checks that a file is as long as its line says, by its frames and by its timestamps.
 func asListed(t testing.TB, folder string, e record.Entry) {
 	t.Helper()
-	s := show(t, filepath.Join(folder, e.File))
-	if int64(len(s.pts)) != e.Frames || s.keyframes != e.Keyframes {
-		t.Errorf("%s: ffprobe counts %d frames, %d of them key; the manifest says %d and %d", e.File, len(s.pts),
-			s.keyframes, e.Frames, e.Keyframes)
+	p, pts := probePTS(t, filepath.Join(folder, e.File))
+	if p.frames != e.Frames || p.keyframes != e.Keyframes || p.frames != int64(len(pts)) {
+		t.Errorf("%s: ffprobe counts %d frames, %d of them key, %d PTS; the manifest says %d frames and %d keyframes",
+			e.File, p.frames, p.keyframes, len(pts), e.Frames, e.Keyframes)
 		return
 	}
-	first, last := s.pts[0], s.pts[0]
-	for _, pts := range s.pts {
-		if mpegts.ClockDiff(pts, first) < 0 {
-			first = pts
-		}
-		if mpegts.ClockDiff(pts, last) > 0 {
-			last = pts
-		}
-	}
+	first, last := clockRange(pts)
 	if first != *e.PTSStart || last != *e.PTSEnd {
 		t.Errorf("%s: from %d to %d, says ffprobe; from %d to %d, says the manifest", e.File, first, last,
 			*e.PTSStart, *e.PTSEnd)

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,10 +107,35 @@ func memoryFolder(t testing.TB) string {
 // film makes a stream of so many seconds with ffmpeg, MPEG-1 and MP2 at 25 frames a second, and returns its path.
 func film(t testing.TB, seconds int) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "film.ts")
-	length := strconv.Itoa(seconds)
-	start(t, wiring{}, "ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25",
-		"-f", "lavfi", "-i", "sine=frequency=440", "-t", length, "-c:v", "mpeg1video", "-b:v", "300k", "-bf", "0",
-		"-c:a", "mp2", "-b:a", "64k", "-f", "mpegts", "-muxdelay", "0.001", file).expect(0)
-	return file
+	return write(t, "film.ts", outputOf(t, fmt.Sprintf("%s -nostdin -v error "+
+		"-f lavfi -i testsrc2=size=160x120:rate=25 -f lavfi -i sine=frequency=440 -t %d -c:v mpeg1video -b:v 300k "+
+		"-bf 0 -c:a mp2 -b:a 64k -f mpegts -muxdelay 0.001 -", tool(t, "ffmpeg"), seconds)))
+}
+
+// outputs are what shell commands have written, by command: of func() ([]byte, error).
+var outputs sync.Map
+
+// outputOf returns what a shell command writes. It runs once for all tests that need it: do not change the bytes.
+func outputOf(t testing.TB, command string) []byte {
+	t.Helper()
+	return onceFor(t, command, exec.Command("sh", "-c", command))
+}
+
+// onceFor returns what a command writes that runs only if none has run for the key.
+func onceFor(t testing.TB, key string, cmd *exec.Cmd) []byte {
+	t.Helper()
+	var stderr bytes.Buffer
+	run, _ := outputs.LoadOrStore(key, sync.OnceValues(func() ([]byte, error) {
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			err = fmt.Errorf("%s: %w\n%s", key, err, &stderr)
+		}
+		return out, err
+	}))
+	out, err := run.(func() ([]byte, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

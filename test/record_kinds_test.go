@@ -29,7 +29,8 @@ func recordedFiles(t *testing.T, stream []byte, hasAllPTS bool, flags ...string)
 	}
 	for i, e := range r.entries {
 		file := filepath.Join(folder, e.File)
-		p, first, last := probeVideo(t, file)
+		p, pts := probePTS(t, file)
+		first, last := clockRange(pts)
 		if p.frames != e.Frames || p.keyframes != e.Keyframes {
 			t.Errorf("%d: ffprobe finds %+v, the manifest says %d frames, %d keyframes", i, p, e.Frames, e.Keyframes)
 		}
@@ -140,7 +141,7 @@ func TestRecordStopsAfterFrames(t *testing.T) {
 			if !bytes.HasPrefix(stream, got) || n == frames && len(got) != len(undecided) {
 				t.Errorf("layout %d: %d bytes of %d, not the stream's", layout, len(got), len(undecided))
 			}
-			if p, _, _ := probeVideo(t, file); n < frames && p.frames != n {
+			if p := probe(t, file); n < frames && p.frames != n {
 				t.Errorf("layout %d: ffprobe finds %d frames, want %d", layout, p.frames, n)
 			}
 		}

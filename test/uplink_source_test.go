@@ -3,12 +3,9 @@
 package test
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,22 +14,18 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
-// longSample repeats a sample stream so many times, with timestamps and counters that go on.
+// longSample repeats a sample stream so many times, with timestamps and counters that go on. Tests share the bytes.
 func longSample(t testing.TB, name string, times int) []byte {
 	t.Helper()
-	convert := func(in, out, args string) string {
-		out = filepath.Join(t.TempDir(), out)
-		start(t, wiring{}, "ffmpeg", strings.Fields("-nostdin -v error "+fmt.Sprintf(args, in)+
-			" -f mpegts -muxdelay 0.001 "+out)...).expect(0)
-		return out
-	}
-	long := convert(sample(name), "long.ts", "-stream_loop "+itoa(times-1)+" -i %s -c copy")
+	ffmpeg := tool(t, "ffmpeg") + " -nostdin -v error "
+	const out = " -f mpegts -muxdelay 0.001 -"
+	command := ffmpeg + "-stream_loop " + itoa(times-1) + " -i " + sample(name) + " -c copy" + out
 	if name == "h264.ts" {
 		// The audio does not join without a rounding error, which ffmpeg would not decode in silence.
-		long = convert(long, "joined.ts",
-			"-i %s -c copy -bsf:v setts=ts=N*3600 -bsf:a setts=ts=round(N*1024*90000/44100)")
+		command += " | " + ffmpeg + "-i - -c copy -bsf:v setts=ts=N*3600 " +
+			"-bsf:a 'setts=ts=round(N*1024*90000/44100)'" + out
 	}
-	return read(t, long)
+	return outputOf(t, command)
 }
 
 // withoutTables leaves out all PATs and PMTs but the first.
