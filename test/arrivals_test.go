@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -12,12 +11,10 @@ import (
 // TestArrivalTimesWithAndWithoutRecording: the arrival times of the packets at the server are measured with and without
 // recording, and both distributions are written side by side. No time decides.
 func TestArrivalTimesWithAndWithoutRecording(t *testing.T) {
+	t.Parallel()
 	into := t.TempDir()
-	if bin := filepath.Dir(tool(t, "vw-push")); os.Setenv("VW_BIN", bin) != nil {
-		t.Fatal("VW_BIN cannot be set")
-	}
-	defer os.Unsetenv("VW_BIN")
-	p := start(t, wiring{}, "../scripts/arrivals", "--seconds", "2", "--rounds", "1", "--into", into)
+	env := []string{"VW_BIN=" + filepath.Dir(tool(t, "vw-push"))}
+	p := start(t, wiring{env: env}, "../scripts/arrivals", "--seconds", "2", "--rounds", "1", "--into", into)
 	p.expect(0)
 	summary := read(t, filepath.Join(into, "summary.txt"))
 	t.Logf("\n%s", summary)

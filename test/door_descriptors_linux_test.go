@@ -4,9 +4,10 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestDoorDescriptors: whatever thousands without a token ask for, and however long they stay after the answer, they do
@@ -32,12 +33,12 @@ func TestDoorDescriptors(t *testing.T) {
 			good := d.publish()
 			before := descriptors(t, d.process)
 			crowd := d.crowd(3000, send, true)
-			for crowd.visits.Load() < 5000 {
-				time.Sleep(10 * time.Millisecond)
+			testwait.Eventually(t, "5000 connections", func() bool {
 				if n := descriptors(t, d.process); n > 900 {
 					t.Fatalf("%d descriptors", n)
 				}
-			}
+				return crowd.visits.Load() >= 5000
+			})
 			for range 3 {
 				conn := d.dial(2)
 				_, _ = io.WriteString(conn, chunkedPost)

@@ -167,8 +167,8 @@ func TestIngestEndedByServer(t *testing.T) {
 // connections decode.
 func TestServerComesBack(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	address := strings.TrimPrefix(s.url, "ws://")
+	address := freeAddress(t) // which nobody takes while the server is away
+	s := serve(t, "--listen", address)
 	p := pipeline(t, nil,
 		stage{"vw-ingest", []string{"--listen", "127.0.0.1:0"}},
 		stage{"vw-push", []string{"--live", s.url}})

@@ -52,10 +52,10 @@ func (h *blockedHop) rest() <-chan []byte {
 
 // TestBlockedHop: a hop without --live whose far end takes nothing stands still, for longer than --dead-after, without
 // a new connection. Neither end counts for how long: vw-ingest sends a sign of life every 5 s and each of them begins
-// --dead-after anew, so three signs of life are as good as those of an hour. VW_TEST_BLOCKED is for how many seconds.
+// --dead-after anew, so two signs of life are as good as those of an hour. VW_TEST_BLOCKED is for how many seconds.
 func TestBlockedHop(t *testing.T) {
 	t.Parallel()
-	blocked := time.Duration(setting(t, "VW_TEST_BLOCKED", 16)) * time.Second
+	blocked := time.Duration(setting(t, "VW_TEST_BLOCKED", 13)) * time.Second
 	h := newBlockedHop(t)
 	time.Sleep(blocked)
 	if after, _ := settled(h.push); after.Out[0] != h.counts {

@@ -15,6 +15,7 @@ import (
 // what a pipe and the next vw-push held. Without a kill nothing is missing. VW_TEST_KILLS is how many parts are killed
 // in each form.
 func TestHops(t *testing.T) {
+	t.Parallel()
 	kills := setting(t, "VW_TEST_KILLS", 6)
 	for _, form := range []struct {
 		name        string

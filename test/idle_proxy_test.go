@@ -36,21 +36,21 @@ http://LISTEN {
 // TestIdleThroughProxies: pings keep a connection through HAProxy or Caddy open while there is nothing to send; see
 // TestNginxKeepsIdleConnections.
 func TestIdleThroughProxies(t *testing.T) {
+	t.Parallel()
 	for name, c := range idleProxies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tool(t, name)
+			program := unpacked(t, name)
 			s := serve(t, "--conns", "1")
 			addr := freeAddress(t)
 			config := write(t, "config", []byte(strings.NewReplacer("LISTEN", addr, "SERVER",
 				strings.TrimPrefix(s.url, "ws://")).Replace(c.config)))
 			args := append([]string(nil), c.args...)
 			args[len(args)-1] = config
-			start(t, wiring{}, name, args...)
+			start(t, wiring{}, program, args...)
 			in, out := pipe(t)
-			p := start(t, wiring{stdin: in}, "vw-push", "--format", "raw", "--dead-after", "3s", "--backoff-min",
-				"20ms",
-				"ws://"+addr+"/in/cam1")
+			p := start(t, wiring{stdin: in}, "vw-push", "--format", "raw", "--dead-after", "3s",
+				"--backoff-min", "20ms", "ws://"+addr+"/in/cam1")
 			in.Close()
 			s.find(s.stdout, `"event":"connected"`)
 			time.Sleep(5 * time.Second) // with nothing to send: more than twice the proxy's limit
@@ -70,7 +70,7 @@ func TestIdleThroughProxies(t *testing.T) {
 
 // freeAddress is an address for a server that cannot say which one it has got. No connection takes it meanwhile: those
 // come from 127.0.0.1.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.78.1:0")
 	if err != nil {

@@ -216,7 +216,8 @@ func TestNginxComesAndGoes(t *testing.T) {
 				before := r.connects()
 				disturbances[n%3]()
 				testwait.Eventually(t, "another connection", func() bool { return r.connects() > before })
-				testwait.Eventually(t, "bytes on it", r.growing)
+				size := r.newest()
+				testwait.Eventually(t, "bytes on it", func() bool { return r.newest() > size })
 			}
 			sent := feed.end()
 			p.expect(status)
@@ -253,18 +254,13 @@ func (r *relay) pieces() (all [][]byte) {
 	return all
 }
 
-// growing reports whether the newest file grows.
-func (r *relay) growing() bool {
-	size := func() int {
-		all := r.pieces()
-		if len(all) == 0 {
-			return 0
-		}
-		return len(all[len(all)-1])
+// newest is how many bytes the newest connection has brought.
+func (r *relay) newest() int {
+	all := r.pieces()
+	if len(all) == 0 {
+		return 0
 	}
-	before := size()
-	time.Sleep(10 * time.Millisecond)
-	return size() > before
+	return len(all[len(all)-1])
 }
 
 // checkThroughNginx checks what arrived in all, and the account of it.

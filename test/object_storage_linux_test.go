@@ -115,6 +115,7 @@ func (s *objectStore) recorded() int {
 // network dies, and the recorder is killed with kill -9 in the middle of an upload. Every file is there in the end,
 // whole, and none was deleted before; with rclone moveto none is left here.
 func TestObjectStorageOutage(t *testing.T) {
+	t.Parallel()
 	outage := time.Duration(setting(t, "VW_TEST_OUTAGE", 3)) * time.Second
 	for _, command := range []string{"copyto", "moveto"} {
 		t.Run(command, func(t *testing.T) {

@@ -139,7 +139,7 @@ func openTab(t *testing.T, url string) *tab {
 		t.Fatal(err)
 	}
 	b := &tab{t: t, stdin: stdin, sights: make(chan sight)}
-	over := make(chan struct{})
+	done := make(chan struct{})
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -159,12 +159,12 @@ func openTab(t *testing.T, url string) *tab {
 			}
 			select {
 			case b.sights <- s:
-			case <-over:
+			case <-done:
 			}
 		}
 	}()
 	t.Cleanup(func() {
-		close(over)
+		close(done)
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends the browser
 		<-read
 		_ = cmd.Wait()

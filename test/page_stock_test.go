@@ -20,6 +20,7 @@ func TestStockPage(t *testing.T) {
 		"cycjimmy":      "node/node_modules/@cycjimmy/jsmpeg-player/dist/jsmpeg-player.umd.min.js",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var stream atomic.Value // of string; known when the server listens
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {

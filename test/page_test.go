@@ -97,6 +97,7 @@ func TestPageBeforeTheStream(t *testing.T) {
 func TestPageSlowLink(t *testing.T) {
 	for _, codec := range []string{"mpeg1", "h264"} {
 		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
 			v := startViewing(t)
 			v.start(readableCamera{codec: codec, size: "640x360", gop: 25})
 			l := newPageLink(t, v.url)
@@ -147,6 +148,7 @@ func TestPageControls(t *testing.T) {
 		"h264":  {"--listen-tls-cert", cert, "--listen-tls-key", key},
 	} {
 		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
 			v := startViewing(t, flags...)
 			v.start(readableCamera{codec: codec, size: "640x360", gop: 25})
 			page := openTab(t, v.url)

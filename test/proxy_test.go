@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // site is a network whose only way out is a proxy:
@@ -173,45 +172,4 @@ func TestUnusableProxy(t *testing.T) {
 		!strings.Contains(text, "vw-push: hint: ") || strings.Contains(text, "s3cr3t") {
 		t.Error(text)
 	}
-}
-
-// TestAddresses: a name is looked up at each dial, and all its addresses are tried, the families side by side.
-func TestAddresses(t *testing.T) {
-	t.Parallel()
-	ns := newNamespaces(t, 2)
-	camera, relay := ns[0], ns[1]
-	join(camera, relay, "cable", "10.81.1.1/24", "10.81.1.2/24")
-	relay.ip("address add 10.81.1.3/24 dev cable")
-	camera.ip("address add 2001:db8:81::1/64 dev cable nodad")
-	first := relay.serve("10.81.1.3")
-	port := first.url[strings.LastIndex(first.url, ":")+1:]
-
-	// The first says nothing, which the kernel notices after 3 s; the second refuses.
-	hosts := write(t, "hosts", []byte("2001:db8:81::99 relay.test\n10.81.1.2 relay.test\n10.81.1.3 relay.test\n"))
-	r, w := pipe(t)
-	p := camera.start(wiring{stdin: r}, nil, "unshare", "-m", "bash", "-c",
-		`mount --bind "$1" /etc/hosts && shift && exec "$@"`,
-		"bash", hosts, tool(t, "vw-push"), "--backoff-min", "20ms", "--backoff-max", "100ms", "ws://relay.test:"+port+
-			"/x")
-	r.Close()
-	after, err := time.ParseDuration(p.find(p.stderr, `msg=connected .*after=(\S+)`))
-	if err != nil || after > 2500*time.Millisecond {
-		t.Errorf("connected after %v, %v", after, err)
-	}
-
-	// The relay moves.
-	if err := os.WriteFile(hosts, []byte("10.81.1.2 relay.test\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_ = first.cmd.Process.Kill()
-	first.wait()
-	second := relay.start(wiring{}, nil, "vw-testserver", "--listen", "10.81.1.2:"+port, "--conns", "1", "--timeout",
-		testTimeout.String())
-	stream := read(t, sample("mpeg1.ts"))
-	if _, err := w.Write(stream); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	p.expect(0)
-	second.find(second.stdout, fmt.Sprintf(`"event":"report".*"bytes":%d`, len(stream)))
 }

@@ -116,6 +116,7 @@ func freeze(t testing.TB, folder string) (thaw func()) {
 // TestDiskFull: with retention a full disk costs old files; without it, --live drops what does not fit, and otherwise
 // the recording ends.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	b := read(t, sample("mpeg1.ts"))
 	for _, tc := range []struct {
 		name   string

@@ -241,7 +241,7 @@ func TestSlowDisk(t *testing.T) {
 			go func() {
 				defer w.Close()
 				g := tsgen.New(options)
-				for i := range 600 {
+				for i := range 300 {
 					frame := g.Frame(nil)
 					all = append(all, frame...)
 					before := time.Now()

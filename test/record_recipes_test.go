@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/timdrysdale/vw/internal/testwait"
@@ -53,7 +54,7 @@ func TestRecipeCheck(t *testing.T) {
 }
 
 // TestRecordingUnderTimeout: timeout(1) sends its signal to the tool and to the tool's process group, which is one
-// request to finish, and the recording is whole.
+// request to finish, and the recording is whole. A signal to timeout(1) has the same effect as the end of the time.
 func TestRecordingUnderTimeout(t *testing.T) {
 	t.Parallel()
 	folder := memoryFolder(t)
@@ -62,15 +63,16 @@ func TestRecordingUnderTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, wiring{stdin: in}, tool(t, "timeout"), "--preserve-status", "2", tool(t, "vw-record"), "--linger",
-		"1s",
-		"--rotate-frames", "10", "--manifest", manifest, filepath.Join(folder, "x.ts"))
+	p := start(t, wiring{stdin: in}, tool(t, "timeout"), "--preserve-status", "1h", tool(t, "vw-record"),
+		"--linger", "1s", "--rotate-frames", "10", "--manifest", manifest, filepath.Join(folder, "x.ts"))
 	in.Close()
 	b := tsgen.Frames(tsgen.Options{GOP: 5}, 48)
 	if _, err := w.Write(b); err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	testwait.Eventually(t, "all but the last files", func() bool { return len(finished(folder)) >= 4 })
+	p.signal(syscall.SIGTERM)
 	p.expect(0)
 	if r, _ := readRecording(t, folder, manifest); !bytes.Equal(r.joined, b) {
 		t.Errorf("%d bytes of %d are recorded", len(r.joined), len(b))

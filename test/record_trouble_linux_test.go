@@ -29,6 +29,7 @@ type trouble struct {
 // TestDiskTrouble: --live outlives every fault of a disk. Recording goes on in a new file afterwards, the log is brief,
 // and ledger and manifest account for every byte.
 func TestDiskTrouble(t *testing.T) {
+	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T) *trouble{
 		"full": full, "read-only": readOnly, "input/output error": inputOutput, "folder removed": folderRemoved,
 		"size limit": sizeLimit, "one descriptor": oneDescriptor,

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // refusal is a publisher that vw-ingest refuses.
@@ -20,7 +19,7 @@ type refusal struct {
 	status string
 }
 
-// TestRefusals: each refusal as curl and as ffmpeg see it, at once, and not a byte of a refused body comes through.
+// TestRefusals: each refusal as curl and as ffmpeg see it, and not a byte of a refused body comes through.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	token := write(t, "token", []byte("sesame"))
@@ -82,23 +81,18 @@ func (c refusal) testCurl(t *testing.T, url, big string) {
 	if !strings.Contains(curlFlags, "@") && c.status != "411" {
 		curlFlags += " -T " + big
 	}
-	begun := time.Now()
 	curl := start(t, wiring{}, "bash", "-c", fmt.Sprintf("%s -sS -o %s -w '%%{http_code}' %s %s",
 		tool(t, "curl"), os.DevNull, curlFlags, url+c.path))
 	curl.wait()
 	if got := strings.TrimSpace(curl.stdout.String()); got != c.status {
 		t.Errorf("curl got %q, want %s; %s", got, c.status, curl.stderr)
 	}
-	if d := time.Since(begun); d > 10*time.Second {
-		t.Errorf("curl noticed after %v", d)
-	}
 }
 
-// testFFmpeg refuses a camera that never ends by itself.
+// testFFmpeg refuses a camera that never ends by itself, but by the refusal.
 func (c refusal) testFFmpeg(t *testing.T, url string) {
 	args := "-nostdin -v error -re -f lavfi -i testsrc2=size=320x240:rate=25 " +
 		"-c:v mpeg1video -b:v 2M -f mpegts " + c.ffmpeg
-	begun := time.Now()
 	f := start(t, wiring{}, "ffmpeg", append(strings.Fields(args), url+c.path)...)
 	says := c.says
 	if says == "" {
@@ -106,9 +100,6 @@ func (c refusal) testFFmpeg(t *testing.T, url string) {
 	}
 	if f.wait() == 0 || !strings.Contains(f.stderr.String(), says) {
 		t.Errorf("ffmpeg does not say %q: %s", says, f.stderr)
-	}
-	if d := time.Since(begun); d > 10*time.Second {
-		t.Errorf("ffmpeg noticed after %v", d)
 	}
 }
 

@@ -51,8 +51,8 @@ type farm struct {
 
 func newFarm(t testing.TB, seed uint64, longest int64) *farm {
 	f := &farm{t: t, random: rand.New(rand.NewPCG(seed, 4)), longest: longest, sink: newSink(t, listen(t), nil)}
-	f.servers = []*server{serve(t, "--timeout", "1h")}
-	f.addr = strings.TrimPrefix(f.servers[0].url, "ws://")
+	f.addr = freeAddress(t) // which nobody takes while a server is away
+	f.servers = []*server{serve(t, "--timeout", "1h", "--listen", f.addr)}
 	f.link = newLink(t, listenAt(t, "127.0.0.1", smallBuffer), f.plan)
 	return f
 }
@@ -185,6 +185,7 @@ func (f *farm) close() {
 // TestKilledConnections kills connection after connection at random bytes, in all ways. Without --live nothing may be
 // missing; with it, each connection must be whole groups of pictures that decode.
 func TestKilledConnections(t *testing.T) {
+	t.Parallel()
 	kills := setting(t, "VW_TEST_KILLS", 60) / 2
 	for _, name := range []string{"mpeg1.ts", "h264.ts"} {
 		for _, live := range []bool{false, true} {

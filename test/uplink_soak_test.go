@@ -19,7 +19,7 @@ import (
 // the account, and what arrived. VW_TEST_SOAK_SECONDS says for how long; scripts/soak is the long version.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	seconds := setting(t, "VW_TEST_SOAK_SECONDS", 60)
+	seconds := setting(t, "VW_TEST_SOAK_SECONDS", 30)
 	random := rand.New(rand.NewPCG(seed(t), 5))
 	source := longSample(t, "mpeg1.ts", seconds/4+4)
 
