@@ -135,8 +135,9 @@ apt_get() {
     apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
 }
 
-# need_unpacked PROGRAM PACKAGE... unpacks Debian's packages of a server for the tests, below test/unpacked, if the machine
-# does not have the program. They are not installed: that would start the server, now and whenever the machine starts.
+# need_unpacked PROGRAM PACKAGE... unpacks Debian's packages of a server for the tests, below test/unpacked, if the
+# machine does not have the program. They are not installed: that would start the server, now and whenever the machine
+# starts.
 need_unpacked() {
   local folder="$ROOT/test/unpacked" program=$1 package found=""
   shift
@@ -187,8 +188,8 @@ version_at_least() {
   [ -n "$is" ] && [ "$(printf '%s\n%s\n' "$want" "$is" | sort -V | head -n 1)" = "$want" ]
 }
 
-# need_node_modules FOLDER installs what the folder's package-lock.json says. What is there and newer than that is kept, so
-# that a second run needs no network.
+# need_node_modules FOLDER installs what the folder's package-lock.json says. What is there and newer than that is kept,
+# so that a second run needs no network.
 need_node_modules() {
   local folder="$ROOT/$1"
   need_commands node npm
