@@ -114,7 +114,7 @@ func TestAFileOutsideThePollerIsReadAsItIs(t *testing.T) {
 		t.Fatalf("%d, %v", n, err)
 	}
 	if file.d != nil {
-		t.Fatal("the scheduler is not told of its calls")
+		t.Fatal("it is read without the scheduler, and may block")
 	}
 }
 

@@ -27,7 +27,7 @@ func TestAppendMessage(t *testing.T) {
 			}
 			h := frame.Header
 			if h.Masked != masked || !h.Fin || h.Rsv != 0 || h.OpCode != ws.OpBinary || r.Len() > 0 {
-				t.Errorf("%d bytes: %+v, and %d bytes behind it", n, h, r.Len())
+				t.Errorf("%d bytes: %+v, and %d bytes after it", n, h, r.Len())
 			}
 			if masked {
 				if n > 8 && bytes.Equal(frame.Payload, want) {
@@ -63,5 +63,12 @@ func TestHeader(t *testing.T) {
 	}
 	if _, err := ParseHeader([]byte{0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}); err != ErrFrameLength {
 		t.Errorf("a length of 2^63: %v", err)
+	}
+}
+
+// A handshake's key is answered as in the example of RFC 6455, 1.3.
+func TestAcceptKey(t *testing.T) {
+	if got, want := AcceptKey("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
