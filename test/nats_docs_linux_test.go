@@ -2,6 +2,8 @@ package test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/timdrysdale/vw/internal/testwait"
 )
@@ -35,7 +41,8 @@ func TestNATSScalePage(t *testing.T) {
 	clients, routes, leaves := addrs[:3], addrs[3:6], addrs[6:]
 	replace := []string{"127.0.0.1:8082", "127.0.0.1:0", "film.ts", sample("mpeg1.ts")}
 	for i, name := range []string{"a", "b", "c"} {
-		replace = append(replace, name+".example.org:6222", routes[i], name+".example.org", clients[i])
+		replace = append(replace, name+".example.org:6222", routes[i], name+".example.org:7422", leaves[i],
+			name+".example.org", clients[i])
 	}
 	hosts := strings.NewReplacer(replace...)
 	config := hosts.Replace(indented(t, page, "server_name: a")[0])
@@ -68,6 +75,15 @@ func TestNATSScalePage(t *testing.T) {
 	camera.expect(0)
 	viewer.signal(syscall.SIGKILL)
 
+	site := &natsNode{t: t, name: "site1", folder: t.TempDir()}
+	site.config = strings.NewReplacer("127.0.0.1:4222", "127.0.0.1:-1", "/var/lib/nats", site.folder).
+		Replace(hosts.Replace(indented(t, page, "domain: site1")[0]))
+	site.start()
+	store := strings.NewReplacer("ffmpeg … -f mpegts -", "cat "+sample("mpeg1.ts"), "vw-nats pub",
+		"vw-nats pub --server "+site.url)
+	siteToo := strings.Split(indented(t, page, "--retain SITE1")[0], "\n\n")
+	shell(store.Replace(siteToo[0])).expect(0)
+
 	ts := read(t, sample("mpeg1.ts"))
 	as := func(user string) string {
 		return regexp.MustCompile(user + `:[^@]*@\S+`).FindString(hosts.Replace(create + strings.Join(commands, "\n")))
@@ -80,6 +96,33 @@ func TestNATSScalePage(t *testing.T) {
 		p.expect(1)
 		p.find(p.stderr, `(?i)error: .*permissions violation.*publish`)
 	}
+	var keep jetstream.StreamConfig
+	if err := json.Unmarshal([]byte(indented(t, page, `"name": "KEEP1"`)[0]), &keep); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("nats://" + as("admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testwait.Eventually(t, "the stream of what the site has stored", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_, err := js.CreateStream(ctx, keep)
+		return err == nil
+	})
+	command, _, _ := strings.Cut(siteToo[1], " | ")
+	args := append([]string{"--server", "nats://" + as("admin")}, strings.Fields(command)[2:]...)
+	stored, file := startSub(t, args...)
+	grows(t, file, int64(len(ts)))
+	stored.signal(syscall.SIGTERM)
+	stored.expect(0)
+	same(t, "what the site has stored", read(t, file), ts)
+
 	sub, _ := startSub(t, "--live", "--server", "nats://"+as("camera1"), "cam.1")
 	sub.expect(1)
 	sub.find(sub.stderr, `(?i)error: .*permissions violation.*subscription`)
