@@ -58,6 +58,8 @@ func app() *ucli.App {
 			cli.SizeFlag("min-free", 0, "delete the oldest files while less than `SIZE` of the disk is free"),
 			cli.DurationFlag("sync", 0, "sync the open file every `D`: what a power cut can take"),
 			&ucli.BoolFlag{Name: "tee", Usage: "copy standard input to standard output"},
+			&ucli.BoolFlag{Name: "end-with-reader",
+				Usage: "with --tee: finish, with status 1, when the reader of standard output has gone"},
 			&ucli.StringFlag{Name: "manifest",
 				Usage: "append a line of JSON for each file, with its SHA-256, to `FILE`"},
 			&ucli.StringFlag{Name: "playlist", Usage: "write an HLS playlist of the finished files to `FILE` (.m3u8)"},
@@ -84,7 +86,8 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 			Files: c.Int64("keep-files"), Size: cli.Size(c, "keep-size"),
 			Age: cli.Duration(c, "keep-age"), MinFree: cli.Size(c, "min-free"),
 		},
-		Sync: cli.Duration(c, "sync"), Manifest: c.String("manifest"),
+		EndWithReader: c.Bool("end-with-reader"),
+		Sync:          cli.Duration(c, "sync"), Manifest: c.String("manifest"),
 		Playlist: c.String("playlist"), PlaylistSize: c.Int("playlist-size"),
 		Exec: c.String("exec"), ExecOutput: os.Stderr,
 		ExecJobs: c.Int("exec-jobs"), ExecTimeout: cli.Duration(c, "exec-timeout"),
@@ -108,6 +111,8 @@ func readFlags(c *ucli.Context) (config record.Config, err error) {
 	switch {
 	case config.Limits.Align && config.Limits.RotateTime == 0:
 		err = cli.Usagef("--align without --rotate-time")
+	case config.EndWithReader && !c.Bool("tee"):
+		err = cli.Usagef("--end-with-reader without --tee")
 	case config.PlaylistSize < 0:
 		err = cli.Usagef("--playlist-size must not be negative")
 	case c.IsSet("playlist-size") && config.Playlist == "":

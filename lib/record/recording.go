@@ -34,6 +34,8 @@ type Config struct {
 	In     Input
 	Out    Output // gets a copy of the stream; may be nil
 	Format stream.Format
+	// EndWithReader ends the recording, as the end of the input would, when the reader of Out has gone.
+	EndWithReader bool
 	// Live, Buffer and MaxAge are those of stream.QueueOptions. With Live a failing disk does not end the recording.
 	Live   bool
 	Buffer int64

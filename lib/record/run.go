@@ -74,6 +74,10 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 			switch done.task {
 			case reading:
 				inputEnded = true
+			case copying:
+				if r.config.EndWithReader && errors.Is(done.err, ErrOutputGone) {
+					r.reader.Stop()
+				}
 			case writing: // the input is not read on, but what was read is still copied
 				r.reader.Stop()
 				running++
@@ -160,7 +164,11 @@ func (r *Recording) copy(outer context.Context) error {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = errors.New("its reader has gone away")
 		}
-		r.config.Log.Warn("standard output is gone; the recording goes on", "err", err)
+		what := "the recording goes on"
+		if r.config.EndWithReader {
+			what = "the recording ends"
+		}
+		r.config.Log.Warn("standard output is gone; "+what, "err", err)
 		return ErrOutputGone
 	case closed != nil:
 		return fmt.Errorf("close standard output: %w", closed)

@@ -358,6 +358,27 @@ func TestOutputGone(t *testing.T) {
 	}
 }
 
+// TestEndWithReader: when the reader of the copy has gone, the recording ends while its input goes on, and is whole.
+func TestEndWithReader(t *testing.T) {
+	b := sample(t, "mpeg1.ts")
+	out := newMemory()
+	r, w := io.Pipe()
+	defer w.Close()
+	tr := newTrial(t, r, Limits{RotateFrames: 30})
+	tr.config.Out, tr.config.EndWithReader = out, true
+	go func() {
+		_, _ = w.Write(b)
+		testwait.Eventually(t, "the stream is copied", func() bool { return len(out.Bytes()) == len(b) })
+		close(out.gone)
+	}()
+	if err := tr.run(); err != ErrOutputGone {
+		t.Errorf("error %v", err)
+	}
+	if !bytes.Equal(joined(tr.files()), b) {
+		t.Error("the recording is not whole")
+	}
+}
+
 // TestReadError: what was read before the error is recorded.
 func TestReadError(t *testing.T) {
 	b := sample(t, "intra.ts")
