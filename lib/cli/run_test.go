@@ -75,8 +75,8 @@ var runs = []struct {
 	{name: "no value", args: "--buffer", status: 2, stderr: "vw-test: error: flag --buffer needs a value\n"},
 	{name: "an empty value", args: "--ledger=", status: 2, stderr: "vw-test: error: flag --ledger needs a value\n"},
 	{name: "bad size", args: "--buffer 10M", status: 2,
-		stderr: "vw-test: error: invalid value \"10M\" for --buffer: unknown unit \"M\" (B, kB, MB, GB, TB, " +
-			"KiB, MiB, GiB, TiB)\n"},
+		stderr: "vw-test: error: invalid value \"10M\" for --buffer: \"M\" means two things: " +
+			"write MB (powers of 1000) or MiB (powers of 1024)\n"},
 	{name: "bad duration", args: "--linger 10", status: 2,
 		stderr: "vw-test: error: invalid value \"10\" for --linger: not a duration (300ms, 10s, 1h30m, 7d, 2w)\n"},
 	{name: "negative duration", args: "-linger -1s", status: 2,

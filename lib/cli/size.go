@@ -75,6 +75,10 @@ func unitBytes(unit string) (int64, error) {
 			return u.bytes, nil
 		}
 	}
+	if len(unit) == 1 && strings.ContainsAny(unit, "kKmMgGtT") {
+		return 0, fmt.Errorf("%[1]q means two things: write %[2]sB (powers of 1000) or %[2]siB (powers of 1024)", unit,
+			strings.ToUpper(unit))
+	}
 	return 0, fmt.Errorf("unknown unit %q (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)", unit)
 }
 

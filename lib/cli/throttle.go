@@ -14,8 +14,8 @@ const throttleInterval = time.Second
 // ThrottledLogger writes at most one line a second, over all keys, so that a log stays readable and small whatever goes
 // wrong and in how many places. A line that comes too soon waits. Of each key only the last line waits, and keys take
 // turns, so in the end the log has the latest state of everything. A line that waited says how many others it replaced
-// ("left_out") and how old it is ("ago"). Keys are few: kinds of problems, or those for each destination. It is safe
-// for concurrent use.
+// ("left_out") and how old it is ("ago"). The time of a line is that of what happened. Keys are few: kinds of problems,
+// or those for each destination. It is safe for concurrent use.
 type ThrottledLogger struct {
 	log *slog.Logger
 
@@ -101,14 +101,15 @@ func (l *ThrottledLogger) logLine(h *heldLine) {
 	if !l.log.Enabled(context.Background(), level) {
 		return
 	}
-	args = slices.Clip(args)
+	r := slog.NewRecord(h.at, level, msg, 0) // the time of what happened, however late the line
+	r.Add(args...)
 	if h.leftOut > 0 {
-		args = append(args, "left_out", h.leftOut)
+		r.Add("left_out", h.leftOut)
 	}
 	if ago := time.Since(h.at).Round(10 * time.Millisecond); ago > 0 {
-		args = append(args, "ago", ago)
+		r.Add("ago", ago)
 	}
-	l.log.Log(context.Background(), level, msg, args...)
+	_ = l.log.Handler().Handle(context.Background(), r)
 	l.free = time.Now().Add(throttleInterval)
 }
 

@@ -44,6 +44,23 @@ func testThrottled(t *testing.T, level slog.Level, test func(l *ThrottledLogger,
 	})
 }
 
+// TestThrottledTime: the time of a line is that of what happened, not of when there was room for the line.
+func TestThrottledTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		l := NewThrottledLogger(NewLogger(&b, "vw-test", "text", false))
+		l.Info("a", "first")
+		b.Reset()
+		happened := time.Now().UTC()
+		l.Info("b", "second")
+		time.Sleep(throttleInterval)
+		l.Flush()
+		if want := "time=" + happened.Format("2006-01-02T15:04:05.000Z07:00"); !strings.HasPrefix(b.String(), want) {
+			t.Errorf("%q, want %s", b.String(), want)
+		}
+	})
+}
+
 func TestThrottledLogger(t *testing.T) {
 	testThrottled(t, slog.LevelInfo, func(l *ThrottledLogger, expect func(time.Duration, string)) {
 		l.Warn("a", "trouble", "n", 1)
