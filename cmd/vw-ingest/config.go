@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,7 +25,12 @@ const (
 )
 
 func flags() []ucli.Flag {
-	return append([]ucli.Flag{
+	return slices.Concat(cli.InCategory("Where it listens", listenFlags()...),
+		cli.InCategory("Publishers", publisherFlags()...), cli.CommonFlags(0))
+}
+
+func listenFlags() []ucli.Flag {
+	return []ucli.Flag{
 		cli.RepeatedFlag("listen", "take publishers at `ADDRESS`: HOST:PORT, unix:PATH or fd:N; may be given several "+
 			"times (default: "+defaultListen+", or the sockets that systemd hands over)"),
 		&ucli.StringFlag{Name: "listen-mode", Value: "0600", Usage: "`MODE` of the unix sockets of --listen"},
@@ -33,6 +39,11 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "tls-key", Usage: "and its key in `FILE`"},
 		&ucli.StringFlag{Name: "tls-client-ca",
 			Usage: "publishers must show a certificate of an authority in `FILE`, besides a token"},
+	}
+}
+
+func publisherFlags() []ucli.Flag {
+	return []ucli.Flag{
 		&ucli.StringFlag{Name: "token-file", Usage: "publishers must show a token in `FILE` (or $" + tokenVariable +
 			"): lines [NAME:]TOKEN or [NAME:]sha256:HEX; with --pull it is shown"},
 		&ucli.BoolFlag{Name: "no-auth", Usage: "let everybody publish, also web pages of any host"},
@@ -44,7 +55,7 @@ func flags() []ucli.Flag {
 		&ucli.BoolFlag{Name: "once", Usage: "exit when the first publisher ends"},
 		cli.DurationFlag("idle-timeout", 15*time.Second, "cut a publisher that sends nothing for `D`; 0 is never"),
 		cli.SizeFlag("max-body", 0, "cut a publisher that sends more than `SIZE`; 0 is any size"),
-	}, cli.CommonFlags(0)...)
+	}
 }
 
 // config is what the flags say.

@@ -23,9 +23,28 @@ func main() {
 			"again when their files change, and on SIGHUP.\n\n" +
 			"With --pull it is the one that dials, again when the connection is lost. The idle timeout\n" +
 			"ends a silent one.",
-		Flags:  flags(),
-		Action: run,
+		Metadata: about.Metadata(),
+		Flags:    flags(),
+		Action:   run,
 	})
+}
+
+var about = cli.About{
+	First: []string{"listen", "token-file", "publishers", "trusted-proxy", "once"},
+	Examples: [][2]string{
+		{"Take a stream on this machine into a file; then: ffmpeg … -f mpegts http://127.0.0.1:8081/cam1",
+			"vw-ingest --once >cam1.ts"},
+		{"Be a relay, with tokens for publishers and for viewers",
+			"vw-ingest --listen :8081 --token-file publishers --publishers takeover |\n" +
+				"  vw-push --live --listen :8082 --viewer-token-file viewers"},
+		{"Watch another vw-push, and record it", "vw-ingest --pull ws://127.0.0.1:8082/cam1 |\n" +
+			"  vw-record --live --rotate-time 10m 'rec/%Y%m%dT%H%M%SZ.ts'"},
+	},
+	Environment: [][2]string{
+		{tokenVariable, "the tokens, in place of --token-file"},
+		{"LISTEN_FDS, LISTEN_FDNAMES", "the sockets that systemd hands over, in place of the default address"},
+		{"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "with --pull: the proxies, as for vw-push"},
+	},
 }
 
 func run(c *ucli.Context) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,11 @@ import (
 )
 
 func flags() []ucli.Flag {
+	return slices.Concat(cli.InCategory("Destinations", destinationFlags()...),
+		cli.InCategory("TLS with destinations", tlsFlags()...), cli.InCategory("Connections", connectionFlags()...))
+}
+
+func destinationFlags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{Name: "to-file",
 			Usage: "push to the URLs in `FILE`, one a line; it is read again on SIGHUP and at each dial"},
@@ -31,10 +37,20 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "stream",
 			Usage: "name the stream `NAME` in each handshake and in the ledger (at random unless given)"},
 		&ucli.StringFlag{Name: "subprotocol", Usage: "agree on the subprotocol `P`, or do not connect"},
+	}
+}
+
+func tlsFlags() []ucli.Flag {
+	return []ucli.Flag{
 		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
 		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
 		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
 		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
+	}
+}
+
+func connectionFlags() []ucli.Flag {
+	return []ucli.Flag{
 		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
 		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout,
 			"a dial may take `D`, from the name to the handshake"),

@@ -29,9 +29,29 @@ neither the input nor the destinations: a slow one loses whole groups of picture
 Proxies come from the environment: HTTP_PROXY for ws, HTTPS_PROXY for wss, ALL_PROXY for what has none of these, and
 NO_PROXY for hosts to reach without one. http:// and https:// proxies are asked to CONNECT, for ws too; socks5:// and
 socks5h:// proxies look up names themselves.`,
-		Flags:  slices.Concat(flags(), listenFlags(), cli.CommonFlags(2*time.Second)),
-		Action: run,
+		Metadata: about.Metadata(),
+		Flags:    slices.Concat(flags(), listenFlags(), cli.CommonFlags(2*time.Second)),
+		Action:   run,
 	})
+}
+
+var about = cli.About{
+	First: []string{"live", "listen", "token-file", "viewer-token-file", "ledger"},
+	Examples: [][2]string{
+		{"Show a camera to browsers, at http://127.0.0.1:8082/",
+			"ffmpeg -f v4l2 -i /dev/video0 -c:v mpeg1video -bf 0 -g 25 -f mpegts - |\n" +
+				"  vw-push --live --listen 127.0.0.1:8082"},
+		{"Push it to a server", "ffmpeg -f v4l2 -i /dev/video0 -c:v mpeg1video -bf 0 -g 25 -f mpegts - |\n" +
+			"  vw-push --live --token-file token wss://relay.example.org/in/cam1"},
+		{"Copy a recording to two servers, byte for byte, with the account",
+			"vw-push --ledger push.json ws://a.example.org/in ws://b.example.org/in <cam1.ts"},
+	},
+	Environment: [][2]string{
+		{"VW_PUSH_TOKEN", "the token to show, in place of --token-file"},
+		{"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY", "the proxy for ws, for wss, and for what has none of these"},
+		{"NO_PROXY", "hosts to reach without a proxy: names, networks, *"},
+		{"SSL_CERT_FILE, SSL_CERT_DIR", "the system's certificate authorities, in place of those of the system"},
+	},
 }
 
 func run(c *ucli.Context) error {

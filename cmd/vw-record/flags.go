@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -44,7 +45,15 @@ func app() *ucli.App {
 		UsageText:   "vw-record [flags] TEMPLATE",
 		ArgsUsage:   "TEMPLATE",
 		Description: description,
-		Flags: append([]ucli.Flag{
+		Metadata:    about.Metadata(),
+		Flags:       flags(),
+		Action:      run,
+	}
+}
+
+func flags() []ucli.Flag {
+	return slices.Concat(
+		cli.InCategory("Where a file ends",
 			cli.SizeFlag("rotate-size", 0, "begin a new file after `SIZE`"),
 			cli.DurationFlag("rotate-time", 0, "begin a new file after `D`, by the stream's own clock"),
 			&ucli.Int64Flag{Name: "rotate-frames", Usage: "begin a new file after `N` video frames"},
@@ -52,14 +61,20 @@ func app() *ucli.App {
 			cli.SizeFlag("stop-size", 0, "record at most `SIZE` in all, then exit"),
 			cli.DurationFlag("stop-time", 0, "record `D` in all, then exit"),
 			&ucli.Int64Flag{Name: "stop-frames", Usage: "record `N` video frames in all, then exit"},
+		),
+		cli.InCategory("What is kept",
 			&ucli.Int64Flag{Name: "keep-files", Usage: "keep the newest `N` files, delete older ones"},
 			cli.SizeFlag("keep-size", 0, "keep the newest files that take at most `SIZE` on the disk"),
 			cli.DurationFlag("keep-age", 0, "delete files that were finished longer than `D` ago"),
 			cli.SizeFlag("min-free", 0, "delete the oldest files while less than `SIZE` of the disk is free"),
 			cli.DurationFlag("sync", 0, "sync the open file every `D`: what a power cut can take"),
+		),
+		cli.InCategory("Standard output",
 			&ucli.BoolFlag{Name: "tee", Usage: "copy standard input to standard output"},
 			&ucli.BoolFlag{Name: "end-with-reader",
 				Usage: "with --tee: finish, with status 1, when the reader of standard output has gone"},
+		),
+		cli.InCategory("Lists and commands",
 			&ucli.StringFlag{Name: "manifest",
 				Usage: "append a line of JSON for each file, with its SHA-256, to `FILE`"},
 			&ucli.StringFlag{Name: "playlist", Usage: "write an HLS playlist of the finished files to `FILE` (.m3u8)"},
@@ -68,9 +83,24 @@ func app() *ucli.App {
 				Usage: "run `CMD` for each finished file, which it learns from VW_FILE, VW_BYTES, …"},
 			&ucli.IntFlag{Name: "exec-jobs", Value: 1, Usage: "run `N` commands of --exec at once"},
 			cli.DurationFlag("exec-timeout", 0, "kill a command of --exec that runs for longer than `D`"),
-		}, cli.CommonFlags(0)...),
-		Action: run,
-	}
+		),
+		cli.CommonFlags(0))
+}
+
+var about = cli.About{
+	First: []string{"live", "rotate-time", "keep-size", "tee", "manifest"},
+	Examples: [][2]string{
+		{"Record a camera for months: a new file each ten minutes, 20 GiB in all",
+			"ffmpeg -f v4l2 -i /dev/video0 -c:v mpeg1video -bf 0 -g 25 -f mpegts - |\n" +
+				"  vw-record --live --rotate-time 10m --keep-size 20GiB 'rec/%Y%m%dT%H%M%SZ.ts'"},
+		{"Record what passes by, with hashes", "vw-ingest |\n" +
+			"  vw-record --live --tee --rotate-time 10m --manifest rec/m.jsonl 'rec/%Y%m%dT%H%M%SZ.ts' |\n" +
+			"  vw-push --live --listen 127.0.0.1:8082"},
+		{"Cut a stream into files of a minute", "vw-record --rotate-time 1m 'part.ts' <cam1.ts"},
+	},
+	Environment: [][2]string{
+		{"VW_FILE, VW_START, VW_BYTES …", "not read: set for the command of --exec"},
+	},
 }
 
 // readFlags turns the flags into a configuration. Its errors have exit status 2.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
@@ -38,7 +39,14 @@ type config struct {
 }
 
 func flags() []ucli.Flag {
-	return append([]ucli.Flag{
+	return slices.Concat(cli.InCategory("Where it listens, and what it saves", serverFlags()...),
+		cli.InCategory("When it ends", endFlags()...), cli.InCategory("What is expected", expectationFlags()...),
+		cli.InCategory("What goes wrong on purpose", faultFlags()...),
+		cli.InCategory("What it writes", outputFlags()...), cli.LogFlags())
+}
+
+func serverFlags() []ucli.Flag {
+	return []ucli.Flag{
 		&ucli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "listen on `HOST:PORT`; port 0 picks a free one"},
 		&ucli.BoolFlag{Name: "tls", Usage: "speak wss://, with a certificate made for this run"},
 		&ucli.StringFlag{Name: "tls-ca",
@@ -49,9 +57,21 @@ func flags() []ucli.Flag {
 		&ucli.StringFlag{Name: "arrivals", Usage: "write each message's arrival to `FILE`: CSV, ns since the start"},
 		cli.SizeFlag("max-message", testserver.DefaultMaxMessage,
 			"refuse messages longer than `SIZE` (close code 1009)"),
+	}
+}
+
+func endFlags() []ucli.Flag {
+	return []ucli.Flag{
 		&ucli.IntFlag{Name: "conns", Usage: "end after `N` connections have ended"},
 		cli.SizeFlag("bytes", 0, "end after `SIZE` bytes in all"),
 		cli.DurationFlag("timeout", 0, "end after `D`; exit status 5 if --conns or --bytes is not reached"),
+		cli.DurationFlag("linger", testserver.DefaultLinger,
+			"after the first signal, let connections go on for at most `D`"),
+	}
+}
+
+func expectationFlags() []ucli.Flag {
+	return []ucli.Flag{
 		cli.RepeatedFlag("expect-file", "expect the bytes of `FILE` (or PATH=FILE)"),
 		cli.RepeatedFlag("expect-sha256", "expect bytes with this `SHA256` (or PATH=SHA256)"),
 		cli.RepeatedFlag("expect-bytes", "expect `N` bytes, or '>=N' (or PATH=N)"),
@@ -71,18 +91,26 @@ func flags() []ucli.Flag {
 			"the longest time between two PCRs that --expect-clean allows, `D`"),
 		cli.DurationFlag("max-timestamp-interval", mpegts.DefaultTimestampInterval,
 			"the longest time between two timestamps of audio or video that --expect-clean allows, `D`"),
+	}
+}
+
+func faultFlags() []ucli.Flag {
+	return []ucli.Flag{
 		cli.RepeatedFlag("fault",
 			"make something go wrong, for example 'conn=2,after=1MiB,do=reset': `SPEC`; see vw-testserver faults"),
 		&ucli.Uint64Flag{Name: "seed", Value: 1, Usage: "decides about faults with a probability, `N`"},
+	}
+}
+
+func outputFlags() []ucli.Flag {
+	return []ucli.Flag{
 		&ucli.StringFlag{Name: "report", Usage: "also write the report to `FILE`"},
 		&ucli.StringFlag{Name: "junit", Usage: "write the verdict to `FILE` as JUnit XML"},
 		&ucli.StringFlag{Name: "announce", Usage: "write the URL to `FILE` atomically, when it listens"},
 		cli.DurationFlag("stats", 0, "log statistics on stderr every `D`"),
 		&ucli.BoolFlag{Name: "verbose",
 			Usage: "log connections, refused handshakes and faults on stderr, not only errors"},
-		cli.DurationFlag("linger", testserver.DefaultLinger,
-			"after the first signal, let connections go on for at most `D`"),
-	}, cli.LogFlags()...)
+	}
 }
 
 func readConfig(c *ucli.Context) (config, error) {

@@ -25,6 +25,7 @@ func main() {
 		Name:        name,
 		Usage:       "receive websocket streams, check them, give a verdict",
 		Description: description,
+		Metadata:    about.Metadata(),
 		Flags:       flags(),
 		ArgsUsage:   "[faults]",
 		Action: func(c *ucli.Context) error {

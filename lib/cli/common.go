@@ -69,6 +69,10 @@ func setCategory(f ucli.Flag, name string) {
 		f.Category = name
 	case *ucli.IntFlag:
 		f.Category = name
+	case *ucli.Int64Flag:
+		f.Category = name
+	case *ucli.Uint64Flag:
+		f.Category = name
 	}
 }
 

@@ -8,10 +8,6 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// CompletionValues is the key of an app's Metadata under which a map[string][]string may give, by the name of a flag,
-// the beginnings of its values. A value that ends in "=" is completed without a space after it.
-const CompletionValues = "vw.completion.values"
-
 // completionShells are the shells that a completion can be printed for.
 var completionShells = []string{"bash", "zsh", "fish"}
 
@@ -39,7 +35,7 @@ func completion(app *ucli.App, shell string) (string, error) {
 }
 
 func completedFlags(app *ucli.App) []completedFlag {
-	more, _ := app.Metadata[CompletionValues].(map[string][]string)
+	more := aboutOf(app).Values
 	var flags []completedFlag
 	for _, f := range app.Flags {
 		doc, ok := f.(ucli.DocGenerationFlag)
@@ -77,12 +73,15 @@ func bashCompletion(tool string, flags []completedFlag) string {
 		names = append(names, f.dashed())
 		switch {
 		case len(f.values) > 0:
-			fmt.Fprintf(&cases, "    %s)\n      COMPREPLY=($(compgen -W %s -- \"$cur\"))\n", f.dashed(),
-				shellQuote(strings.Join(f.values, " ")))
+			fmt.Fprintf(&cases, "    %s)\n", f.dashed())
 			if strings.HasSuffix(f.values[0], "=") {
-				cases.WriteString("      compopt -o nospace 2>/dev/null\n")
+				cases.WriteString("      compopt -o nospace 2>/dev/null\n" +
+					"      if [[ $cur == *,* ]]; then listed=${cur%,*}, cur=${cur##*,}; fi\n")
 			}
-			cases.WriteString("      return ;;\n")
+			fmt.Fprintf(&cases, "      COMPREPLY=($(compgen -W %s -- \"$cur\"))\n"+
+				"      COMPREPLY=(\"${COMPREPLY[@]/#/$listed}\")\n"+
+				"      COMPREPLY=(\"${COMPREPLY[@]#\"$before\"}\")\n      return ;;\n",
+				shellQuote(strings.Join(f.values, " ")))
 		case f.value != "" && !f.file:
 			plain = append(plain, f.dashed())
 		}
@@ -92,11 +91,17 @@ func bashCompletion(tool string, flags []completedFlag) string {
 	}
 	return fmt.Sprintf(`# bash completion for %[1]s
 %[2]s() {
-  local cur prev
+  local cur prev i=$COMP_CWORD before= listed=
   COMPREPLY=()
-  cur=${COMP_WORDS[COMP_CWORD]}
-  prev=${COMP_WORDS[COMP_CWORD - 1]}
-  if [ "$cur" = "=" ]; then cur=; elif [ "$prev" = "=" ]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
+  cur=${COMP_WORDS[i]}
+  # bash cuts words at "=": what belongs together is put together again, and cut off what is offered.
+  while [ "$i" -gt 1 ] && { [[ $cur == =* ]] || [ "${COMP_WORDS[i - 1]}" = "=" ]; }; do
+    i=$((i - 1))
+    cur=${COMP_WORDS[i]}$cur
+  done
+  prev=${COMP_WORDS[i - 1]}
+  if [[ $cur == -*=* ]]; then prev=${cur%%%%=*} cur=${cur#*=}; fi
+  if [ "$i" -lt "$COMP_CWORD" ] && [[ $cur == *=* ]]; then before=${cur%%=*}=; fi
   case $prev in
 %[3]s  esac
   if [[ $cur == -* ]]; then
@@ -122,7 +127,7 @@ func zshCompletion(tool string, flags []completedFlag) string {
 		spec += "[" + usage + "]"
 		switch {
 		case len(f.values) > 0 && strings.HasSuffix(f.values[0], "="):
-			spec += ":" + zshWord(f.value) + ":compadd -S '' -- " + strings.Join(f.values, " ")
+			spec += ":" + zshWord(f.value) + `:{compset -P "*,"; compadd -S "" -- ` + strings.Join(f.values, " ") + "}"
 		case len(f.values) > 0:
 			spec += ":" + zshWord(f.value) + ":(" + strings.Join(f.values, " ") + ")"
 		case f.file:

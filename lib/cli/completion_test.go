@@ -17,7 +17,7 @@ func completionScript(t *testing.T, shell, name string) string {
 	t.Helper()
 	var got []string
 	app := testApp("URL", &got, nil)
-	app.Metadata = map[string]any{CompletionValues: map[string][]string{"fault": {"do=close", "do=reset"}}}
+	app.Metadata = About{Values: map[string][]string{"fault": {"conn=", "do=close", "do=reset"}}}.Metadata()
 	app.Flags = append(app.Flags, &ucli.StringFlag{Name: "fault", Usage: "make `SPEC` go wrong"},
 		&ucli.StringFlag{Name: "ca", Usage: "it's [in] `FILE`: really"})
 	var stdout, stderr bytes.Buffer
@@ -51,11 +51,15 @@ func TestCompletionBash(t *testing.T) {
 	t.Parallel()
 	script := completionScript(t, "bash", "vw-test")
 	for words, want := range map[string][]string{
-		"vw-test --lo":            {"--log"},
-		"vw-test --log ''":        {"text", "json"},
-		"vw-test --log = j":       {"json"},
-		"vw-test --fault do=r":    {"do=reset"},
-		"vw-test --once --log te": {"text"},
+		"vw-test --lo":         {"--log"},
+		"vw-test --log ''":     {"text", "json"},
+		"vw-test --log = j":    {"json"},
+		"vw-test --fault do=r": {"do=reset"},
+		// As bash cuts words where it is used.
+		"vw-test --fault do = r":            {"reset"},
+		"vw-test --fault = conn = 1,do = r": {"reset"},
+		"vw-test --fault conn = 1,":         {"1,conn=", "1,do=close", "1,do=reset"},
+		"vw-test --once --log te":           {"text"},
 	} {
 		got := complete(t, "bash", "--norc", "-c",
 			`. "$1"; eval "COMP_WORDS=($2)"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _vw_test
@@ -94,7 +98,8 @@ zpty -d z
 func TestCompletionZsh(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Dir(completionScript(t, "zsh", "_vw-test"))
-	for typed, want := range map[string]string{"--lo": "--log", "--log j": "--log json", "--fault do=r": "do=reset"} {
+	for typed, want := range map[string]string{"--lo": "--log", "--log j": "--log json", "--fault do=r": "do=reset",
+		"--fault conn=1,do=r": "conn=1,do=reset"} {
 		got := complete(t, "zsh", "-f", "-c", zshSession, "zsh", folder, typed, want)
 		if !slices.Contains(got, "found") {
 			t.Errorf("%q is not completed to %q: %q", typed, want, got)

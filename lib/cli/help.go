@@ -14,36 +14,47 @@ const (
 	helpColumn = 26 // where the descriptions of flags begin
 )
 
-// helpText is the help of a tool: what it is, how it is called, its flags by category in the order in which they were
-// given, and its exit statuses.
+// helpText is the help of a tool: what it is, how it is called, examples, its flags in groups, and its exit statuses.
 func helpText(app *ucli.App, more []int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n", app.Name, app.Usage)
 	for line := range strings.Lines(synopsis(app)) {
 		b.WriteString("  " + strings.TrimSpace(line) + "\n")
 	}
+	all := groups(app)
+	if all[0].title == firstCategory {
+		writeGroup(&b, all[0])
+		all = all[1:]
+	}
+	if examples := aboutOf(app).Examples; len(examples) > 0 {
+		b.WriteString("\nExamples:\n")
+		for _, e := range examples {
+			b.WriteString("  # " + e[0] + "\n")
+			for line := range strings.Lines(e[1] + "\n") {
+				b.WriteString("  " + line)
+			}
+		}
+	}
 	if app.Description != "" {
 		for paragraph := range strings.SplitSeq(strings.TrimSpace(app.Description), "\n\n") {
 			b.WriteString("\n" + strings.Join(wrap(paragraph, helpWidth), "\n") + "\n")
 		}
 	}
-	for _, category := range categories(app.Flags) {
-		title := category
-		if title == "" {
-			title = "Flags"
-		}
-		b.WriteString("\n" + title + ":\n")
-		for _, f := range app.Flags {
-			if doc, ok := f.(ucli.DocGenerationFlag); ok && categoryOf(f) == category && visible(f) {
-				helpRow(&b, flagSynopsis(doc), flagUsage(doc))
-			}
-		}
+	for _, g := range all {
+		writeGroup(&b, g)
 	}
 	b.WriteString("\n" + valueForms + "\n\nExit status:\n")
 	for _, status := range exitStatuses(more) {
 		fmt.Fprintf(&b, "  %d  %s\n", status.code, status.meaning)
 	}
 	return b.String()
+}
+
+func writeGroup(b *strings.Builder, g group) {
+	b.WriteString("\n" + g.title + ":\n")
+	for _, f := range g.flags {
+		helpRow(b, flagSynopsis(f), flagUsage(f))
+	}
 }
 
 // valueForms says how the values of flags are written.
@@ -80,30 +91,6 @@ func exitStatuses(more []int) []exitStatus {
 		}
 	}
 	return all
-}
-
-func categories(flags []ucli.Flag) []string {
-	var names []string
-	for _, f := range flags {
-		if name := categoryOf(f); !slices.Contains(names, name) && visible(f) {
-			names = append(names, name)
-		}
-	}
-	// What belongs to no category stands first, whichever flag was given first.
-	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 1) - min(len(b), 1) })
-	return names
-}
-
-func categoryOf(f ucli.Flag) string {
-	if c, ok := f.(ucli.CategorizableFlag); ok {
-		return c.GetCategory()
-	}
-	return ""
-}
-
-func visible(f ucli.Flag) bool {
-	v, ok := f.(ucli.VisibleFlag)
-	return !ok || v.IsVisible()
 }
 
 // flagSynopsis is a flag as it is written, with the name of its value: the word in backquotes in its usage.

@@ -12,8 +12,8 @@ import (
 // common.
 func manPage(app *ucli.App, more []int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH %s 1 \"\" \"vw %s\" \"Video over websockets\"\n", strings.ToUpper(roff(app.Name)),
-		roff(Version()))
+	fmt.Fprintf(&b, ".TH %s 1 \"%s\" \"vw %s\" \"Video over websockets\"\n", strings.ToUpper(roff(app.Name)),
+		roff(Date()), roff(Version()))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(app.Name), roff(app.Usage))
 	b.WriteString(".SH SYNOPSIS\n.nf\n")
 	for line := range strings.Lines(synopsis(app)) {
@@ -24,14 +24,10 @@ func manPage(app *ucli.App, more []int) string {
 		b.WriteString(".SH DESCRIPTION\n" + roffParagraphs(app.Description))
 	}
 	b.WriteString(".SH OPTIONS\n")
-	for _, category := range categories(app.Flags) {
-		if category != "" {
-			b.WriteString(".SS " + roff(category) + "\n")
-		}
-		for _, f := range app.Flags {
-			if doc, ok := f.(ucli.DocGenerationFlag); ok && categoryOf(f) == category && visible(f) {
-				fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s\n", roff(flagSynopsis(doc)), roff(flagUsage(doc)))
-			}
+	for _, g := range groups(app) {
+		b.WriteString(".SS " + roff(g.title) + "\n")
+		for _, f := range g.flags {
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s\n", roff(flagSynopsis(f)), roff(flagUsage(f)))
 		}
 	}
 	b.WriteString(".PP\n" + roff(valueForms) +
@@ -39,6 +35,18 @@ func manPage(app *ucli.App, more []int) string {
 	for _, status := range exitStatuses(more) {
 		fmt.Fprintf(&b, ".TP\n\\fB%d\\fR\n%s\n", status.code, roff(status.meaning))
 	}
+	about := aboutOf(app)
+	if len(about.Examples) > 0 {
+		b.WriteString(".SH EXAMPLES\n")
+	}
+	for _, e := range about.Examples {
+		fmt.Fprintf(&b, ".PP\n%s:\n.PP\n.nf\n", roff(e[0]))
+		for line := range strings.Lines(e[1]) {
+			b.WriteString(".RS 4\n" + roff(strings.TrimSuffix(line, "\n")) + "\n.RE\n")
+		}
+		b.WriteString(".fi\n")
+	}
+	b.WriteString(".SH ENVIRONMENT\n" + roffTerms(append(slices.Clip(about.Environment), runtimeVariables...)))
 	b.WriteString(".SH SIGNALS\n" + roffParagraphs(manSignals))
 	if slices.ContainsFunc(app.Flags, func(f ucli.Flag) bool { return slices.Contains(f.Names(), "ledger") }) {
 		b.WriteString(".SH LEDGER\n" + roffParagraphs(manLedger) + ".PP\n" + roff(ledgerEquation) + "\n" +
@@ -66,7 +74,12 @@ vw-push --to-file; vw-record begins a new file). Elsewhere it counts as SIGTERM.
 SIGUSR1 prints the ledger on standard error, where a tool keeps one.
 
 When the reader of standard output has gone, a tool ends with status 1; vw-record --tee records on to the end of its
-input, and then has that status too.`
+input, unless --end-with-reader is given, and then has that status too.`
+
+// runtimeVariables are those that every Go program reads.
+var runtimeVariables = [][2]string{
+	{"GOMEMLIMIT", "the memory that the tool tries to stay below, such as 64MiB"},
+}
 
 const manLedger = `What came in is delivered, dropped for a counted reason, or still here. --ledger writes that
 account as one JSON object, once a minute and at exit; at exit nothing is unconfirmed or held. For each output, in
@@ -92,9 +105,9 @@ var ledgerTerms = [][2]string{
 			"these stand beside the sum"},
 }
 
-// roff makes text stand for itself, in one line.
+// roff makes text stand for itself, in one line, in ASCII: man may run with LC_ALL=C.
 func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(text)
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ", "…", "...").Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
 		text = `\&` + text
 	}

@@ -50,12 +50,12 @@ type runner struct {
 
 func (r *runner) run() int {
 	action := r.app.Action
-	r.app.Flags = append(r.app.Flags[:len(r.app.Flags):len(r.app.Flags)],
+	r.app.Flags = append(r.app.Flags[:len(r.app.Flags):len(r.app.Flags)], InCategory(helpCategory,
 		&ucli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this help"},
 		&ucli.BoolFlag{Name: "man", Usage: "print the manual page, for man -l -"},
 		&ucli.StringFlag{Name: "completion", Usage: "print the completion of flags for `bash|zsh|fish`"},
 		&ucli.BoolFlag{Name: "licenses", Usage: "print the licenses of what is built in"},
-		&ucli.BoolFlag{Name: "version", Usage: "print the version"})
+		&ucli.BoolFlag{Name: "version", Usage: "print the version"})...)
 	asked, value, dashDash := r.scan()
 	switch asked {
 	case "help":
