@@ -17,8 +17,10 @@ type Common struct {
 	Linger time.Duration
 	Ledger string        // the file to write; "": none
 	Stats  time.Duration // 0: none
-	Log    string        // "text" or "json"
-	Quiet  bool
+	// Progress shows a line on stderr if that is a terminal.
+	Progress bool
+	Log      string // "text" or "json"
+	Quiet    bool
 }
 
 // MinBuffer is the smallest --buffer, in bytes: one packet. What is smaller could hold nothing and would never move.
@@ -44,6 +46,8 @@ func CommonFlags(maxAge time.Duration) []ucli.Flag {
 			Usage: "write the account of all bytes to `FILE`, once a minute and at exit; " +
 				"as metrics if it ends in .prom"},
 		DurationFlag("stats", 0, "print a line on stderr every `D`"),
+		&ucli.BoolFlag{Name: "progress",
+			Usage: "show on stderr how it goes, in one line that changes each second, if that is a terminal"},
 	}
 	for _, f := range flags {
 		setCategory(f, commonCategory)
@@ -102,8 +106,11 @@ func ReadCommon(c *ucli.Context) (Common, error) {
 		Linger: Duration(c, "linger"),
 		Ledger: c.String("ledger"),
 		Stats:  Duration(c, "stats"),
-		Log:    log,
-		Quiet:  c.Bool("quiet"),
+
+		Progress: c.Bool("progress"),
+
+		Log:   log,
+		Quiet: c.Bool("quiet"),
 	}
 	switch {
 	case common.Buffer < MinBuffer:

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -30,18 +31,22 @@ func RunPipe(c *ucli.Context, reload func(), run func(*Pipe) error) (err error) 
 	if err != nil {
 		return err
 	}
-	p := &Pipe{
-		Common:   common,
-		Log:      NewLogger(Stderr, c.App.Name, common.Log, common.Quiet),
-		Ledger:   stream.NewLedger(c.App.Name),
-		Shutdown: NotifyShutdown(reload),
-	}
+	p := &Pipe{Common: common, Ledger: stream.NewLedger(c.App.Name), Shutdown: NotifyShutdown(reload)}
 	defer p.Shutdown.Close()
+	stderr := Stderr
+	if common.Progress {
+		snapshot := func() stream.Snapshot { return p.Ledger.Snapshot(false) }
+		if line := startProgress(os.Stderr, Stderr, snapshot); line != nil {
+			stderr = line
+			defer line.close()
+		}
+	}
+	p.Log = NewLogger(stderr, c.App.Name, common.Log, common.Quiet)
 	p.Throttled = NewThrottledLogger(p.Log)
 	reporter, err := StartLedgerReporter(LedgerReporterOptions{
 		Ledger: p.Ledger, File: common.Ledger,
 		Stats: common.Stats, StatsLine: p.statsLine,
-		Stderr: Stderr, Tool: c.App.Name, Log: common.Log, Throttled: p.Throttled,
+		Stderr: stderr, Tool: c.App.Name, Log: common.Log, Throttled: p.Throttled,
 	})
 	if err != nil {
 		return err
