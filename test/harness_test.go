@@ -138,6 +138,7 @@ type wiring struct {
 	stdin  io.Reader
 	stdout *os.File
 	env    []string // beside the test's own environment
+	dir    string   // "": the test's own
 }
 
 // start runs a program. It and all that it starts end with the test at the latest.
@@ -155,7 +156,7 @@ func start(t testing.TB, w wiring, name string, args ...string) *process {
 		args = slices.Insert(slices.Clone(args), at, "--ledger", p.ledger)
 	}
 	p.cmd = exec.Command(tool(t, name), args...)
-	p.cmd.Stdin = w.stdin
+	p.cmd.Stdin, p.cmd.Dir = w.stdin, w.dir
 	p.cmd.Env = append(p.cmd.Environ(), w.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if w.stdout != nil {

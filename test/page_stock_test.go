@@ -2,19 +2,24 @@ package test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 )
 
-// TestStockPage: a page that was made for jsmpeg's relay plays what vw-push sends, unchanged.
+// TestStockPage: the page of docs/recipes/jsmpeg-page.md plays what vw-push sends, as it does with jsmpeg's relay.
 func TestStockPage(t *testing.T) {
 	needPlayers(t)
+	page := regexp.MustCompile("(?s)```html\n(.*?)```").FindStringSubmatch(string(read(t,
+		"../docs/recipes/jsmpeg-page.md")))
+	if page == nil {
+		t.Fatal("docs/recipes/jsmpeg-page.md has no page")
+	}
 	for name, script := range map[string]string{
 		"jsmpeg-player": "node/node_modules/jsmpeg-player/build/jsmpeg-player.min.js",
 		"cycjimmy":      "node/node_modules/@cycjimmy/jsmpeg-player/dist/jsmpeg-player.umd.min.js",
@@ -25,10 +30,10 @@ func TestStockPage(t *testing.T) {
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/":
-					fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><canvas id="canvas"></canvas>
-<script src="player.js"></script>
-<script>new JSMpeg.Player('%s', { canvas: document.getElementById('canvas') })</script>`, stream.Load())
-				case "/player.js":
+					_, _ = io.WriteString(w, strings.NewReplacer("<!doctype html>",
+						`<!doctype html><link rel="icon" href="data:,">`, "ws://127.0.0.1:8082/cam1",
+						stream.Load().(string)).Replace(page[1]))
+				case "/jsmpeg.min.js":
 					http.ServeFile(w, r, script)
 				default:
 					http.NotFound(w, r)
@@ -38,9 +43,9 @@ func TestStockPage(t *testing.T) {
 			v := startViewing(t, "--origin", strings.TrimPrefix(site.URL, "http://"))
 			stream.Store("ws" + strings.TrimPrefix(v.url, "http"))
 			v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
-			page := openTab(t, site.URL)
-			page.plays(25)
-			page.silent()
+			tab := openTab(t, site.URL)
+			tab.plays(25)
+			tab.silent()
 		})
 	}
 }

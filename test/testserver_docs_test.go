@@ -4,12 +4,15 @@ import (
 	"archive/zip"
 	"bytes"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestDocumentedScript runs the shell script of docs/testserver.md as it stands there.
@@ -50,6 +53,20 @@ func TestDocumentedScript(t *testing.T) {
 	if _, status := run(strings.Replace(text, `<"$1"`, "<"+sampleFile(t, "h264.ts"), 1)); status != 4 {
 		t.Errorf("exit status %d with another stream, want 4", status)
 	}
+	// A publisher that fails ends the script, and vw-testserver with it.
+	failing := strings.Replace(text, `vw-push --quiet "$(cat url)/cam1" <"$1"`, "exit 7", 1)
+	dir, status = run(failing)
+	if status != 7 {
+		t.Errorf("exit status %d when the publisher fails, want 7", status)
+	}
+	url := strings.TrimPrefix(strings.TrimSpace(string(read(t, filepath.Join(dir, "url")))), "ws://")
+	testwait.Eventually(t, "vw-testserver ends", func() bool {
+		conn, err := net.Dial("tcp", url)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 }
 
 // documented returns the block of docs/testserver.md that is in this language.
@@ -106,6 +123,11 @@ func TestDocumentedJob(t *testing.T) {
 		if b, err := os.ReadFile(addPath); err == nil {
 			path = strings.TrimSpace(string(b)) + ":" + os.Getenv("PATH")
 		}
+	}
+	version := exec.Command("bash", "-c", "vw-testserver --version")
+	version.Env = append(env, "PATH="+path)
+	if out, err := version.Output(); err != nil || string(out) != "vw-testserver v0.0.1\n" {
+		t.Errorf("--version after go install: %q, %v", out, err)
 	}
 	artifact := regexp.MustCompile(`path: "(.*)"`).FindStringSubmatch(job)
 	if artifact == nil {
