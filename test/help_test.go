@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestHelpForNewcomers: each tool's help begins with the five flags that most people need and has three examples of flags that
-// exist; its manual page is ASCII, and its completion knows the values.
+// TestHelpForNewcomers: each tool's help begins with the five flags that most people need and has three examples of
+// flags that exist; its manual page is ASCII, and its completion knows the values.
 func TestHelpForNewcomers(t *testing.T) {
 	t.Parallel()
 	flags := regexp.MustCompile(`--[a-z][a-z-]+`)

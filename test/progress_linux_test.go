@@ -135,7 +135,9 @@ func TestProgressNotShown(t *testing.T) {
 		before := strings.Count(v.String(), "msg=stats")
 		p := v.start(t, in, term, "vw-record", "--progress", "--stats", "20ms", t.TempDir()+"/a.ts")
 		_, _ = w.Write(b[:1880])
-		testwait.Eventually(t, "a line is logged", func() bool { return strings.Count(v.String(), "msg=stats") > before })
+		testwait.Eventually(t, "a line is logged", func() bool {
+			return strings.Count(v.String(), "msg=stats") > before
+		})
 		w.Close()
 		if err := p.Wait(); err != nil {
 			t.Error(err)

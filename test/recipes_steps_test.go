@@ -37,7 +37,8 @@ func newRecipeRun(t *testing.T) *recipeRun {
 	files := map[string]string{"token": "sesame", "publishers": "TOKEN", "viewers": "viewer", "tokens": "viewer"}
 	// The heads of pipelines write down which process they are, so that a test can end them as a user would.
 	for _, name := range []string{"ffmpeg", "gst-launch-1.0", "vw-ingest"} {
-		files["bin/"+name] = fmt.Sprintf("#!/bin/sh\n[ -p /dev/stdin ] || echo $$ >>%s/heads\nexec %s \"$@\"\n", r.dir, tool(t, name))
+		files["bin/"+name] = fmt.Sprintf("#!/bin/sh\n[ -p /dev/stdin ] || echo $$ >>%s/heads\nexec %s \"$@\"\n", r.dir,
+			tool(t, name))
 	}
 	for _, name := range []string{"rpicam-vid", "libcamera-vid"} { // raw H.264 in time, with headers inline
 		files["bin/"+name] = "#!/bin/sh\ncase \"$*\" in *--inline*'-o -') ;; *) exit 2 ;; esac\n" +

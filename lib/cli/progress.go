@@ -20,7 +20,8 @@ const progressInterval = time.Second
 // progress is the line of --progress. It is a writer for the log, so that a line of the log stands in place of it and
 // not behind it.
 //
-// Of several tools on one terminal one draws, which holds the lock on the terminal; the next one does when it has ended.
+// Of several tools on one terminal one draws, which holds the lock on the terminal. The next one does when it has
+// ended.
 type progress struct {
 	terminal *os.File // opened anew: a lock belongs to an open file, and the tools of a pipeline share standard error
 	out      io.Writer
@@ -123,7 +124,8 @@ func cutTo(text string, columns int) string {
 	return string([]rune(text)[:columns])
 }
 
-// progressLine is what is known of s in one line: time, rate, bytes, and for each output its state and what was dropped.
+// progressLine is what is known of s in one line: time, rate, bytes, and for each output its state and what was
+// dropped.
 func progressLine(s, last stream.Snapshot, since, running time.Duration) string {
 	parts := []string{fmt.Sprintf("%s %v  %.2f Mbit/s  %s", s.Tool, running.Round(time.Second),
 		float64(s.In.Bytes-last.In.Bytes)*8/1e6/since.Seconds(), roundSize(s.In.Bytes))}
