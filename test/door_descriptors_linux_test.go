@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -33,12 +34,14 @@ func TestDoorDescriptors(t *testing.T) {
 			good := d.publish()
 			before := descriptors(t, d.process)
 			crowd := d.crowd(3000, send, true)
-			testwait.Eventually(t, "5000 connections", func() bool {
-				if n := descriptors(t, d.process); n > 900 {
-					t.Fatalf("%d descriptors", n)
-				}
-				return crowd.visits.Load() >= 5000
-			})
+			for visits := int64(500); visits <= 5000; visits += 500 {
+				testwait.Eventually(t, fmt.Sprint(visits, " connections"), func() bool {
+					if n := descriptors(t, d.process); n > 900 {
+						t.Fatalf("%d descriptors", n)
+					}
+					return crowd.visits.Load() >= visits
+				})
+			}
 			for range 3 {
 				conn := d.dial(2)
 				_, _ = io.WriteString(conn, chunkedPost)
