@@ -33,7 +33,10 @@ func (s *Scanner) readH264(b []byte, complete bool) (want int) {
 		if complete && len(b) > 4 {
 			r := bitReader{b: b[4:]}
 			if id := r.ue(); !r.overrun && id < 32 {
-				s.sets.put(seqSet, id, 0, s.au.number, b)
+				if set := s.sets.put(seqSet, id, 0, s.au.number, b); set != nil {
+					set.slices = readSliceForm(b)
+					s.unit.interlaced = s.sets.allowFields()
+				}
 			}
 		}
 		return maxSetSize
@@ -54,28 +57,41 @@ func (s *Scanner) readH264(b []byte, complete bool) (want int) {
 // readH264Slice reads the beginning of a slice header (7.3.3).
 func (s *Scanner) readH264Slice(b []byte, idr, complete bool) (want int) {
 	r := bitReader{b: b[1:]}
-	first := r.ue() == 0 // first_mb_in_slice
-	keyframe := idr || s.au.recovery && s.au.open
-	if first && keyframe {
+	h := sliceHeader{first: r.ue() == 0, keyframe: idr || s.au.recovery && s.au.open} // first_mb_in_slice
+	var f field
+	if h.first && (h.keyframe || s.unit.interlaced) {
 		r.ue() // slice_type
+		h.pps = r.ue()
+		f = s.sets.readField(&r, h.pps)
 	}
-	return s.readSlice(b, &r, first, keyframe, complete)
+	if h.first && !r.overrun {
+		if h.second = f.completes(s.unit.firstField); h.second {
+			f = field{}
+		}
+		s.unit.firstField = f
+	}
+	return s.takeSlice(b, h, r.overrun, complete)
 }
 
-// readSlice takes the slice of H.264 or HEVC that begins with b. R is before the id of its PPS if the slice is the
-// first of a keyframe.
-func (s *Scanner) readSlice(b []byte, r *bitReader, first, keyframe, complete bool) (want int) {
-	id := uint32(0)
-	if first && keyframe {
-		id = r.ue()
-	}
+// sliceHeader is what must be known of a slice of H.264 or HEVC.
+type sliceHeader struct {
+	first    bool // of its picture
+	keyframe bool
+	second   bool   // its picture is the second field of a frame
+	pps      uint32 // id of the PPS, known if it is the first of a keyframe
+}
+
+// takeSlice takes the slice that begins with b. Overrun says that b ends inside its header.
+func (s *Scanner) takeSlice(b []byte, h sliceHeader, overrun, complete bool) (want int) {
 	switch {
-	case r.overrun && !complete && len(b) < firstWant:
+	case overrun && !complete && len(b) < firstWant:
 		return firstWant
-	case r.overrun, !first: // it is broken, or not the first
+	case overrun, !h.first: // it is broken, or not the first
 		s.continuePicture()
-	case keyframe:
-		s.picture(s.neededSets(id, s.unit.codec == codecHEVC))
+	case h.second:
+		s.continueFrame()
+	case h.keyframe:
+		s.picture(s.neededSets(h.pps, s.unit.codec == codecHEVC))
 	default:
 		s.picture(nil, false)
 	}

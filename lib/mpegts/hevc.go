@@ -49,11 +49,12 @@ func (s *Scanner) readHEVC(b []byte, complete bool) (want int) {
 // readHEVCSlice reads the beginning of a slice segment header (7.3.6.1).
 func (s *Scanner) readHEVCSlice(b []byte, irap, complete bool) (want int) {
 	r := bitReader{b: b[2:]}
-	first := r.bit() == 1 // first_slice_segment_in_pic_flag
-	if first && irap {
+	h := sliceHeader{first: r.bit() == 1, keyframe: irap} // first_slice_segment_in_pic_flag
+	if h.first && irap {
 		r.bit() // no_output_of_prior_pics_flag
+		h.pps = r.ue()
 	}
-	return s.readSlice(b, &r, first, irap, complete)
+	return s.takeSlice(b, h, r.overrun, complete)
 }
 
 // readHEVCSet keeps a parameter set (7.3.2).

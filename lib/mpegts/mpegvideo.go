@@ -7,6 +7,8 @@ const (
 	sequenceHeader = 0xB3
 	extensionStart = 0xB5
 	groupStart     = 0xB8
+
+	mpegIntra = 1 // picture_coding_type
 )
 
 // mpegState is what must be known of the pictures of MPEG-1 and MPEG-2 video.
@@ -30,6 +32,7 @@ func (s *Scanner) readMPEG(b []byte, complete bool) (want int) {
 		switch {
 		case kind == sequenceHeader, kind == groupStart:
 			m.halfFrame = false
+			s.unit.interlaced = s.unit.interlaced && kind != sequenceHeader
 			s.boundary()
 		case kind != pictureStart:
 			s.continuePicture()
@@ -47,6 +50,7 @@ func (s *Scanner) readMPEG(b []byte, complete bool) (want int) {
 	case kind == extensionStart && !m.inSequence:
 		return s.readPictureCoding(b)
 	case kind == extensionStart && complete:
+		s.unit.interlaced = s.unit.interlaced || isInterlaced(b)
 		if len(m.sequence) < maxSetSize/2 {
 			m.sequence = append(append(m.sequence, 0, 0, 1), b...)
 		}
@@ -58,7 +62,6 @@ func (s *Scanner) readMPEG(b []byte, complete bool) (want int) {
 
 // readMPEGPicture reads a picture header (6.2.3).
 func (s *Scanner) readMPEGPicture(b []byte, complete bool) (want int) {
-	const intra = 1
 	m := &s.unit.mpeg
 	if len(b) < 3 {
 		if complete {
@@ -66,7 +69,7 @@ func (s *Scanner) readMPEGPicture(b []byte, complete bool) (want int) {
 		}
 		return 3
 	}
-	m.keyframe = b[2]>>3&7 == intra
+	m.keyframe = b[2]>>3&7 == mpegIntra
 	if m.second = m.halfFrame && !s.au.open; m.second {
 		m.halfFrame = false
 		s.continuePicture()
@@ -107,5 +110,14 @@ func (s *Scanner) readPictureCoding(b []byte) (want int) {
 	case !m.second:
 		m.halfFrame = field
 	}
+	if !field {
+		s.passOver()
+	}
 	return 0
+}
+
+// isInterlaced reports whether an extension is a sequence extension that allows fields (6.2.2.3).
+func isInterlaced(b []byte) bool {
+	const sequence, progressive = 1, 0x08
+	return len(b) > 2 && b[1]>>4 == sequence && b[2]&progressive == 0
 }

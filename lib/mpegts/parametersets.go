@@ -89,6 +89,7 @@ type parameterSet struct {
 	refers uint32 // id of the SPS that a PPS refers to, of the VPS that an SPS refers to
 	unit   uint32 // number of the access unit that carried it last
 	data   []byte // without start code; of a sequenceSet with the start codes inside
+	slices sliceForm
 }
 
 // setStore keeps the last parameter set of each kind and id, ordered by both.
@@ -105,14 +106,15 @@ func (s *setStore) reset() {
 	s.sets, s.size, s.active, s.snapshot = s.sets[:0], 0, s.active[:0], nil
 }
 
-// put keeps a set that was found in the access unit of the given number.
-func (s *setStore) put(kind setKind, id, refers, unit uint32, data []byte) {
+// put keeps a set that was found in the access unit of the given number. It returns nil if the set is the same as
+// before.
+func (s *setStore) put(kind setKind, id, refers, unit uint32, data []byte) *parameterSet {
 	i, found := slices.BinarySearchFunc(s.sets, parameterSet{kind: kind, id: id}, func(a, b parameterSet) int {
 		return int(a.kind)<<16 + int(a.id) - int(b.kind)<<16 - int(b.id)
 	})
 	if found && bytes.Equal(s.sets[i].data, data) {
 		s.sets[i].unit = unit
-		return
+		return nil
 	}
 	if found {
 		s.remove(i)
@@ -129,7 +131,10 @@ func (s *setStore) put(kind setKind, id, refers, unit uint32, data []byte) {
 		}
 	}
 	s.size += len(data)
-	s.sets = slices.Insert(s.sets, i, parameterSet{kind, id, refers, unit, bytes.Clone(data)})
+	s.sets = slices.Insert(s.sets, i, parameterSet{
+		kind: kind, id: id, refers: refers, unit: unit, data: bytes.Clone(data),
+	})
+	return &s.sets[i]
 }
 
 func (s *setStore) remove(i int) {

@@ -260,7 +260,7 @@ func (s *Scanner) followStream(stream Stream, video bool) {
 	s.reading = false
 	s.pes, s.au = pesState{}, accessUnit{number: s.au.number}
 	s.unit.codec, s.unit.inUnit = stream.codec(), false
-	s.unit.mpeg = mpegState{}
+	s.unit.interlaced, s.unit.firstField, s.unit.mpeg = false, field{}, mpegState{}
 	s.sets.reset()
 	s.trust = trust{}
 	s.clock.known = false

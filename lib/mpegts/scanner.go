@@ -79,7 +79,8 @@ func (s *Scanner) setPaths() {
 	if s.reading || s.waiting > 0 {
 		s.skip = 0
 	}
-	s.quick = s.skip != 0 && s.followsVideo && s.trust.established() && !s.au.open && !s.clock.gap
+	s.quick = s.skip != 0 && s.followsVideo && s.trust.established() && !s.au.open && !s.clock.gap &&
+		!s.unit.interlaced
 }
 
 // scan marks a packet.

@@ -66,6 +66,7 @@ func (s *Scanner) scanVideo(p Packet) {
 func (s *Scanner) interrupt() {
 	s.resolve(0)
 	s.unit.inUnit, s.unit.codes.zeros = false, 0
+	s.unit.firstField, s.unit.mpeg.halfFrame = field{}, false
 	s.reading, s.au.open = false, false
 }
 
@@ -192,9 +193,7 @@ func (s *Scanner) giveUp() {
 	} else {
 		s.resolve(0)
 	}
-	if s.trust.established() {
-		s.reading = false
-	}
+	s.passOver()
 }
 
 // read takes the next bytes of the elementary stream.
@@ -271,6 +270,23 @@ func (s *Scanner) picture(identity []byte, missesSets bool) {
 	if !s.au.counted {
 		s.markPicture(identity, missesSets)
 	}
+	if !s.unit.mayBeField() {
+		s.passOver()
+	}
+}
+
+// continueFrame says that the second field of a frame begins. It belongs to the access unit of the first, also if
+// something stands in front of it that would begin one.
+func (s *Scanner) continueFrame() {
+	if s.au.open {
+		s.au.open = false
+		s.resolve(0)
+	}
+	s.continuePicture()
+}
+
+// passOver leaves the rest of the PES packet unread if nothing is expected there.
+func (s *Scanner) passOver() {
 	if s.trust.established() {
 		s.reading = false
 	}

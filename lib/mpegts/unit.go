@@ -10,7 +10,9 @@ type unitState struct {
 	want   int    // how many of them are needed next
 	named  bool   // its type has been looked at
 
-	mpeg mpegState
+	interlaced bool  // pictures may be fields
+	firstField field // of H.264: it waits for the other field of its frame
+	mpeg       mpegState
 }
 
 // firstWant is how many bytes of a unit are looked at first: enough for the header of a slice.

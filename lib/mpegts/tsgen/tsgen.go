@@ -43,6 +43,7 @@ const FrameTicks = mpegts.ClockRate / 25
 // Generator generates a stream frame by frame.
 type Generator struct {
 	o        Options
+	video    mpegts.StreamType
 	frame    int
 	counters map[uint16]byte
 	random   *rand.ChaCha8
@@ -55,7 +56,9 @@ func New(o Options) *Generator {
 	o.KeyPackets, o.FramePackets = max(o.KeyPackets, 1), max(o.FramePackets, 1)
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], o.Seed)
-	return &Generator{o: o, counters: map[uint16]byte{}, random: rand.NewChaCha8(seed)}
+	return &Generator{
+		o: o, video: mpegts.StreamMPEG2Video, counters: map[uint16]byte{}, random: rand.NewChaCha8(seed),
+	}
 }
 
 // Frame appends the next frame with the tables before it and the audio after it.
@@ -106,7 +109,7 @@ func (g *Generator) tables(dst []byte) []byte {
 	pat := []byte{0, 1, 0xE0 | PMTPID>>8, PMTPID & 0xFF}
 	dst = g.packet(dst, mpegts.PIDPAT, section(0, pat), false, true)
 	pmt := []byte{0xE0 | VideoPID>>8, VideoPID & 0xFF, 0xF0, 0}
-	pmt = append(pmt, byte(mpegts.StreamMPEG2Video), 0xE0|VideoPID>>8, VideoPID&0xFF, 0xF0, 0)
+	pmt = append(pmt, byte(g.video), 0xE0|VideoPID>>8, VideoPID&0xFF, 0xF0, 0)
 	if g.o.Audio {
 		pmt = append(pmt, 0x03, 0xE0|AudioPID>>8, AudioPID&0xFF, 0xF0, 0)
 	}

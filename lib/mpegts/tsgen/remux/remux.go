@@ -30,6 +30,7 @@ const (
 	NALPerPES
 	TwoFramesPerPES
 	HeaderAlone // the first packet of each PES packet has the PES header only
+	FieldPerPES // of H.264 with access unit delimiters, or of MPEG-2 video
 )
 
 // Options say how to put a stream together.
@@ -61,6 +62,8 @@ func Stream(b []byte, video uint16, o Options) []byte {
 		units = splitUnits(units, o.Codec)
 	case TwoFramesPerPES:
 		units = pairs(units)
+	case FieldPerPES:
+		units = splitFields(units, o.Codec)
 	}
 	return write(units, video, o)
 }
@@ -179,6 +182,40 @@ func splitUnits(units []Unit, codec mpegts.StreamType) (split []Unit) {
 		}
 	}
 	return split
+}
+
+// splitFields makes a PES packet of each field, the second one half a frame later.
+func splitFields(units []Unit, codec mpegts.StreamType) (split []Unit) {
+	for _, u := range units {
+		split = append(split, u)
+		pictures, begins := 0, 0
+		for _, part := range cut(u.es) {
+			kind := bytes.TrimLeft(part, "\x00")[1]
+			if codec == mpegts.StreamH264 && kind&0x1F == 9 || codec != mpegts.StreamH264 && kind == 0 {
+				pictures++
+			}
+			if pictures == 2 {
+				split[len(split)-1].es = u.es[:begins]
+				split = append(split, Unit{pes: later(u.pes), es: u.es[begins:]})
+				break
+			}
+			begins += len(part)
+		}
+	}
+	return split
+}
+
+// later returns a PES header with the PTS half a frame later; without one if the header has none, or a DTS too.
+func later(header []byte) []byte {
+	const field = mpegts.ClockRate / 50
+	h := bytes.Clone(header[:7])
+	if header[7]&0xC0 != 0x80 {
+		return append(h, 0, 0)
+	}
+	pts := uint64(header[9]>>1&7)<<30 | uint64(header[10])<<22 | uint64(header[11]>>1)<<15 |
+		uint64(header[12])<<7 | uint64(header[13]>>1)
+	pts += field
+	return append(h, 0x80, 5, 0x21|byte(pts>>29)&0x0E, byte(pts>>22), 0x01|byte(pts>>14), byte(pts>>7), 0x01|byte(pts<<1))
 }
 
 // pairs puts each second PES packet's frame into the PES packet before, but for keyframes, which begin one.
