@@ -99,7 +99,7 @@ func FuzzElementaryStream(f *testing.F) {
 	})
 }
 
-// TestQuickPicture: of encoders' streams most pictures go the short way, and it says the same.
+// TestQuickPicture: of encoders' streams most pictures go the short way, keyframes too, and it says the same.
 func TestQuickPicture(t *testing.T) {
 	files, err := filepath.Glob("../../test/testdata/*.ts")
 	if err != nil || len(files) == 0 {
@@ -119,6 +119,9 @@ func TestQuickPicture(t *testing.T) {
 		}
 		if long.followsVideo && !short.trust.established() {
 			t.Errorf("%s: its PES packets are not trusted", file)
+		}
+		if long.followsVideo && len(short.sets.start.sets) == 0 {
+			t.Errorf("%s: what its keyframes begin with is not known", file)
 		}
 	}
 }
@@ -193,5 +196,36 @@ func TestUnitsOfOneAccessUnit(t *testing.T) {
 	want := []Mark{keyframe, 0, 0, 0, Mark(0).plusUnit(false), 0}
 	if marks := scanAll(t, &s, packetize(es, pid, 1), false); !slices.Equal(marks, want) {
 		t.Errorf("marks %x, want %x", marks, want)
+	}
+}
+
+// TestQuickKeyframe: a keyframe goes the short way only with the parameter sets of the one before, and what the long
+// way makes of it is the same.
+func TestQuickKeyframe(t *testing.T) {
+	const pid, room = 0x100, 170
+	const sps, pps = "\x00\x00\x00\x01\x67\x42\x00\x1E\x80", "\x00\x00\x01\x68\xC0"
+	const delimiter, idr = "\x00\x00\x00\x01\x09\xF0", "\x00\x00\x01\x65\x88\x80\x11\x11"
+	const otherSPS, otherPPS = "\x00\x00\x00\x01\x67\x42\x00\x1F\x80", "\x00\x00\x01\x68\x70" // of id 1, for SPS 0
+	full := delimiter + sps + pps + idr
+	var es []byte
+	for _, unit := range []string{
+		full, full, full, full, full, full, full, delimiter + idr, full,
+		delimiter + otherSPS + pps + idr, full, full,
+		delimiter + sps + pps + "\x00\x00\x01\x65\x88\x50\x11\x11", // PPS 1, which has not come
+		delimiter + sps + pps + otherPPS + idr, full, full,
+	} {
+		es = append(es, unit...)
+		es = append(es, bytes.Repeat([]byte{0x11}, (room-len(es)%room)%room)...)
+	}
+	b := packetize(es, pid, 1)
+	var long, short Scanner
+	long.followStream(Stream{PID: pid, Type: StreamH264}, true)
+	short.followStream(Stream{PID: pid, Type: StreamH264}, true)
+	a, c := scanAll(t, &long, b, false), scanAll(t, &short, b, true)
+	if !slices.Equal(a, c) {
+		t.Errorf("marks %x the long way, %x the short", a, c)
+	}
+	if a[7]&MissesSets == 0 || a[9]&Changed == 0 || a[10]&Changed == 0 || a[12].Keyframes() > 0 {
+		t.Errorf("marks %x", a)
 	}
 }

@@ -97,6 +97,7 @@ type setStore struct {
 	sets     []parameterSet
 	size     int
 	active   []byte         // identity of the sets of the last keyframe
+	start    keyframeStart  // of the last keyframe
 	snapshot *ParameterSets // what ParameterSets returned last
 	scratch  []byte
 }
@@ -104,6 +105,7 @@ type setStore struct {
 // reset forgets all sets, as after a change of the codec.
 func (s *setStore) reset() {
 	s.sets, s.size, s.active, s.snapshot = s.sets[:0], 0, s.active[:0], nil
+	s.start.forget()
 }
 
 // put keeps a set that was found in the access unit of the given number. It returns nil if the set is the same as
@@ -116,6 +118,7 @@ func (s *setStore) put(kind setKind, id, refers, unit uint32, data []byte) *para
 		s.sets[i].unit = unit
 		return nil
 	}
+	s.start.forget()
 	if found {
 		s.remove(i)
 	}
@@ -188,6 +191,7 @@ func (s *setStore) activate(identity []byte) (changed bool) {
 	if bytes.Equal(s.active, identity) {
 		return false
 	}
+	s.start.forget()
 	changed = len(s.active) > 0
 	s.active = append(s.active[:0], identity...)
 	return changed

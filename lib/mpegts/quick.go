@@ -3,9 +3,9 @@ package mpegts
 import "encoding/binary"
 
 // quickPicture marks the packet in which a PES packet of the video begins if it is like most of them: one access unit
-// that is no keyframe, with nothing special in front of its first slice, and at the time when the next one was to
-// come. It returns false, and has done nothing, for all others. It exists for speed alone: scanVideo would give the
-// same mark.
+// with nothing special in front of its first slice, at the time when the next one was to come; or a keyframe with the
+// same parameter sets as the one before. It returns false, and has done nothing, for all others. It exists for speed
+// alone: scanVideo would give the same mark.
 func (s *Scanner) quickPicture(p Packet) bool {
 	const least = 40 // bytes of PES header and elementary stream that may be looked at
 	start := 4
@@ -37,15 +37,19 @@ func (s *Scanner) quickPicture(p Packet) bool {
 	if step := (dts - s.trust.dts) & (ClockModulus - 1); step == 0 || 2*step > 3*uint64(s.trust.step) {
 		return false
 	}
-	if !plainPicture(s.unit.codec, h[9+int(h[8]):]) {
-		return false
+	es, mark := h[9+int(h[8]):], AccessUnit|1<<unitsShift
+	if !plainPicture(s.unit.codec, es) {
+		if !s.sets.start.begins(s.unit.codec, es) {
+			return false
+		}
+		mark |= RandomAccess | 1<<keyframesShift
 	}
 	s.trust.dts = dts
 	s.clock.dts, s.clock.at = dts, s.ReceivedAt
 	s.au.number++
 	s.au.missesSets = false
 	s.pes.counter = p.Continuity()
-	s.mark, s.change = AccessUnit|1<<unitsShift, 0
+	s.mark, s.change = mark, 0
 	return true
 }
 
@@ -57,34 +61,46 @@ func plainPicture(c codec, es []byte) bool {
 		return false
 	}
 	if es = es[n:]; c == codecMPEG {
-		const intra = 1
-		return es[0] == pictureStart && es[2]>>3&7 != intra
+		return es[0] == pictureStart && es[2]>>3&7 != mpegIntra
 	}
+	switch unit := firstUnit(c, es); {
+	case unit == nil:
+		return false
+	case c == codecH264:
+		return unit[0]&0x1F == h264Slice && unit[1]&0x80 != 0 // first_mb_in_slice is 0
+	default:
+		const firstSegment = 0x80 // first_slice_segment_in_pic_flag
+		return isBaseLayer(unit) && unit[0]>>1&0x3F <= hevcLastSlice && unit[2]&firstSegment != 0
+	}
+}
+
+// firstUnit returns the first NAL unit of es that is neither an access unit delimiter nor an SEI message, from 3 bytes
+// on. Es begins behind a start code. It returns nil if there is none, or a recovery point in front of it.
+func firstUnit(c codec, es []byte) []byte {
 	for len(es) >= 3 {
-		var slice, first, inFront, sei bool
+		sei := c == codecH264 && es[0]&0x1F == h264SEI
 		switch c {
 		case codecH264:
-			kind := es[0] & 0x1F
-			slice, first = kind == h264Slice, es[1]&0x80 != 0 // first_mb_in_slice is 0
-			sei = kind == h264SEI
-			inFront = kind == h264AUD || sei
-		case codecHEVC:
-			kind, baseLayer := es[0]>>1&0x3F, es[0]&1 == 0 && es[1]>>3 == 0
-			slice, first = baseLayer && kind <= hevcLastSlice, es[2]&0x80 != 0 // first_slice_segment_in_pic_flag
-			inFront = baseLayer && (kind == hevcAUD || kind == hevcPrefixSEI)
-		}
-		if slice || !inFront {
-			return slice && first
+			if !sei && es[0]&0x1F != h264AUD {
+				return es
+			}
+		default:
+			if kind := es[0] >> 1 & 0x3F; kind != hevcAUD && kind != hevcPrefixSEI || !isBaseLayer(es) {
+				return es
+			}
 		}
 		var codes startCodes
 		end := codes.next(es)
 		if end < 0 || sei && hasRecoveryPoint(trimStartCode(es[:end], false)) {
-			return false
+			return nil
 		}
 		es = es[end:]
 	}
-	return false
+	return nil
 }
+
+// isBaseLayer reports whether a NAL unit of HEVC has nuh_layer_id 0.
+func isBaseLayer(unit []byte) bool { return unit[0]&1 == 0 && unit[1]>>3 == 0 }
 
 // startCodeLen returns the length of the start code at the beginning of es: 3, 4 or 0 if there is none.
 func startCodeLen(es []byte) int {

@@ -49,7 +49,7 @@ func (s *Scanner) Packet(p Packet) Mark {
 	switch {
 	case s.skip == 0:
 	case pid != s.skip:
-		if s.followsVideo && pid >= pidFirstFree && pid != PIDNull && !s.programs.pmtPIDs.has(pid) {
+		if s.isBesideVideo(pid) {
 			return 0
 		}
 	case s.quick && p.PayloadUnitStart() && s.quickPicture(p):
@@ -60,6 +60,9 @@ func (s *Scanner) Packet(p Packet) Mark {
 		s.waiting++
 	}
 	s.scan(pid, p)
+	if s.mark&(RandomAccess|MissesSets) == RandomAccess && len(s.sets.start.sets) == 0 && s.trust.established() {
+		s.sets.start.remember(s.unit.codec, p.elementaryStream())
+	}
 	switch {
 	case s.waiting == 1:
 		s.mark |= Undecided
@@ -154,8 +157,8 @@ func (s *Scanner) Followed() (stream Stream, video, ok bool) {
 }
 
 // SkipPayload returns the length of the whole packets at the start of b, which must begin with a packet, that carry
-// nothing but the middle of a PES packet of the stream that is followed. Most packets are such. They need not be
-// passed to Packet, which would return no mark for them.
+// nothing but the middle of a PES packet of the video that is followed, or payload of another stream. Most packets are
+// such. They need not be passed to Packet, which would return no mark for them.
 func (s *Scanner) SkipPayload(b []byte) (n int) {
 	if s.skip == 0 {
 		return 0
@@ -167,17 +170,36 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 	)
 	header := none | uint32(s.skip)<<8
 	rest := b
-	for len(rest) >= two { // this is what most packets cost
-		first, second := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[PacketSize:])
-		if ((first^header)|(second^header))&fields != 0 {
+	for {
+		for len(rest) >= two { // this is what most packets cost
+			first, second := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[PacketSize:])
+			if ((first^header)|(second^header))&fields != 0 {
+				break
+			}
+			rest = rest[two:]
+		}
+		if len(rest) < PacketSize {
 			break
 		}
-		rest = rest[two:]
-	}
-	if len(rest) >= PacketSize && binary.BigEndian.Uint32(rest)&fields == header {
+		if h := binary.BigEndian.Uint32(rest); h&fields != header && !s.isOther(h) {
+			break
+		}
 		rest = rest[PacketSize:]
 	}
 	return len(b) - len(rest)
+}
+
+// isOther reports whether a packet header is that of payload, without adaptation field, of a stream that does not
+// matter beside the video.
+func (s *Scanner) isOther(header uint32) bool {
+	const fields, payload = 0xFF<<24 | 0x30, SyncByte<<24 | 0x10
+	return header&fields == payload && s.isBesideVideo(uint16(header>>8&0x1FFF))
+}
+
+// isBesideVideo reports whether a PID is neither that of the video nor one that may carry tables. It is to be called
+// only while skip is set.
+func (s *Scanner) isBesideVideo(pid uint16) bool {
+	return s.followsVideo && pid != s.skip && pid >= pidFirstFree && pid != PIDNull && !s.programs.pmtPIDs.has(pid)
 }
 
 // AppendMarks appends the mark of each packet of b, which is whole packets. None of them is left undecided: what b

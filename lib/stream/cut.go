@@ -77,6 +77,11 @@ func (r *Reader) scanPacket(p mpegts.Packet) {
 		_, r.psi.before = r.scan.Tables()
 	}
 	mark := r.scan.Packet(p)
+	if mark == 0 && p.HasPayload() { // most packets
+		r.psi = psiRun{}
+		r.scanned += mpegts.PacketSize
+		return
+	}
 	r.count(mark)
 	changed := mark&mpegts.Changed != 0
 	if mark&mpegts.Decided != 0 {
