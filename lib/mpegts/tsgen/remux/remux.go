@@ -215,7 +215,8 @@ func later(header []byte) []byte {
 	pts := uint64(header[9]>>1&7)<<30 | uint64(header[10])<<22 | uint64(header[11]>>1)<<15 |
 		uint64(header[12])<<7 | uint64(header[13]>>1)
 	pts += field
-	return append(h, 0x80, 5, 0x21|byte(pts>>29)&0x0E, byte(pts>>22), 0x01|byte(pts>>14), byte(pts>>7), 0x01|byte(pts<<1))
+	return append(h, 0x80, 5, 0x21|byte(pts>>29)&0x0E, byte(pts>>22), 0x01|byte(pts>>14), byte(pts>>7),
+		0x01|byte(pts<<1))
 }
 
 // pairs puts each second PES packet's frame into the PES packet before, but for keyframes, which begin one.
