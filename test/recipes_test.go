@@ -43,7 +43,7 @@ var recipes = map[string][]step{
 		skip("it installs packages; a person is to try it"),                    // scripts/demo
 		skip("it is what runs this test"),                                      // scripts/test
 		skip("it builds for a minute; TestPackage runs it in scripts/release"), // scripts/build
-		onPage, inFiles, atServer, asRelay, toRelay, passes,
+		onPage, inFiles, atServer, asRelay, toRelay, skip(needsNATS), skip(needsNATS), passes,
 	},
 	"docs/ingest.md":    {asRelay, toRelay},
 	"docs/metrics.md":   {metrics},
@@ -75,6 +75,7 @@ var recipes = map[string][]step{
 }
 
 const (
+	needsNATS       = "it needs a NATS cluster: TestNATSScalePage runs those of docs/scale.md"
 	needsSystemd    = "it needs systemd: TestPackage boots a machine and does the same"
 	needsContainers = "containers need more rights than a test has; TestContainer builds the image where buildah can"
 )
