@@ -138,7 +138,7 @@ var proxyChecks = []struct {
 	{"the log keeps the token", func(b *behindProxy) string {
 		b.signal(syscall.SIGKILL) // nobody listens: what else is a web server to log?
 		b.wait()
-		conn := b.send(counted(packets(1)))
+		conn := b.send(strings.Replace(counted(packets(1)), "\r\n", "\r\nConnection: close\r\n", 1))
 		if got := statusOf(conn); got < 500 {
 			return fmt.Sprint("status ", got, " from nobody")
 		}
