@@ -4,26 +4,12 @@ import (
 	"strconv"
 
 	"github.com/timdrysdale/vw/lib/metrics"
-	"github.com/timdrysdale/vw/lib/mpegts"
-	"github.com/timdrysdale/vw/lib/stream"
 )
-
-// countPackets counts what Metrics shows of packets.
-func (s *Server) countPackets(b stream.Batch) {
-	for i := range b.Chunks {
-		c := &b.Chunks[i]
-		if c.Kind != stream.Packets {
-			continue
-		}
-		s.packets.Add(int64(len(c.Data) / mpegts.PacketSize))
-	}
-}
 
 // Metrics returns the figures of the ledger, of the publisher and of the connections, with the labels.
 func (s *Server) Metrics(labels ...string) *metrics.Text {
 	t := metrics.NewText(labels...)
 	t.AddLedger(s.o.Ledger.Snapshot(false))
-	t.Add(metrics.InPackets, float64(s.packets.Load()))
 	t.Add(metrics.Frames, float64(s.frames.Load()))
 	t.Add(metrics.Keyframes, float64(s.keyframes.Load()))
 

@@ -203,8 +203,7 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 			b.Chunks[0].Splice, splice = splice, false
 		}
 		n += int64(b.N)
-		s.o.Ledger.AddIn(b.N)
-		s.countPackets(b)
+		s.o.Ledger.AddBatch(b)
 		f, k := r.Frames()
 		s.frames.Store(frames + f)
 		s.keyframes.Store(keyframes + k)

@@ -248,6 +248,8 @@ func TestMetrics(t *testing.T) {
 			`vw_publisher{publisher="cam1"} 1`, `vw_publishers_total 1`, `vw_refused_total{status="401"} 2`,
 			`vw_connections{state="publishing"} 1`, `vw_output_dropped_bytes_total{to="stdout",reason="torn"} 0`,
 			fmt.Sprintf("vw_in_packets_total %d", len(ts(20, 1))/188), `vw_frames_total 20`, `vw_keyframes_total 4`,
+			fmt.Sprintf(`vw_output_delivered_packets_total{to="stdout"} %d`, len(ts(20, 1))/188),
+			`vw_output_dropped_packets_total{to="stdout",reason="full"} 0`,
 		} {
 			if !strings.Contains(string(text), "\n"+line+"\n") {
 				return false

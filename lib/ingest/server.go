@@ -27,7 +27,6 @@ type Server struct {
 	conns         connections
 	lingering     *lingering
 	rate          rate
-	packets       atomic.Int64 // of publishers
 	frames        atomic.Int64
 	keyframes     atomic.Int64
 	pause         time.Duration // outputPause

@@ -9,18 +9,21 @@ var (
 	Frames    = metric("vw_frames_total", counter, "Access units of the video that began.")
 	Keyframes = metric("vw_keyframes_total", counter, "Keyframes that began.")
 
-	OutIn          = metric("vw_output_in_bytes_total", counter, "Bytes read for the output.")
-	OutDelivered   = metric("vw_output_delivered_bytes_total", counter, "Bytes delivered and confirmed.")
-	OutUnconfirmed = metric("vw_output_unconfirmed_bytes", gauge, "Bytes handed over and not confirmed yet.")
-	OutHeld        = metric("vw_output_held_bytes", gauge, "Bytes that wait.")
-	OutDropped     = metric("vw_output_dropped_bytes_total", counter, "Bytes dropped, by reason.")
-	OutWritten     = metric("vw_output_written_bytes_total", counter, "Bytes written, those written again included.")
-	OutResent      = metric("vw_output_resent_bytes_total", counter, "Bytes written again on a new connection.")
-	OutInjected    = metric("vw_output_injected_bytes_total", counter, "Bytes put in front of the stream's own.")
-	OutMessages    = metric("vw_output_messages_total", counter, "Messages sent.")
-	OutConnects    = metric("vw_output_connects_total", counter, "Connections made.")
-	OutSegments    = metric("vw_output_segments_total", counter, "Files finished.")
-	OutUncarried   = metric("vw_output_uncarried_total", counter,
+	OutIn               = metric("vw_output_in_bytes_total", counter, "Bytes read for the output.")
+	OutDelivered        = metric("vw_output_delivered_bytes_total", counter, "Bytes delivered and confirmed.")
+	OutUnconfirmed      = metric("vw_output_unconfirmed_bytes", gauge, "Bytes handed over and not confirmed yet.")
+	OutHeld             = metric("vw_output_held_bytes", gauge, "Bytes that wait.")
+	OutDropped          = metric("vw_output_dropped_bytes_total", counter, "Bytes dropped, by reason.")
+	OutDeliveredPackets = metric("vw_output_delivered_packets_total", counter,
+		"MPEG-TS packets delivered and confirmed.")
+	OutDroppedPackets = metric("vw_output_dropped_packets_total", counter, "MPEG-TS packets dropped, by reason.")
+	OutWritten        = metric("vw_output_written_bytes_total", counter, "Bytes written, those written again included.")
+	OutResent         = metric("vw_output_resent_bytes_total", counter, "Bytes written again on a new connection.")
+	OutInjected       = metric("vw_output_injected_bytes_total", counter, "Bytes put in front of the stream's own.")
+	OutMessages       = metric("vw_output_messages_total", counter, "Messages sent.")
+	OutConnects       = metric("vw_output_connects_total", counter, "Connections made.")
+	OutSegments       = metric("vw_output_segments_total", counter, "Files finished.")
+	OutUncarried      = metric("vw_output_uncarried_total", counter,
 		"Files deleted before the command of --exec had succeeded.")
 
 	Publisher      = metric("vw_publisher", gauge, "1 while there is a publisher.")

@@ -46,10 +46,11 @@ func TestLedger(t *testing.T) {
 	ended := time.Unix(1001, 0)
 	text := NewText()
 	text.AddLedger(stream.Snapshot{
-		Tool: "vw-record", Started: time.Unix(1000, 500e6), Ended: &ended, In: stream.In{Bytes: 7},
+		Tool: "vw-record", Started: time.Unix(1000, 500e6), Ended: &ended, In: stream.In{Bytes: 7, Packets: 1},
 		Out: []stream.Counts{
-			{To: "a.ts", In: 7, Confirmed: 4, Dropped: stream.Dropped{Torn: 3}, Recorded: &stream.Recorded{Segments: 1,
-				Frames: 2}},
+			{To: "a.ts", In: 7, Confirmed: 4, Dropped: stream.Dropped{Torn: 3},
+				Packets:  stream.PacketCounts{Confirmed: 5, Dropped: stream.Dropped{Age: 6}},
+				Recorded: &stream.Recorded{Segments: 1, Frames: 2}},
 			{To: "stdout", In: 7, Held: 7},
 		},
 	})
@@ -62,6 +63,9 @@ func TestLedger(t *testing.T) {
 		`vw_output_dropped_bytes_total{to="a.ts",reason="torn"} 3`,
 		`vw_output_dropped_bytes_total{to="stdout",reason="age"} 0`,
 		`vw_output_held_bytes{to="stdout"} 7`,
+		`vw_in_packets_total 1`,
+		`vw_output_delivered_packets_total{to="a.ts"} 5`,
+		`vw_output_dropped_packets_total{to="a.ts",reason="age"} 6`,
 		`vw_frames_total{to="a.ts"} 2`,
 	} {
 		if !strings.Contains(b.String(), "\n"+line+"\n") {

@@ -159,7 +159,7 @@ func (p *Pusher) feed(ctx context.Context, reader *stream.Reader) error {
 		if err != nil {
 			return err // the reader's, which says what was being read
 		}
-		p.o.Ledger.AddIn(batch.N)
+		p.o.Ledger.AddBatch(batch)
 		if p.o.Tap != nil {
 			p.o.Tap.Put(batch) // before put, which may wait for a destination
 		}

@@ -1,14 +1,19 @@
 package stream
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
+)
 
 // Account keeps one entry of a ledger by double entry: bytes come in as held, and after that they only move, so that
 // the entry balances at every moment. The queue moves them. The output counts what is apart from the sum: what it
 // wrote, messages, connections.
 type Account struct {
-	mu     sync.Mutex
-	counts Counts
-	closed bool
+	mu      sync.Mutex
+	figures [figures]amount // that must add up
+	counts  Counts          // the others
+	closed  bool
 }
 
 // Close says that the output is gone. Its figures stay.
@@ -33,7 +38,15 @@ func (a *Account) reopen(to string) bool {
 func (a *Account) Counts() Counts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c := a.counts
+	c, f := a.counts, &a.figures
+	p := &c.Packets
+	c.In, p.In = f[read].bytes, f[read].packets
+	c.Confirmed, p.Confirmed = f[confirmed].bytes, f[confirmed].packets
+	c.Unconfirmed, p.Unconfirmed = f[unconfirmed].bytes, f[unconfirmed].packets
+	c.Held, p.Held = f[held].bytes, f[held].packets
+	for r := range reasons {
+		*c.Dropped.reason(r), *p.Dropped.reason(r) = f[droppedFor(r)].bytes, f[droppedFor(r)].packets
+	}
 	if c.Recorded != nil {
 		r := *c.Recorded
 		c.Recorded = &r
@@ -41,70 +54,80 @@ func (a *Account) Counts() Counts {
 	return c
 }
 
-func (a *Account) read(n int) {
+// amount is a number of bytes of a stream, and of the packets that they are; bytes that are no packets have none.
+type amount struct{ bytes, packets int64 }
+
+// amountOf returns n bytes of a kind. Of packets they are whole ones.
+func amountOf(k Kind, n int) amount {
+	if k != Packets {
+		return amount{bytes: int64(n)}
+	}
+	return amount{int64(n), int64(n / mpegts.PacketSize)}
+}
+
+func (n *amount) add(more amount) {
+	n.bytes += more.bytes
+	n.packets += more.packets
+}
+
+// figure is a place in an account between which amounts move.
+type figure uint8
+
+const (
+	read figure = iota
+	held
+	unconfirmed
+	confirmed
+	firstDropped // and one for each further reason
+	figures      = int(firstDropped) + int(reasons)
+)
+
+func droppedFor(r Reason) figure { return firstDropped + figure(r) }
+
+// read counts what was read. It is held.
+func (a *Account) read(n amount) {
 	a.mu.Lock()
-	a.counts.In += int64(n)
-	a.counts.Held += int64(n)
+	a.figures[read].add(n)
+	a.figures[held].add(n)
 	a.mu.Unlock()
 }
 
-// readDropped counts n bytes that were read after Abort.
-func (a *Account) readDropped(n int, r Reason) {
+// readDropped counts what was read after Abort.
+func (a *Account) readDropped(n amount, r Reason) {
 	a.mu.Lock()
-	a.counts.In += int64(n)
-	*a.counts.Dropped.reason(r) += int64(n)
+	a.figures[read].add(n)
+	a.figures[droppedFor(r)].add(n)
 	a.mu.Unlock()
 }
 
-// take moves n bytes from held to unconfirmed.
-func (a *Account) take(n int) {
+// move moves an amount from one figure to another.
+func (a *Account) move(n amount, from, to figure) {
 	a.mu.Lock()
-	a.counts.Held -= int64(n)
-	a.counts.Unconfirmed += int64(n)
+	a.figures[from].add(amount{-n.bytes, -n.packets})
+	a.figures[to].add(n)
 	a.mu.Unlock()
 }
 
-// requeue moves n bytes back, to be taken again.
-func (a *Account) requeue(n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	a.counts.Held += n
-	a.mu.Unlock()
-}
+func (a *Account) take(n amount) { a.move(n, held, unconfirmed) }
 
-func (a *Account) confirm(n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	a.counts.Confirmed += n
-	a.mu.Unlock()
-}
+// requeue moves n back, to be taken again.
+func (a *Account) requeue(n amount) { a.move(n, unconfirmed, held) }
 
-// dropHeld moves n bytes from held to the reason.
-func (a *Account) dropHeld(r Reason, n int64) {
-	a.mu.Lock()
-	a.counts.Held -= n
-	*a.counts.Dropped.reason(r) += n
-	a.mu.Unlock()
-}
+func (a *Account) confirm(n amount) { a.move(n, unconfirmed, confirmed) }
 
-// dropUnconfirmed moves n bytes from unconfirmed to the reason.
-func (a *Account) dropUnconfirmed(r Reason, n int64) {
-	a.mu.Lock()
-	a.counts.Unconfirmed -= n
-	*a.counts.Dropped.reason(r) += n
-	a.mu.Unlock()
-}
+func (a *Account) dropHeld(r Reason, n amount) { a.move(n, held, droppedFor(r)) }
+
+func (a *Account) dropUnconfirmed(r Reason, n amount) { a.move(n, unconfirmed, droppedFor(r)) }
 
 // abort moves what is held to the reason, and what is unconfirmed to Lost, or to Stop when that is the reason.
 func (a *Account) abort(r Reason) {
 	a.mu.Lock()
-	*a.counts.Dropped.reason(r) += a.counts.Held
-	unconfirmed := &a.counts.Dropped.Lost
-	if r == Stop {
-		unconfirmed = &a.counts.Dropped.Stop
+	a.figures[droppedFor(r)].add(a.figures[held])
+	if r != Stop {
+		r = Lost
 	}
-	*unconfirmed += a.counts.Unconfirmed
-	a.counts.Held, a.counts.Unconfirmed = 0, 0
+	a.figures[droppedFor(r)].add(a.figures[unconfirmed])
+	a.figures[held], a.figures[unconfirmed] = amount{}, amount{}
 	a.mu.Unlock()
 }
 

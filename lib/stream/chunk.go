@@ -60,6 +60,8 @@ type Chunk struct {
 	offset int // of Data in the block
 }
 
+func (c *Chunk) amount() amount { return amountOf(c.Kind, len(c.Data)) }
+
 // Retain makes another reference to the chunk's bytes.
 func (c *Chunk) Retain() { c.block.refs.Add(1) }
 

@@ -35,6 +35,9 @@ type Delivery struct {
 // Injected is how many bytes of Data are not the stream's.
 func (d *Delivery) Injected() int { return len(d.Data) - d.Size }
 
+// amount is how much of the stream's own it has.
+func (d *Delivery) amount() amount { return amountOf(d.Kind, d.Size) }
+
 // Release gives the bytes back. The consumer calls it when it needs them no more.
 func (d *Delivery) Release() {
 	if d.block != nil {

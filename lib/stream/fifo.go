@@ -23,7 +23,12 @@ type fifo struct {
 	lastSeq uint64 // of the entry that came in last
 	// takenPos and confirmedPos count the bytes of the stream that were taken, and that were confirmed or lost.
 	takenPos, confirmedPos int64
+	// nonPackets are the positions of what was taken, is not confirmed and is no packets.
+	nonPackets []span
 }
+
+// span is from one position of the stream to another.
+type span struct{ from, to int64 }
 
 // entry is a chunk in the fifo.
 type entry struct {
@@ -126,6 +131,46 @@ func (f *fifo) keep() *entry {
 	return e
 }
 
+// took counts a delivery as taken, and returns how much that is.
+func (f *fifo) took(d *Delivery) amount {
+	n := d.amount()
+	from := f.takenPos
+	f.takenPos += n.bytes
+	if d.Kind == Packets {
+		return n
+	}
+	if last := len(f.nonPackets) - 1; last >= 0 && f.nonPackets[last].to == from {
+		f.nonPackets[last].to = f.takenPos
+	} else {
+		f.nonPackets = append(f.nonPackets, span{from, f.takenPos})
+	}
+	return n
+}
+
+// settle counts the first n unconfirmed bytes as confirmed or lost, and returns how much that is.
+func (f *fifo) settle(n int64) amount {
+	from, to := f.confirmedPos, f.confirmedPos+n
+	f.confirmedPos = to
+	inPackets := n
+	for len(f.nonPackets) > 0 && f.nonPackets[0].from < to {
+		s := f.nonPackets[0]
+		inPackets -= min(s.to, to) - max(s.from, from)
+		if s.to > to {
+			break
+		}
+		f.nonPackets = slices.Delete(f.nonPackets, 0, 1) // keeps the array: a raw stream has one at a time
+	}
+	return amount{n, inPackets / mpegts.PacketSize}
+}
+
+// untake counts all n unconfirmed bytes as not taken, and returns how much that is.
+func (f *fifo) untake(n int64) amount {
+	all := f.settle(n)
+	f.confirmedPos -= n
+	f.takenPos -= n
+	return all
+}
+
 // rewind makes all kept entries wait again.
 func (f *fifo) rewind() {
 	for i := range f.taken {
@@ -134,14 +179,14 @@ func (f *fifo) rewind() {
 	f.taken, f.takenSize = 0, 0
 }
 
-// remove removes waiting()[i:j] and returns how many bytes they have.
-func (f *fifo) remove(i, j int) (n int64) {
+// remove removes waiting()[i:j] and returns how much that is.
+func (f *fifo) remove(i, j int) (n amount) {
 	w := f.waiting()
 	for k := range w[i:j] {
-		n += int64(len(w[i+k].Data))
+		n.add(w[i+k].amount())
 		w[i+k].Release()
 	}
-	f.size -= n
+	f.size -= n.bytes
 	from := f.head + f.taken
 	f.entries = slices.Delete(f.entries, from+i, from+j)
 	f.compact()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/timdrysdale/vw/lib/mpegts"
 )
 
 // harness is a queue between a source and a consumer that a test moves step by step.
@@ -23,6 +25,7 @@ type harness struct {
 	size        int64 // the stream's among them
 	last        int64 // Pos of the last delivery
 	warnings    int
+	packets     int64 // in the chunks that were put
 }
 
 func newHarness(t rapid.TB, src io.Reader, o QueueOptions, ro ReaderOptions) *harness {
@@ -55,7 +58,12 @@ func (h *harness) put() {
 	for i := range batch.Chunks {
 		batch.Chunks[i].ReceivedAt = batch.Chunks[i].ReceivedAt.Add(-h.late)
 	}
-	h.ledger.AddIn(batch.N)
+	for i := range batch.Chunks {
+		if batch.Chunks[i].Kind == Packets {
+			h.packets += int64(len(batch.Chunks[i].Data) / mpegts.PacketSize)
+		}
+	}
+	h.ledger.AddBatch(batch)
 	if err := h.queue.Put(canceled, batch); err != nil {
 		h.t.Fatalf("put: %v", err)
 	}

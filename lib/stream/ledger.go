@@ -11,7 +11,7 @@ type Ledger struct {
 	started time.Time
 
 	mu       sync.Mutex
-	in       int64
+	in       amount
 	accounts []*Account
 	funcs    []func() Counts
 }
@@ -21,10 +21,15 @@ func NewLedger(tool string) *Ledger {
 	return &Ledger{tool: tool, started: time.Now().UTC()}
 }
 
-// AddIn counts n bytes that the tool read.
-func (l *Ledger) AddIn(n int) {
+// AddBatch counts a batch that the tool read.
+func (l *Ledger) AddBatch(b Batch) { l.add(b.amount()) }
+
+// AddIn counts n bytes that the tool read, and that are in no batch.
+func (l *Ledger) AddIn(n int) { l.add(amount{bytes: int64(n)}) }
+
+func (l *Ledger) add(n amount) {
 	l.mu.Lock()
-	l.in += int64(n)
+	l.in.add(n)
 	l.mu.Unlock()
 }
 
@@ -54,14 +59,16 @@ type Snapshot struct {
 
 // In is what a tool read.
 type In struct {
-	Bytes int64 `json:"bytes"`
+	Bytes   int64 `json:"bytes"`
+	Packets int64 `json:"-"` // MPEG-TS packets; not in the ledger's file, only in metrics
 }
 
 // Snapshot returns the ledger as it stands. The last one of a tool says when it ended.
 func (l *Ledger) Snapshot(ended bool) Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Snapshot{Tool: l.tool, Started: l.started, In: In{l.in}, Out: make([]Counts, 0, len(l.accounts))}
+	s := Snapshot{Tool: l.tool, Started: l.started, In: In{l.in.bytes, l.in.packets}}
+	s.Out = make([]Counts, 0, len(l.accounts)) // [] in JSON, not null
 	for _, a := range l.accounts {
 		s.Out = append(s.Out, a.Counts())
 	}
@@ -158,8 +165,16 @@ type Counts struct {
 	Publisher string `json:"publisher,omitempty"`
 	// Stream is the name that a handshake gave the stream: of vw-push, and of vw-ingest the last one.
 	Stream string `json:"stream,omitempty"`
+	// Packets are the figures in MPEG-TS packets; 0 of viewers. They are not in the ledger's file, only in metrics.
+	Packets PacketCounts `json:"-"`
 	*Recorded
 	*Viewers
+}
+
+// PacketCounts are figures of Counts in MPEG-TS packets. They add up as the bytes do.
+type PacketCounts struct {
+	In, Confirmed, Unconfirmed, Held int64
+	Dropped                          Dropped
 }
 
 // Recorded is what only a recorder's entry has.
@@ -171,15 +186,22 @@ type Recorded struct {
 	Uncarried int64 `json:"uncarried"`
 }
 
-// Balances reports whether the entry adds up: in = confirmed + unconfirmed + held + dropped, none of them negative.
+// Balances reports whether the entry adds up, in bytes and in packets: in = confirmed + unconfirmed + held + dropped,
+// none of them negative.
 func (c Counts) Balances() bool {
-	if c.Confirmed < 0 || c.Unconfirmed < 0 || c.Held < 0 {
+	p := c.Packets
+	return balances(c.In, c.Confirmed, c.Unconfirmed, c.Held, c.Dropped) &&
+		balances(p.In, p.Confirmed, p.Unconfirmed, p.Held, p.Dropped)
+}
+
+func balances(in, confirmed, unconfirmed, held int64, dropped Dropped) bool {
+	if confirmed < 0 || unconfirmed < 0 || held < 0 {
 		return false
 	}
 	for r := range reasons {
-		if *c.Dropped.reason(r) < 0 {
+		if *dropped.reason(r) < 0 {
 			return false
 		}
 	}
-	return c.In == c.Confirmed+c.Unconfirmed+c.Held+c.Dropped.Sum()
+	return in == confirmed+unconfirmed+held+dropped.Sum()
 }

@@ -7,11 +7,11 @@ import "testing"
 func TestClosedAccountGoesOn(t *testing.T) {
 	l := NewLedger("test")
 	first, other := l.Open("a"), l.Open("a")
-	first.read(10)
+	first.read(amount{bytes: 10})
 	first.abort(Shutdown)
 	first.Close()
 	again := l.Open("a")
-	again.read(5)
+	again.read(amount{bytes: 5})
 	if again != first || other == first || l.Open("b") == first {
 		t.Error("it is another account")
 	}

@@ -51,7 +51,7 @@ func (l *live) put(c Chunk) {
 	for l.fifo.size+n > l.buffer && l.makeRoom() {
 	}
 	if l.resyncing && !c.RandomAccess {
-		if l.resync(n) {
+		if l.resync(c.amount()) {
 			l.trailingGap.add(n, c.Change)
 			return
 		}
@@ -87,10 +87,10 @@ func (l *live) mustEnd(e *entry) bool {
 	return change&mpegts.CodecChanged != 0 || missed
 }
 
-// resync drops n bytes before the next keyframe. It returns false when there has been none for so long that going on
-// without one is better.
-func (l *live) resync(n int64) bool {
-	if l.resyncBytes += n; l.resyncBytes > l.buffer {
+// resync drops n before the next keyframe. It returns false when there has been none for so long that going on without
+// one is better.
+func (l *live) resync(n amount) bool {
+	if l.resyncBytes += n.bytes; l.resyncBytes > l.buffer {
 		if l.hasKeyframe {
 			l.warn(longGOP, longGOPHint)
 		} else {
@@ -209,16 +209,15 @@ func (l *live) confirmed(int64) {}
 
 // requeue counts n unconfirmed bytes as lost, and makes the next delivery one that decoding can start with.
 func (l *live) requeue(n int64) {
-	l.fifo.confirmedPos += n
-	l.account.dropUnconfirmed(Lost, n)
+	l.account.dropUnconfirmed(Lost, l.fifo.settle(n))
 	if !l.inGOP {
 		return // nothing was taken since the beginning, or since the last requeue
 	}
 	l.leadingGap.add(n, 0)
 	for i := range l.rewritten {
-		size := int64(l.rewritten[i].Size)
+		size := l.rewritten[i].amount()
 		l.account.dropHeld(Resync, size)
-		l.leadingGap.add(size, 0)
+		l.leadingGap.add(size.bytes, 0)
 	}
 	l.rewritten = nil
 	l.inGOP, l.needKeyframe = false, true

@@ -44,12 +44,10 @@ func (l *lossless) confirmed(n int64) {
 // requeue makes n unconfirmed bytes wait again, or counts them as lost.
 func (l *lossless) requeue(n int64) {
 	if !l.atLeastOnce {
-		l.fifo.confirmedPos += n
-		l.account.dropUnconfirmed(Lost, n)
+		l.account.dropUnconfirmed(Lost, l.fifo.settle(n))
 		return
 	}
-	l.fifo.takenPos -= n
-	l.account.requeue(n)
+	l.account.requeue(l.fifo.untake(n))
 	l.fifo.rewind()
 }
 

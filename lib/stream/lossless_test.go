@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
 
@@ -63,6 +64,35 @@ func losslessDeliversAll(t *rapid.T) {
 	c := h.balance()
 	if c.Confirmed != int64(len(input)) || c.In != h.ledger.Snapshot(true).In.Bytes {
 		t.Fatalf("not all is confirmed: %+v", c)
+	}
+	if c.Packets.Confirmed != h.packets || h.ledger.Snapshot(true).In.Packets != h.packets {
+		t.Fatalf("%d packets went in: %+v", h.packets, c.Packets)
+	}
+}
+
+// TestPacketsAreCounted: packets are counted as delivered wherever a confirmation falls, and what is none is not.
+func TestPacketsAreCounted(t *testing.T) {
+	packets := tsgen.Frames(tsgen.Options{GOP: 5}, 20)
+	n := int64(len(packets))
+	const junk, part = 50, 100
+	input := append(append(bytes.Clone(packets), make([]byte, junk)...), packets...)
+	input = append(input, packets[:part]...)
+	h := newHarness(t, bytes.NewReader(input), QueueOptions{Buffer: 1 << 20}, ReaderOptions{Format: TS})
+	defer h.reader.Close()
+	for !h.over {
+		h.put()
+	}
+	for h.take() {
+	}
+	for _, c := range []struct{ pos, packets int64 }{
+		{3 * mpegts.PacketSize, 3}, {n, n / mpegts.PacketSize}, {n + junk/2, n / mpegts.PacketSize},
+		{n + junk, n / mpegts.PacketSize}, {n + junk + mpegts.PacketSize, n/mpegts.PacketSize + 1},
+		{2*n + junk, 2 * n / mpegts.PacketSize}, {2*n + junk + part, 2 * n / mpegts.PacketSize},
+	} {
+		h.queue.Confirm(c.pos)
+		if got := h.balance(); got.Confirmed != c.pos || got.Packets.Confirmed != c.packets {
+			t.Errorf("at %d: %+v, want %d packets", c.pos, got, c.packets)
+		}
 	}
 }
 

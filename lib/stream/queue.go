@@ -126,14 +126,14 @@ func (q *Queue) put(ctx context.Context, b Batch) error {
 	defer q.mu.Unlock()
 	defer q.notifyFlushed()
 	if q.aborted {
-		q.o.Account.readDropped(b.N, q.abortReason)
+		q.o.Account.readDropped(b.amount(), q.abortReason)
 		return nil
 	}
-	q.o.Account.read(b.N)
+	q.o.Account.read(b.amount())
 	for i := range b.Chunks {
 		c := b.Chunks[i] // a copy: other queues get the same batch
 		if c.Discard || !q.policy.accepts(c.Kind) {
-			q.o.Account.dropHeld(c.Kind.dropReason(), int64(len(c.Data)))
+			q.o.Account.dropHeld(c.Kind.dropReason(), c.amount())
 			continue
 		}
 		if err := q.waitForRoom(ctx, len(c.Data)); err != nil {
@@ -189,14 +189,14 @@ func (q *Queue) Abort(reason Reason) {
 	q.aborted, q.abortReason = true, reason
 	q.policy.clear()
 	q.o.Account.abort(reason)
-	q.fifo.confirmedPos = q.fifo.takenPos
+	q.fifo.settle(q.fifo.takenPos - q.fifo.confirmedPos)
 	q.notifyFlushed()
 	q.ready.Set()
 	q.room.Set()
 }
 
 // Missed counts n bytes of the stream that never came as read and lost.
-func (q *Queue) Missed(n int64) { q.o.Account.readDropped(int(n), Lost) }
+func (q *Queue) Missed(n int64) { q.o.Account.readDropped(amount{bytes: n}, Lost) }
 
 // Take waits for the next delivery. It returns io.EOF when there will be none, or the error of ctx. With AtLeastOnce
 // there may be more after io.EOF, if Requeue is called before everything is confirmed. With EndAtChange it may return
@@ -225,8 +225,7 @@ func (q *Queue) takeNow() (Delivery, error) {
 	if err != nil {
 		return d, err
 	}
-	q.o.Account.take(d.Size)
-	q.fifo.takenPos += int64(d.Size)
+	q.o.Account.take(q.fifo.took(&d))
 	d.Pos = q.fifo.takenPos
 	q.room.Set()
 	return d, nil
@@ -254,8 +253,7 @@ func (q *Queue) Confirm(pos int64) {
 	if n <= 0 {
 		return
 	}
-	q.fifo.confirmedPos += n
-	q.o.Account.confirm(n)
+	q.o.Account.confirm(q.fifo.settle(n))
 	q.policy.confirmed(n)
 	q.room.Set()
 	q.notifyFlushed()

@@ -78,6 +78,15 @@ type Batch struct {
 	Chunks []Chunk
 }
 
+// amount is how many bytes were read, and how many packets are in the chunks.
+func (b *Batch) amount() amount {
+	n := amount{bytes: int64(b.N)}
+	for i := range b.Chunks {
+		n.packets += b.Chunks[i].amount().packets
+	}
+	return n
+}
+
 // Frames returns how many access units of the video have begun in what Next has scanned, and how many of them are
 // keyframes.
 func (r *Reader) Frames() (frames, keyframes int64) { return r.frames, r.keyframes }

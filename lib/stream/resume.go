@@ -10,9 +10,9 @@ func (l *live) prepare() {
 	for len(l.rewritten) == 0 && len(l.fifo.waiting()) > 0 {
 		e := &l.fifo.waiting()[0]
 		if l.needKeyframe && !e.RandomAccess {
-			if n := int64(len(e.Data)); l.resync(n) {
+			if n := e.amount(); l.resync(n) {
 				l.leadingGap.join(e.gap)
-				l.leadingGap.add(n, e.Change)
+				l.leadingGap.add(n.bytes, e.Change)
 				first := l.fifo.pop()
 				first.Release()
 				continue
@@ -50,7 +50,7 @@ func (l *live) rewrite() {
 	dropped := l.resumer.rewrite(&e.Chunk, w.add)
 	l.rewritten, l.rewrittenSeq = w.deliveries(), e.seq
 	if dropped > 0 {
-		l.account.dropHeld(Resync, dropped)
+		l.account.dropHeld(Resync, amountOf(Packets, int(dropped)))
 		if len(l.rewritten) > 0 {
 			l.rewritten[0].Gap, l.rewritten[0].Dropped = true, l.rewritten[0].Dropped+dropped
 		} else {
