@@ -31,7 +31,7 @@ type recording struct {
 }
 
 // readRecording reads a manifest and its files, and checks these against it. It counts the lines of missing files, and
-// of those whose name another file has taken, and leaves them out.
+// of those whose name another file has taken after that, and leaves them out.
 func readRecording(t testing.TB, folder, manifest string) (r recording, missing int) {
 	t.Helper()
 	var all []record.Entry

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -214,5 +215,66 @@ func TestNoFileIsReplaced(t *testing.T) {
 			t.Errorf("%s is not next in the manifest", name)
 		}
 		_, lines, _ = bytes.Cut(after, []byte("\n"))
+	}
+}
+
+// forgetfulDisk fails to sync a folder once, and does to the file that was renamed last what a disk then may do.
+type forgetfulDisk struct {
+	osDisk
+	forget       func(from, to string) error
+	from, to     string
+	calls, fails int
+}
+
+func (d *forgetfulDisk) Rename(from, to string) error {
+	d.from, d.to = from, to
+	return d.osDisk.Rename(from, to)
+}
+
+func (d *forgetfulDisk) SyncDir(path string) error {
+	if d.calls++; d.calls != d.fails {
+		return d.osDisk.SyncDir(path)
+	}
+	return errors.Join(syscall.EIO, d.forget(d.from, d.to))
+}
+
+// TestFolderNotSynced: a file whose name the disk may forget has no line until the folder is synced. So the manifest
+// never lists a file that is not there, or one name for two files, and each file that is there has a line.
+func TestFolderNotSynced(t *testing.T) {
+	b := tsgen.Frames(tsgen.Options{GOP: 5}, 60)
+	for name, c := range map[string]struct {
+		forget   func(from, to string) error
+		partials int
+	}{
+		"it forgets nothing":       {func(string, string) error { return nil }, 0},
+		"it forgets the name":      {func(from, to string) error { return os.Rename(to, from) }, 1},
+		"it forgets the file":      {func(_, to string) error { return os.Remove(to) }, 0},
+		"another file is so named": {func(_, to string) error { return os.WriteFile(to, nil, 0o600) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 5})
+			tr.config.Live = true
+			tr.disk = &forgetfulDisk{forget: c.forget, fails: 3} // the first file syncs two folders
+			if err := tr.run(); err != nil {
+				t.Fatal(err)
+			}
+			if name == "another file is so named" {
+				_ = os.Remove(filepath.Join(tr.dir, "cam_001.ts"))
+			}
+			files := tr.files()
+			lines := make(map[string]int)
+			for _, f := range files {
+				lines[f.File]++
+			}
+			if n := lines["cam_001.ts"]; n > 1 || n == 0 && name == "it forgets nothing" {
+				t.Errorf("%d lines of the second file: %v", n, lines)
+			}
+			if got := reasons(files); strings.Count(got, "partial") != c.partials {
+				t.Errorf("%s\n%s", got, tr.log)
+			}
+			if c := tr.counts(); c.Dropped.Lost == 0 || c.Confirmed == 0 {
+				t.Errorf("%+v", c)
+			}
+		})
 	}
 }

@@ -143,6 +143,57 @@ func TestUncarriedIsAnnounced(t *testing.T) {
 	})
 }
 
+// TestDeletedWhileItsCommandRuns: a file that had to be deleted while its command was running is carried if that ends
+// well, and lost if not: in the manifest, the log, the ledger and so in the exit status.
+func TestDeletedWhileItsCommandRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		err       error
+		want      ExecState
+		uncarried int64
+	}{
+		"it succeeds": {nil, Done, 0}, "it fails": {errFault, Lost, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := tsgen.Frames(tsgen.Options{GOP: 1}, 3)
+				tr := newTrial(t, sized{bytes.NewReader(b), 1000}, Limits{RotateFrames: 1})
+				var log syncBuffer
+				tr.config.Log = logTo(&log)
+				tr.config.Exec, tr.config.Keep.Files, tr.config.Linger = "slow", 100, time.Hour
+				tr.config.ExecJobs = 2 // the others are done meanwhile, and deleted first
+				r := tr.open()
+				noMinFree(r)
+				r.finalizer.hook.run = func(_ context.Context, e *execution) error {
+					if filepath.Base(e.path) != "cam.ts" {
+						return nil
+					}
+					time.Sleep(time.Minute)
+					for range 2 { // as a disk that is full does
+						if !r.writer.archive.makeRoom() {
+							t.Error("nothing is deleted")
+						}
+					}
+					time.Sleep(time.Minute)
+					return c.err
+				}
+				if err := tr.run(); err != nil {
+					t.Fatal(err)
+				}
+				s := states(t, tr.config.Manifest)
+				counts := tr.counts()
+				announced := int64(strings.Count(log.String(), "before the command of --exec had succeeded"))
+				if s["cam.ts"] != c.want || counts.Uncarried != c.uncarried || announced != c.uncarried {
+					t.Errorf("the manifest says %q, the ledger %d, the log %s", s["cam.ts"], counts.Uncarried,
+						log.String())
+				}
+				if left := tr.names(); left != "cam_002.ts" {
+					t.Errorf("left %s", left)
+				}
+			})
+		})
+	}
+}
+
 // TestBadFileBlocksNoOther: commands run for other files while one fails again and again, so many at once as was asked
 // for.
 func TestBadFileBlocksNoOther(t *testing.T) {
@@ -237,7 +288,7 @@ func TestDayOfExec(t *testing.T) {
 			path := filepath.Join(d.tr.dir, name)
 			isThere := slices.Contains(left, name)
 			switch {
-			case d.carried[name] && (s[name] == Done || !isThere):
+			case d.carried[name] && s[name] != Lost && !lost[path] && (s[name] == Done || !isThere):
 			case !isThere && lost[path] && s[name] == Lost:
 				uncarried++
 			case isThere && s[name] == Todo:
@@ -303,6 +354,7 @@ func newDay(t *testing.T) *day {
 		pause := time.Duration(rnd.Int64N(int64(2 * time.Minute)))
 		// The network is down for the first of each two hours.
 		fails := rnd.IntN(3) == 0 || time.Since(began)%(2*time.Hour) < time.Hour
+		hasOpened := rnd.IntN(2) == 0 // and can read the file also when that is deleted
 		d.mu.Unlock()
 		select {
 		case <-time.After(pause):
@@ -312,7 +364,7 @@ func newDay(t *testing.T) *day {
 		if fails {
 			return errors.New("no route to host")
 		}
-		if _, err := os.Stat(e.path); err != nil {
+		if _, err := os.Stat(e.path); err != nil && !hasOpened {
 			return fmt.Errorf("it was deleted meanwhile: %w", err)
 		}
 		d.mu.Lock()

@@ -22,7 +22,7 @@ func (f *finalizer) finalize(s *segment) error {
 		return err
 	}
 	if err = f.syncDir(filepath.Dir(name)); err != nil {
-		err = fmt.Errorf("sync the folder of %s: %w", name, err) // the file has its name all the same
+		err = fmt.Errorf("sync the folder of %s: %w", name, err)
 	} else if !f.confirmBlocked {
 		f.queue.Confirm(s.pos)
 	}
@@ -35,13 +35,17 @@ func (f *finalizer) finalize(s *segment) error {
 	f.recorded.Keyframes += s.keyframes
 	f.account.SetRecorded(f.recorded)
 	f.log.Info("recorded", "file", name, "bytes", s.size, "frames", s.frames, "reason", s.reason)
+	if err != nil {
+		f.postpone(name, s)
+		return err
+	}
 	listed := f.index(name, s)
 	if listed != nil && (f.live || isFull(listed) && f.archive.hasRules()) {
 		// With retention, the files that are finished next make this one deletable, and so room for its line.
 		f.warnManifest(listed)
 		listed = nil
 	}
-	return errors.Join(err, listed)
+	return listed
 }
 
 // assignName gives a file the wanted name, or the first free number after it.
@@ -77,13 +81,14 @@ func (f *finalizer) syncDir(folder string) error {
 	if folder == f.lastSyncedFolder {
 		return nil
 	}
-	f.lastSyncedFolder = folder
+	parent := folder
 	for range f.template.nesting + 1 {
-		folder = filepath.Dir(folder)
-		if err := f.disk.SyncDir(folder); err != nil && !errors.Is(err, fs.ErrPermission) {
+		parent = filepath.Dir(parent)
+		if err := f.disk.SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}
+	f.lastSyncedFolder = folder
 	return nil
 }
 

@@ -53,11 +53,13 @@ type finalizerState struct {
 	unreportedDrops  int64
 	recorded         stream.Recorded
 	states           map[fileKey]ExecState // what the manifest said of commands for files without an entry
+	undecided        map[fileKey]bool      // files that were deleted while their command was running
 	rebuilt          <-chan rebuilt        // brings files whose lines were lost; nil: no rebuild runs
 	rebuiltLines     int
 	lastWanted       string // the last wanted name, without a number
 	lastNumber       int    // the number that it got
 	lastSyncedFolder string // the last directory whose parents were synced
+	unsynced         []unsynced
 }
 
 // job is a segment to finalize. With ack it is no segment: the finalizer closes ack when it has done all jobs before.
@@ -75,6 +77,7 @@ const maxQueuedSegments = 8
 func (f *finalizer) start(cancel context.CancelCauseFunc) {
 	f.cancel = cancel
 	f.jobs = make(chan job, maxQueuedSegments)
+	f.undecided = make(map[fileKey]bool)
 	if f.hook != nil {
 		f.hook.start(f.background)
 	}
@@ -175,6 +178,7 @@ func (f *finalizer) run() {
 
 // finishFiles does what is left when there are no more segments.
 func (f *finalizer) finishFiles() {
+	f.indexUnsynced()
 	if f.recoverLater {
 		f.recoverPartials()
 	}
@@ -194,6 +198,7 @@ func (f *finalizer) do(j job) {
 		return
 	}
 	f.unreportedDrops += j.segment.dropped
+	f.indexUnsynced() // before the next file, as below
 	if f.recoverLater && j.err == nil && !j.segment.empty() {
 		f.recoverLater = false
 		f.recoverPartials() // before the next file, so that the manifest keeps the order of the stream

@@ -30,8 +30,8 @@ type hook struct {
 	throttled Logger
 	run       func(ctx context.Context, e *execution) error // for tests
 
-	// results has a value for each command that has succeeded, and for each file that is gone. It is closed when there
-	// will be no more.
+	// results has a value for each command that has succeeded, for each file that is gone, and for each whose command
+	// was running when it was dropped. It is closed when there will be no more.
 	results chan commandResult
 	ctx     context.Context // ends when there is no time left: running commands are killed, and no other is started
 	wake    wake.Signal
@@ -51,15 +51,23 @@ type execution struct {
 	pauses    *backoff.Backoff // nil before the first failure
 	due       time.Time
 	isRunning bool
-	isDropped bool
+	isDropped bool // while it was running
 }
 
-// commandResult says that the command for a file has succeeded, or that the file is gone.
+// commandResult says what became of the command for a file.
 type commandResult struct {
-	path   string
-	key    fileKey
-	isGone bool
+	path    string
+	key     fileKey
+	outcome outcome
 }
+
+type outcome int
+
+const (
+	succeeded outcome = iota
+	failed            // and is not run again, because the file was deleted
+	gone              // the file was, before the command ran
+)
 
 const (
 	// maxQueuedHooks is how many files may wait if nothing is tried again. For more the command is not run.
@@ -108,17 +116,21 @@ func (h *hook) add(path string, e Entry, length int64) {
 	h.wake.Set()
 }
 
-// drop forgets a file that was deleted.
-func (h *hook) drop(path string) {
+// drop forgets a file that was deleted. It reports whether the file's command is running: then results will say how
+// that ends.
+func (h *hook) drop(key fileKey) (isRunning bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range h.waiting {
-		if e.path == path {
-			e.isDropped = true
-			h.remove(e)
-			return
+		if e.entry.key() != key {
+			continue
 		}
+		if e.isDropped = e.isRunning; !e.isRunning {
+			h.remove(e)
+		}
+		return e.isRunning
 	}
+	return false
 }
 
 // remove takes e off the list. The caller holds mu.
@@ -191,12 +203,12 @@ func (h *hook) awaitKilled() {
 	}
 }
 
-// execute runs the command for a file, and reports a success.
+// execute runs the command for a file, and reports its result unless it will run again.
 func (h *hook) execute(e *execution) {
 	var err error
 	r := commandResult{path: e.path, key: e.entry.key()}
 	if _, serr := os.Lstat(e.path); errors.Is(serr, os.ErrNotExist) {
-		r.isGone = true
+		r.outcome = gone
 	} else {
 		h.archive.setRunning(e.path, true)
 		err = h.run(h.ctx, e)
@@ -205,21 +217,24 @@ func (h *hook) execute(e *execution) {
 	if err != nil {
 		h.throttled.Warn("hook", "the command of --exec failed", "file", e.path, "err", err)
 	}
+	if err != nil {
+		r.outcome = failed
+	}
 	h.mu.Lock()
-	wasDropped := e.isDropped
-	if err != nil && h.retries {
+	switch isOver := err == nil || e.isDropped; {
+	case isOver:
+		h.mu.Unlock()
+		h.results <- r // the finalizer takes it until results is closed; before that, drop must find e
+		h.mu.Lock()
+		h.remove(e)
+	case h.retries:
 		if e.pauses == nil {
 			e.pauses = backoff.New(minRetry, maxRetry)
 		}
 		e.due = time.Now().Add(e.pauses.Next())
-	} else {
+	default:
 		h.remove(e)
 	}
-	h.mu.Unlock()
-	if err == nil && !wasDropped {
-		h.results <- r // the finalizer takes it until results is closed
-	}
-	h.mu.Lock()
 	e.isRunning = false
 	h.running--
 	h.mu.Unlock()

@@ -35,22 +35,32 @@ func (f *finalizer) warnManifest(err error) {
 }
 
 // unlistDeleted removes deleted files from the playlist, and marks their lines of the manifest. A file whose command
-// had not succeeded is lost, which it says wherever a user may look.
+// had not succeeded is lost, which it says wherever a user may look; if the command is running, when it has failed.
 func (f *finalizer) unlistDeleted() {
 	for _, k := range f.archive.takeRemoved() {
-		name := f.template.relative(k.path)
 		f.unlist(k.path, k.isListed)
 		if !f.archive.isSpared(k) {
 			continue
 		}
-		f.hook.drop(k.path)
-		f.recorded.Uncarried++
-		f.account.SetRecorded(f.recorded)
-		f.log.Warn("file deleted before the command of --exec had succeeded", "file", k.path)
-		if err := f.manifest.setExec(fileKey{name, k.sha256}, Lost); err != nil {
+		// Also while the command is running: if the recorder dies now, nobody will know how that ends.
+		key := fileKey{f.template.relative(k.path), k.sha256}
+		if err := f.manifest.setExec(key, Lost); err != nil {
 			f.warnManifest(err)
 		}
+		if f.hook.drop(key) {
+			f.log.Warn("file deleted while the command of --exec runs for it", "file", k.path)
+			f.undecided[key] = true
+			continue
+		}
+		f.uncarried(k.path)
 	}
+}
+
+// uncarried counts a file that was deleted before its command had succeeded.
+func (f *finalizer) uncarried(path string) {
+	f.recorded.Uncarried++
+	f.account.SetRecorded(f.recorded)
+	f.log.Warn("file deleted before the command of --exec had succeeded", "file", path)
 }
 
 // unlist takes a file that is gone out of the playlist and the manifest.
@@ -85,21 +95,30 @@ func (f *finalizer) endPlaylist() {
 	}
 }
 
-// commandEnded notes that the command for a file has succeeded, or that the file is gone.
+// commandEnded notes how the command for a file has ended.
 func (f *finalizer) commandEnded(r commandResult) {
 	_, err := os.Lstat(r.path)
 	isGone := errors.Is(err, fs.ErrNotExist)
-	if r.isGone {
-		f.unlistDeleted() // it may have been deleted a moment ago, which has been reported then
+	f.unlistDeleted() // it may have been deleted a moment ago
+	wasDeleted := f.undecided[r.key]
+	delete(f.undecided, r.key)
+	switch {
+	case wasDeleted && r.outcome != succeeded:
+		f.uncarried(r.path)
+		return
+	case r.outcome == gone:
 		f.throttled.Warn("hook", "file is gone before its command succeeded", "file", r.path)
 		return
 	}
-	f.archive.setDone(r.path)
 	if f.manifest != nil {
 		if err := f.manifest.setExec(r.key, Done); err != nil {
 			f.warnManifest(err)
 		}
 	}
+	if wasDeleted { // the path may be another file's by now
+		return
+	}
+	f.archive.setDone(r.path)
 	if isGone { // the command has moved it away
 		f.archive.markDeleted(r.path)
 		f.unlist(r.path, true)

@@ -1,10 +1,12 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -62,5 +64,48 @@ func TestLockIsHeld(t *testing.T) {
 	defer f.Close()
 	if err := lockFinished(f, path); !errors.Is(err, errInUse) {
 		t.Fatalf("%v, want %v", err, errInUse)
+	}
+}
+
+// TestOneRecorderWithExec: a second recorder with --exec on one manifest is refused, until the first has ended; one
+// without --exec is not.
+func TestOneRecorderWithExec(t *testing.T) {
+	dir := folder(t)
+	prepare := func(exec string) *trial {
+		tr := newTrialIn(t, dir, bytes.NewReader(nil), Limits{})
+		tr.config.Exec = exec
+		return tr
+	}
+	first := prepare("true")
+	first.open()
+	second := prepare("true")
+	_, err := newRecording(second.config, second.disk)
+	if err == nil || !strings.Contains(err.Error(), "another recorder") {
+		t.Fatalf("the second: %v", err)
+	}
+	if err := prepare("").run(); err != nil {
+		t.Error(err)
+	}
+	if err := first.run(); err != nil {
+		t.Error(err)
+	}
+	if err := second.run(); err != nil {
+		t.Error(err)
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, ".*")); len(names) > 0 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// TestExecAfterAKill: the lock of a recorder that was killed holds nobody up.
+func TestExecAfterAKill(t *testing.T) {
+	tr := newTrial(t, bytes.NewReader(nil), Limits{})
+	tr.config.Exec = "true"
+	m := manifest{path: tr.config.Manifest}
+	if err := os.WriteFile(m.claimPath(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.run(); err != nil {
+		t.Error(err)
 	}
 }

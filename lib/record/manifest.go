@@ -33,6 +33,8 @@ type manifest struct {
 	stale, live int
 	// repaired says that lines were lost to damage since this was last cleared.
 	repaired bool
+	// claimed is the locked file of claim; nil: none.
+	claimed *os.File
 }
 
 // insert is an entry that belongs before that of another file.

@@ -162,6 +162,11 @@ func prepare(c Config, d disk) (s prepared) {
 	if s.err = probe(d, c.Template); isFull(s.err) && c.Keep.Any() {
 		s.err = nil
 	}
+	if s.err == nil && s.manifest != nil && c.Exec != "" {
+		if s.err = s.manifest.claim(); tolerable(s.err) {
+			s.err = nil
+		}
+	}
 	return s
 }
 

@@ -89,6 +89,7 @@ func (f *finalizer) recoverPartial(n tempName) error {
 		return err
 	}
 	if err := f.disk.SyncDir(n.folder); err != nil {
+		f.postpone(name, s)
 		return err
 	}
 	f.log.Warn("unfinished file of a crash recovered", "file", name, "bytes", s.size)

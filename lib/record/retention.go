@@ -234,16 +234,17 @@ func (a *archive) deficit() int64 {
 var earliest = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // isOld reports whether a file is older than Age. Boards without a clock start in 1970, so nothing counts as old before
-// the kernel calls the clock synchronised, and files of this run age by the monotonic clock.
+// the kernel calls the clock synchronised, and files of this run age by the monotonic clock. A file from the future was
+// made while the clock was wrong, too, and must not protect the younger ones until then.
 func (a *archive) isOld(f kept) bool {
 	if a.rules.Age == 0 {
 		return false
 	}
-	ended := f.ended
-	if ended.Before(earliest) {
-		ended = a.began
+	age := a.now().Sub(f.ended)
+	if f.ended.Before(earliest) || age < 0 {
+		age = a.now().Sub(a.began)
 	}
-	if a.now().Sub(ended) <= a.rules.Age {
+	if age <= a.rules.Age {
 		return false
 	}
 	if !a.synchronised() {

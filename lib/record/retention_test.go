@@ -239,6 +239,35 @@ func TestClockOfBoard(t *testing.T) {
 	}
 }
 
+// TestFileFromTheFuture: a file that an earlier run made while its clock was a year ahead does not keep the younger
+// ones for a year.
+func TestFileFromTheFuture(t *testing.T) {
+	tr := newTrial(t, bytes.NewReader(nil), Limits{})
+	tr.config.Keep.Age = time.Hour
+	a := tr.open().writer.archive
+	a.synchronised = func() bool { return true }
+	now := a.began
+	a.now = func() time.Time { return now }
+	for i, ended := range []time.Time{now.AddDate(1, 0, 0), now.Add(-30 * time.Minute), now} {
+		path := numbered(filepath.Join(tr.dir, "cam.ts"), i)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a.add(kept{path: path, ended: ended.Round(0)})
+	}
+	a.enforce()
+	if got := tr.names(); got != "cam.ts cam_001.ts cam_002.ts" {
+		t.Errorf("left at once: %s", got)
+	}
+	now = now.Add(61 * time.Minute)
+	if a.enforce(); tr.names() != "cam_002.ts" {
+		t.Errorf("left after an hour: %s", tr.names())
+	}
+	if err := tr.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestManifestIsBounded: the lines of deleted files go, those of other files stay.
 func TestManifestIsBounded(t *testing.T) {
 	b := tsgen.Frames(tsgen.Options{GOP: 1}, 400)

@@ -98,6 +98,7 @@ func (r *Recording) Run(graceful, immediate context.Context) error {
 			lingerOver = time.After(r.config.Linger)
 		}
 	}
+	r.finalizer.manifest.release()
 	return join(errs)
 }
 
@@ -115,7 +116,7 @@ func (r *Recording) read(ctx context.Context) error {
 	pacer, copyPacer := stream.NewPacer(r.queue), stream.NewPacer(r.copies)
 	for {
 		batch, err := r.reader.Next()
-		r.config.Ledger.AddIn(batch.N)
+		r.config.Ledger.AddBatch(batch)
 		// Put fails only when ctx ends. Then Abort accounts for what was not queued.
 		if r.output != nil { // first: another tool waits for the copy
 			_ = r.output.Put(ctx, batch)
