@@ -34,6 +34,7 @@ type sunk struct {
 	ws     *wsconn.Conn
 	tcp    net.Conn
 	remote string
+	path   string
 
 	mu       sync.Mutex
 	data     []byte
@@ -84,7 +85,8 @@ func (s *sink) serve(over context.Context, w http.ResponseWriter, r *http.Reques
 	}
 	defer ws.CloseNow()
 	s.mu.Lock()
-	c := &sunk{s: s, n: len(s.all), ws: ws, tcp: tcp, remote: r.RemoteAddr, ended: make(chan struct{})}
+	c := &sunk{s: s, n: len(s.all), ws: ws, tcp: tcp, remote: r.RemoteAddr, path: r.URL.Path,
+		ended: make(chan struct{})}
 	s.all = append(s.all, c)
 	s.mu.Unlock()
 	defer close(c.ended)

@@ -48,3 +48,29 @@ func TestOneLengthOfPause(t *testing.T) {
 	between(t, "pause", b.Next(), time.Second, time.Second)
 	between(t, "slow", b.NextSlow(), time.Second, time.Second)
 }
+
+// TestClientsSpread: a thousand clients lose their server at the same moment, and it is away for a minute. After a few
+// seconds their dials are spread over time, and they are few.
+func TestClientsSpread(t *testing.T) {
+	const (
+		clients = 1000
+		slot    = 100 * time.Millisecond
+	)
+	slots := make([]int, time.Minute/slot)
+	all := 0
+	for range clients {
+		b := New(250*time.Millisecond, 30*time.Second)
+		for at := b.Next(); at < time.Minute; at += b.Next() {
+			slots[at/slot]++
+			all++
+		}
+	}
+	for i, dials := range slots {
+		if at := time.Duration(i) * slot; at > 5*time.Second && dials > clients/10 {
+			t.Errorf("%d of %d clients dial within %v, %v after the loss", dials, clients, slot, at)
+		}
+	}
+	if all > 15*clients {
+		t.Errorf("%d dials of %d clients in a minute", all, clients)
+	}
+}

@@ -3,6 +3,8 @@ package push
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -341,13 +344,32 @@ func TestPauseBeforeADial(t *testing.T) {
 	}{
 		"a first error":         {io.EOF, shortest, 2 * shortest},
 		"permanent":             {refused(401, 0), longest / 2, longest},
-		"the server asks":       {refused(503, 2*time.Minute), 2 * time.Minute, 2 * time.Minute},
+		"the server asks":       {refused(503, 2*time.Minute), 2*time.Minute + shortest, 2*time.Minute + 2*shortest},
 		"the server asks less":  {refused(503, time.Millisecond), shortest, 2 * shortest},
-		"the server is absurd":  {refused(503, 1000*time.Hour), maxRetryAfter, maxRetryAfter},
-		"permanent, and absurd": {refused(404, 1000*time.Hour), maxRetryAfter, maxRetryAfter},
+		"the server is absurd":  {refused(503, 1000*time.Hour), maxRetryAfter, maxRetryAfter * 5 / 4},
+		"permanent, and absurd": {refused(404, 1000*time.Hour), maxRetryAfter, maxRetryAfter * 5 / 4},
 	} {
 		if d := nextDial(backoff.New(shortest, longest), c.err); d < c.low || d > c.high {
 			t.Errorf("%s: %v, want %v to %v", name, d, c.low, c.high)
+		}
+	}
+	seen := make(map[time.Duration]bool)
+	for range 10 {
+		seen[nextDial(backoff.New(shortest, longest), refused(503, time.Minute))] = true
+	}
+	if len(seen) < 5 {
+		t.Errorf("ten that were refused together come back after %v", seen)
+	}
+}
+
+// TestHintAboutTheClock: a certificate that is not valid at this time may be a sign of a wrong clock, not of a wrong
+// authority.
+func TestHintAboutTheClock(t *testing.T) {
+	for reason, want := range map[x509.InvalidReason]string{x509.Expired: "clock", x509.NameMismatch: "--ca"} {
+		err := fmt.Errorf("dial: %w", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{
+			Cert: &x509.Certificate{}, Reason: reason}})
+		if got := Hint(err); !strings.Contains(got, want) {
+			t.Errorf("%v: %q", reason, got)
 		}
 	}
 }

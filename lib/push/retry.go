@@ -17,12 +17,14 @@ import (
 const maxRetryAfter = 5 * time.Minute
 
 // nextDial returns the pause before the dial that follows err: the back-off's, or longer where the server asks for it.
+// To that it adds up to a quarter at random, so that those who were refused together do not come back together.
 func nextDial(pause *backoff.Backoff, err error) time.Duration {
 	next := pause.Next
 	if slowRetry(err) {
 		next = pause.NextSlow
 	}
-	return max(next(), min(retryAfter(err), maxRetryAfter))
+	wait, asked := next(), min(retryAfter(err), maxRetryAfter)
+	return max(wait, asked+min(wait, asked/4))
 }
 
 // slowRetry reports whether an early retry is useless. A late one is not: people repair tokens and relays.
@@ -72,7 +74,10 @@ func retryAfter(err error) time.Duration {
 func Hint(err error) string {
 	var refused *wsconn.StatusError
 	var proxy *wsconn.ProxyError
+	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate has expired, or the clock of this machine is wrong"
 	case certInvalid(err):
 		return "give the server's certificate authority with --ca"
 	case clientCertRejected(err):

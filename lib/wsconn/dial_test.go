@@ -303,13 +303,18 @@ func FuzzRedact(f *testing.F) {
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for in, want := range map[string]time.Duration{
 		"": 0, "7": 7 * time.Second, "-1": 0, "soon": 0, "99999999999999999999": math.MaxInt64,
 		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute, "Fri, 02 Jan 2026 03:03:05 GMT": 0,
 	} {
-		if got := retryAfter(in, now); got != want {
+		// The date of the response counts, not the clock here.
+		h := http.Header{"Retry-After": {in}, "Date": {"Fri, 02 Jan 2026 03:04:05 GMT"}}
+		if got := retryAfter(h); got != want {
 			t.Errorf("%q: %v, want %v", in, got, want)
 		}
+	}
+	h := http.Header{"Retry-After": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}}
+	if got := retryAfter(h); got < 50*time.Minute || got > time.Hour {
+		t.Errorf("without a date: %v", got)
 	}
 }

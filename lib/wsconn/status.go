@@ -35,7 +35,7 @@ func newStatusError(u *url.URL, resp *http.Response, body string, s secrets) *St
 	e := &StatusError{
 		Code:       resp.StatusCode,
 		Status:     excerpt(s.scrub(resp.Status)),
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: retryAfter(resp.Header),
 		Body:       excerpt(s.scrub(body)),
 	}
 	if l := resp.Header.Get("Location"); l != "" {
@@ -48,8 +48,10 @@ func newStatusError(u *url.URL, resp *http.Response, body string, s secrets) *St
 	return e
 }
 
-// retryAfter parses RFC 9110, 10.2.3: seconds or a date. What no duration can hold is the longest one.
-func retryAfter(v string, now time.Time) time.Duration {
+// retryAfter parses RFC 9110, 10.2.3: seconds, or a date, which counts from the date of the response, since the clock
+// here may be wrong. What no duration can hold is the longest one.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
 	n, err := strconv.ParseUint(v, 10, 33)
 	switch {
 	case err == nil:
@@ -58,6 +60,10 @@ func retryAfter(v string, now time.Time) time.Duration {
 		return math.MaxInt64
 	}
 	if t, err := http.ParseTime(v); err == nil {
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
 		return max(0, t.Sub(now))
 	}
 	return 0
