@@ -5,124 +5,18 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen"
 )
-
-// crowd is an attacker that costs next to nothing: system calls in a few threads, from 127.0.0.1.
-type crowd struct {
-	addr    unix.SockaddrInet4
-	send    string
-	stay    bool // each connection stays open, and what it is answered is not read
-	visits  atomic.Int64
-	stop    chan struct{}
-	running sync.WaitGroup
-	since   time.Time
-}
-
-const (
-	crowdWorkers = 16
-	crowdIdle    = 200 // connections that each worker leaves open
-)
-
-// crowd attacks at a rate, or as fast as the machine allows.
-func (d *door) crowd(perSecond int, send string, stay bool) *crowd {
-	d.t.Helper()
-	addr := netip.MustParseAddrPort(d.addr)
-	c := &crowd{send: send, stay: stay, stop: make(chan struct{}), since: time.Now()}
-	c.addr = unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
-	pause := time.Second * crowdWorkers / time.Duration(perSecond)
-	for range crowdWorkers {
-		c.running.Go(func() { c.attack(pause) })
-	}
-	return c
-}
-
-func (c *crowd) attack(pause time.Duration) {
-	open := make([]int, 0, crowdIdle)
-	defer func() {
-		for _, fd := range open {
-			unix.Close(fd)
-		}
-	}()
-	addr := c.addr // Connect writes to it
-	for next := time.Now(); ; next = next.Add(pause) {
-		select {
-		case <-c.stop:
-			return
-		case <-time.After(time.Until(next)):
-		}
-		syscall.ForkLock.RLock() // no other process that the tests start may get it
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-		if err == nil {
-			unix.CloseOnExec(fd)
-		}
-		syscall.ForkLock.RUnlock()
-		if err != nil {
-			continue
-		}
-		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // leaves nothing behind
-		if unix.Connect(fd, &addr) != nil {
-			unix.Close(fd)
-			continue
-		}
-		c.visits.Add(1)
-		_, _ = unix.Write(fd, []byte(c.send))
-		if c.stay {
-			if len(open) == crowdIdle {
-				unix.Close(open[0])
-				open = append(open[:0], open[1:]...)
-			}
-			open = append(open, fd)
-			continue
-		}
-		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
-		var answer [512]byte
-		_, _ = unix.Read(fd, answer[:])
-		unix.Close(fd)
-	}
-}
-
-// end ends the attack, and returns how many connections a second there have been.
-func (c *crowd) end() float64 {
-	rate := float64(c.visits.Load()) / time.Since(c.since).Seconds()
-	close(c.stop)
-	c.running.Wait()
-	return rate
-}
-
-// newcomers connects twenty times from another address, five times at once, and sends each header 200 ms later. It
-// returns how many got in: the answer is 409, since somebody publishes.
-func (d *door) newcomers() (in int) {
-	for range 4 {
-		var conns [5]net.Conn
-		for i := range conns {
-			conns[i] = d.dial(2)
-		}
-		time.Sleep(200 * time.Millisecond) // a slow link
-		for _, conn := range conns {
-			if _, err := io.WriteString(conn, chunkedPost); err == nil && statusOf(conn) == 409 {
-				in++
-			}
-			conn.Close()
-		}
-	}
-	return in
-}
 
 // statusOf returns the status of a response, 0 if none came.
 func statusOf(conn net.Conn) int {
@@ -132,30 +26,6 @@ func statusOf(conn net.Conn) int {
 	}
 	status, _ := strconv.Atoi(string(head[9:]))
 	return status
-}
-
-// TestDoorInACrowd: whatever crowd stands before the door, the publisher inside is not disturbed, and who has the token
-// gets in.
-func TestDoorInACrowd(t *testing.T) {
-	const wrongPost = "POST /wrong HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-	for name, c := range map[string]struct {
-		perSecond int
-		send      string
-	}{
-		"2000 wrong tokens a second":     {2000, wrongPost},
-		"5000 idle connections a second": {5000, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := openDoor(t, "--token-file", tokenFile(t))
-			good := d.publish()
-			crowd := d.crowd(c.perSecond, c.send, c.send == "")
-			if in := d.newcomers(); in != 20 {
-				t.Errorf("%d of 20 newcomers got in", in)
-			}
-			t.Logf("%.0f connections a second", crowd.end())
-			good.end()
-		})
-	}
 }
 
 // rss returns the resident memory of a process, in KiB.

@@ -33,13 +33,13 @@ func TestDoorDescriptors(t *testing.T) {
 			}
 			good := d.publish()
 			before := descriptors(t, d.process)
-			crowd := d.crowd(3000, send, true)
+			crowd := d.crowd(3000, 64, send, 3200)
 			for visits := int64(500); visits <= 5000; visits += 500 {
 				testwait.Eventually(t, fmt.Sprint(visits, " connections"), func() bool {
 					if n := descriptors(t, d.process); n > 900 {
 						t.Fatalf("%d descriptors", n)
 					}
-					return crowd.visits.Load() >= visits
+					return crowd.offered.Load() >= visits
 				})
 			}
 			for range 3 {
@@ -50,7 +50,8 @@ func TestDoorDescriptors(t *testing.T) {
 				}
 				conn.Close()
 			}
-			t.Logf("%.0f connections a second", crowd.end())
+			t.Logf("%.0f connections a second", crowd.rate())
+			crowd.end()
 			if strings.Contains(d.stderr.String(), "too many open files") {
 				t.Error("there were not enough descriptors")
 			}

@@ -50,6 +50,16 @@ func hostOf(url string) string {
 	return strings.Trim(rest, "/")
 }
 
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
+}
+
 // dial connects from an address of this machine: 127.0.0.N.
 func (d *door) dial(n byte) net.Conn {
 	d.t.Helper()

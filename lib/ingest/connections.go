@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/timdrysdale/vw/lib/access"
 )
@@ -54,13 +55,13 @@ type connections struct {
 	counts  [connStates]int
 	total   int           // so far
 	waiting []*connection // the oldest first
-	stopped bool          // no connection may wait any more
+	recent  recent
+	stopped bool // no connection may wait any more
 }
 
 // add adds a connection that waits, and reports whether there is room for it: there is none if its address has too
 // many. evicted, unless nil, is a connection that must be closed instead: the oldest that waits of the network that has
-// the most waiting. A publisher sends its header at once, so it gets in although somebody else opens as many
-// connections as he can.
+// opened the most lately. A publisher comes once, so it gets in although others open as many connections as they can.
 func (c *connections) add(conn *connection) (evicted *crowded, ok bool) {
 	if conn.limited && !c.perAddress.Enter(conn.addr) {
 		return nil, false
@@ -75,6 +76,7 @@ func (c *connections) add(conn *connection) (evicted *crowded, ok bool) {
 		evicted = c.crowd()
 		c.removeWaiting(evicted.conn)
 	}
+	c.recent.add(access.Network(conn.addr), time.Now())
 	c.running.Add(1)
 	c.all[conn] = struct{}{}
 	c.waiting = append(c.waiting, conn)
@@ -90,16 +92,19 @@ type crowded struct {
 	open int // how many of its network wait
 }
 
-// crowd returns the oldest connection of the network that has the most waiting. c.mu is held.
+// crowd returns the oldest connection that waits of the network that has opened the most lately. c.mu is held.
 func (c *connections) crowd() *crowded {
-	most := &crowded{}
-	count := make(map[netip.Prefix]int, len(c.waiting))
+	most := &crowded{conn: c.waiting[0]}
+	opened := 0
 	for _, conn := range c.waiting {
-		count[access.Network(conn.addr)]++
+		if n := c.recent.counts[access.Network(conn.addr)]; n > opened {
+			most.conn, opened = conn, n
+		}
 	}
+	most.addr = most.conn.addr
 	for _, conn := range c.waiting {
-		if n := count[access.Network(conn.addr)]; n > most.open {
-			most = &crowded{conn, conn.addr, n}
+		if access.Network(conn.addr) == access.Network(most.addr) {
+			most.open++
 		}
 	}
 	return most
@@ -115,6 +120,9 @@ func (c *connections) set(conn *connection, state connState) bool {
 	c.counts[conn.state]--
 	c.counts[state]++
 	conn.state = state
+	if state == authorized {
+		c.recent.forget(access.Network(conn.addr))
+	}
 	if state != waiting {
 		c.removeWaiting(conn)
 	}
