@@ -36,7 +36,6 @@ type sample struct {
 // that is not nil.
 func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Duration, folder string,
 	disturb func() error) (*sample, error) {
-	p := newPicture(rate)
 	lines, err := b.startLines(c, streams, folder)
 	defer closeLines(lines)
 	if err != nil {
@@ -45,10 +44,11 @@ func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Dura
 	s := &sample{}
 	// The first second is not measured: connections, first buffers, code that was never used before.
 	warm, frames := 25, 25+int(seconds/frameTime)
+	p := newPicture(rate, frames)
 	begin := time.Now().Add(20 * time.Millisecond)
 	errs := make(chan error, streams+1)
 	for i, l := range lines {
-		go func() { errs <- l.run(p, frames, begin.Add(frameTime*time.Duration(i)/time.Duration(streams))) }()
+		go func() { errs <- l.run(p, begin.Add(frameTime*time.Duration(i)/time.Duration(streams))) }()
 	}
 	waiting := streams
 	if disturb != nil {
@@ -143,11 +143,10 @@ func lineCPU(lines []*line) (sum time.Duration, err error) {
 }
 
 // run sends frames at a camera's pace from begin on, waits until they have arrived, and compares.
-func (l *line) run(p picture, frames int, begin time.Time) error {
+func (l *line) run(p picture, begin time.Time) error {
 	var sent int64
 	var sum uint32
-	for i := range frames {
-		frame := p[i%loop]
+	for i, frame := range p {
 		time.Sleep(time.Until(begin.Add(time.Duration(i) * frameTime)))
 		l.receiver.mark(len(frame))
 		if err := l.publisher.frame(frame); err != nil {
@@ -174,7 +173,7 @@ func (l *line) check(sent int64, sum uint32) error {
 
 // flatOut sends n bytes as fast as the contestant takes them.
 func (b *bench) flatOut(c contestant, n int64) (*sample, error) {
-	p := newPicture(20)
+	p := newPicture(20, loop)
 	lines, err := b.startLines(c, 1, "")
 	defer closeLines(lines)
 	if err != nil {

@@ -29,7 +29,7 @@ func (b *bench) fanoutSuite() error {
 		}
 		t := table{
 			title: fmt.Sprintf("%s of one stream of %.1f Mbit/s", plural(n, "viewer"),
-				newPicture(b.rates[0]).rate()/1e6),
+				newPicture(b.rates[0], loop).rate()/1e6),
 			note: fmt.Sprintf("%d rounds of %v. vw-push reads the stream from a pipe, jsmpeg's relay takes it by "+
 				"POST. CPU in per cent of"+
 				" one core. Latency is that of the viewer that connected first.", b.rounds, b.duration(1)),
@@ -53,7 +53,7 @@ func (b *bench) besideViewers() error {
 	t := table{
 		title: "A destination beside viewers",
 		note: fmt.Sprintf("%d rounds of %v: one stream of %.1f Mbit/s, one destination.", b.rounds, b.duration(1),
-			newPicture(b.rates[0]).rate()/1e6),
+			newPicture(b.rates[0], loop).rate()/1e6),
 		head: []string{"", "median", "× none", "99 %", "× none"},
 	}
 	var contestants []contestant

@@ -15,7 +15,7 @@ func (b *bench) startSuite() error {
 	rounds := b.rounds
 	b.rounds = b.starts
 	defer func() { b.rounds = rounds }()
-	frame := newPicture(b.rates[0])[0]
+	frame := newPicture(b.rates[0], loop)[0]
 	all, err := b.turns(contestants, func(c contestant) (*sample, error) {
 		began := time.Now()
 		l, err := c.start(b, b.work)

@@ -61,7 +61,7 @@ func (b *bench) swallow(p program, n int64) (*sample, error) {
 		_ = w.Close()
 		return nil, err
 	}
-	err = feed(w, newPicture(20), n)
+	err = feed(w, newPicture(20, loop), n)
 	select {
 	case <-proc.done:
 	case <-time.After(processTimeout):
@@ -123,7 +123,7 @@ func (b *bench) toolSuite() error {
 		return err
 	}
 	defer os.Remove(file.Name())
-	if err := feed(file, newPicture(20), n); err != nil {
+	if err := feed(file, newPicture(20, loop), n); err != nil {
 		return err
 	}
 	info, err := os.Stat(file.Name())

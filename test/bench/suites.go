@@ -51,7 +51,7 @@ func (b *bench) pacedSuite() error {
 				return err
 			}
 			t := table{
-				title: fmt.Sprintf("%s of %.1f Mbit/s", plural(n, "stream"), newPicture(rate).rate()/1e6),
+				title: fmt.Sprintf("%s of %.1f Mbit/s", plural(n, "stream"), newPicture(rate, loop).rate()/1e6),
 				note: fmt.Sprintf("%d rounds of %v. CPU in per cent of one core, per stream. Latency from the "+
 					"publisher's write to the"+
 					" receiver's read, over all frames of all streams.", b.rounds, b.duration(n)),
@@ -126,7 +126,7 @@ func (b *bench) againstSuite() error {
 		title: "Before and after",
 		note: fmt.Sprintf("%d rounds of %v with %d streams of %.1f Mbit/s, and of %d MiB as fast as it goes. "+
 			"Each second line is compared with the one above it.",
-			b.rounds, b.duration(n), n, newPicture(b.rates[0]).rate()/1e6, b.flat>>20),
+			b.rounds, b.duration(n), n, newPicture(b.rates[0], loop).rate()/1e6, b.flat>>20),
 		head: []string{"", "CPU", "×", "median", "×", "99 %", "×", "memory", "×", "throughput", "×"},
 	}
 	for i, c := range contestants {
@@ -151,7 +151,7 @@ func (b *bench) tlsSuite() error {
 		return err
 	}
 	t := table{
-		title: fmt.Sprintf("%d streams of %.1f Mbit/s over TLS", n, newPicture(b.rates[0]).rate()/1e6),
+		title: fmt.Sprintf("%d streams of %.1f Mbit/s over TLS", n, newPicture(b.rates[0], loop).rate()/1e6),
 		note: "jsmpeg's relay has no TLS, and websocketd is a server only; so this is against the same job, a POST " +
 			"to a wss server," +
 			" done in node.js with ws (`test/bench/node/post-to-wss.mjs`).",
