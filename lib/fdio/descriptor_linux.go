@@ -3,11 +3,14 @@ package fdio
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // rawCalls counts the system calls of the process since one found nothing to do. After maxRawCalls of them, one is an
@@ -34,6 +37,10 @@ func newDescriptor(f syscall.Conn) (*descriptor, error) {
 	d := &descriptor{control: raw.Control}
 	d.in = direction{call: syscall.SYS_READ, ordinary: syscall.Read, poll: raw.Read}
 	d.out = direction{call: syscall.SYS_WRITE, ordinary: syscall.Write, poll: raw.Write}
+	if _, ok := f.(net.Conn); ok { // the same, without what only files need
+		d.in.call = unix.SYS_RECVFROM
+		d.out.call, d.out.flags = unix.SYS_SENDTO, unix.MSG_NOSIGNAL
+	}
 	d.readOnce, d.writeAll, d.writeSome = d.in.readOnce, d.out.writeAll, d.out.writeSome
 	return d, nil
 }
@@ -64,7 +71,8 @@ func (d *descriptor) tryWrite(p []byte) int {
 
 // direction is one direction of a descriptor.
 type direction struct {
-	call     uintptr // SYS_READ or SYS_WRITE
+	call     uintptr // SYS_READ or SYS_WRITE, or those for sockets
+	flags    uintptr // of call, where it takes any
 	ordinary func(fd int, p []byte) (int, error)
 	poll     func(step func(fd uintptr) bool) error // waits and calls step again until that answers true
 
@@ -135,7 +143,8 @@ func (t *direction) try(fd uintptr, p []byte) (n int, err error) {
 			rawCalls.Store(0)
 			n, err = t.ordinary(int(fd), p)
 		} else {
-			r, _, errno := syscall.RawSyscall(t.call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+			r, _, errno := syscall.RawSyscall6(t.call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+				uintptr(len(p)), t.flags, 0, 0)
 			if n, err = int(r), nil; errno != 0 {
 				err = errno
 			}
