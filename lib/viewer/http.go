@@ -90,11 +90,24 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, 
 		return
 	case "embed":
 		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors "+s.frameAncestors())
+		s.preload(w)
+	case "":
+		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors 'none'")
+		s.preload(w)
 	default:
 		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors 'none'")
 	}
 	if !s.o.Page.ServeFile(w, r, name, tokenInPath) {
 		http.Error(w, "there is nothing here but for websockets", http.StatusNotFound)
+	}
+}
+
+// preload names the player that the page is about to need. Whoever has shown no token does not learn what the stream is.
+func (s *Server) preload(w http.ResponseWriter) {
+	if _, ok := w.(unauthorized); !ok {
+		if link := s.o.Page.Preload(s.hub.status().Player); link != "" {
+			w.Header().Set("Link", link)
+		}
 	}
 }
 

@@ -72,6 +72,19 @@ func (p pictureAlone) ReadFile(name string) ([]byte, error) {
 	return bytes.Replace(b, []byte("<body>"), []byte(`<body class="embed">`), 1), err
 }
 
+// Preload returns a Link header for the page that names the player ("jsmpeg", "mpegts"), so that a browser fetches it
+// beside the page's scripts; "" if that is no player, or the page is not the one in the program.
+func (p *Page) Preload(player string) string {
+	if len(p.layers) > 1 {
+		return ""
+	}
+	file := "assets/players/" + player + ".js"
+	if _, err := fs.Stat(p.layers[0], file+".gz"); err != nil {
+		return ""
+	}
+	return "<" + file + ">; rel=preload; as=script"
+}
+
 // unbuilt has a page in place of the others that says that the players are missing.
 type unbuilt struct{ static fs.FS }
 

@@ -5,6 +5,7 @@
 
 const SLICE = 188 * 4096 // bytes, after which it is time to decode: less than the decoder's buffer holds
 const VIDEO_BUFFER = 4 << 20
+const MOST_AT_FIRST = VIDEO_BUFFER / 2 // the same, before the first picture
 const MAX_SOUND_AHEAD = 0.25 // seconds
 
 export class JSMpegPlayer {
@@ -56,7 +57,7 @@ export class JSMpegPlayer {
       for (let at = 0; at < message.byteLength; at += SLICE) {
         this.demuxer.write(new Uint8Array(message, at, Math.min(SLICE, message.byteLength - at)))
         this.#pending += Math.min(SLICE, message.byteLength - at)
-        if (this.#pending >= SLICE) this.#decode()
+        if (this.#pending >= (this.drawn > 0 ? SLICE : MOST_AT_FIRST)) this.#decode()
       }
       if (!this.#frame) {
         this.#asked = performance.now()
@@ -86,7 +87,13 @@ export class JSMpegPlayer {
   #draw() {
     this.#frame = 0
     try {
-      this.#decode()
+      if (this.drawn > 0) {
+        this.#decode()
+      } else if (this.video.decode()) {
+        // The keyframe is shown before what follows it is decoded, which takes a while.
+        this.drawn++
+        this.#frame = requestAnimationFrame(() => this.#draw())
+      }
       if (!this.#planes) return
       this.renderer.render(...this.#planes)
       this.#events.picture()
@@ -94,6 +101,9 @@ export class JSMpegPlayer {
       this.#events.error(String(err))
     }
   }
+
+  // gap says that the server left something out. What comes is shown at once in any case.
+  gap() {}
 
   // setMuted: sound is decoded only while somebody listens. A browser lets it begin after a touch or key alone.
   setMuted(muted) {

@@ -73,6 +73,12 @@ export class MSEPlayer {
     }
   }
 
+  // gap says that the server left something out: what ran dry before was the link, which more waiting does not help.
+  gap() {
+    this.#target = LEAST
+    this.#stalled = performance.now()
+  }
+
   #play() {
     this.element.play().catch(err => {
       if (err.name === 'NotAllowedError') this.#events.blocked()

@@ -74,7 +74,9 @@ export class Session {
   }
 
   #take(message) {
+    const lost = this.transport.lost
     this.transport.read(message)
+    if (this.transport.lost > lost) this.player?.gap()
     if (this.transport.mpeg2) {
       this.end({ unplayable: 'The video is MPEG-2. Browsers play MPEG-1, H.264 and some HEVC.' })
     } else if (this.player) {
