@@ -25,6 +25,7 @@ type bench struct {
 type sample struct {
 	cpu     float64 // of one core, in per cent, per stream
 	memory  int64   // bytes: the peaks of the processes of one stream, added up; the most over the streams
+	share   int64   // bytes: what the processes of all streams have, added up without counting a page twice, per stream
 	delays  []time.Duration
 	arrived []time.Time     // of the first stream's frames
 	lag     []time.Duration // of the same frames
@@ -82,10 +83,16 @@ func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Dura
 				return nil, l.complain(err)
 			}
 			n += peak
+			share, err := p.share()
+			if err != nil {
+				return nil, l.complain(err)
+			}
+			s.share += share
 		}
 		s.memory = max(s.memory, n)
 		s.delays = append(s.delays, l.receiver.delays[warm:]...)
 	}
+	s.share /= int64(streams)
 	s.arrived, s.lag = lines[0].receiver.arrived[warm:], lines[0].receiver.delays[warm:]
 	for _, l := range lines {
 		if err := l.publisher.end(l.byItself); err != nil {

@@ -68,14 +68,21 @@ func (p *process) cpu() (time.Duration, error) {
 }
 
 // peak returns the most memory that the process has had resident, in bytes.
-func (p *process) peak() (int64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *process) peak() (int64, error) { return p.memory("status", "VmHWM:") }
+
+// share returns the memory that is resident, in bytes, where each page counts for as much as its share among the
+// processes that have it is.
+func (p *process) share() (int64, error) { return p.memory("smaps_rollup", "Pss:") }
+
+// memory reads a figure of kB from a file of the process below /proc.
+func (p *process) memory(file, field string) (int64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(lines.Text(), field); ok {
 			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
 			return kib << 10, err
 		}

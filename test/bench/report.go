@@ -32,6 +32,11 @@ func (r results) memory() figures {
 	return r.figures(func(s *sample) float64 { return float64(s.memory) / (1 << 20) })
 }
 
+// share is in MiB.
+func (r results) share() figures {
+	return r.figures(func(s *sample) float64 { return float64(s.share) / (1 << 20) })
+}
+
 // throughput is in MB a second.
 func (r results) throughput() figures {
 	return r.figures(func(s *sample) float64 { return float64(s.bytes) / 1e6 / s.took.Seconds() })

@@ -32,7 +32,7 @@ func (b *bench) fanoutSuite() error {
 				newPicture(b.rates[0], loop).rate()/1e6),
 			note: fmt.Sprintf("%d rounds of %v. vw-push reads the stream from a pipe, jsmpeg's relay takes it by "+
 				"POST. CPU in per cent of"+
-				" one core. Latency is that of the viewer that connected first.", b.rounds, b.duration(1)),
+				" one core. Latency is that of the viewer that connected in the middle.", b.rounds, b.duration(1)),
 			head: []string{"", "CPU", "× node", "median", "× node", "99 %", "× node", "memory", "× node"},
 		}
 		node := all[len(all)-1]
@@ -90,7 +90,7 @@ func startBeside(n int) func(*bench, string) (*line, error) {
 	}
 }
 
-// startListen starts a vw-push with n viewers, the first of which is measured.
+// startListen starts a vw-push with n viewers, the middle one of which is measured.
 func startListen(n int, flags ...string) func(*bench, string) (*line, error) {
 	return func(b *bench, _ string) (*line, error) {
 		l := &line{receiver: newReceiver(), byItself: true}
@@ -118,14 +118,18 @@ func (b *bench) listen(l *line, args ...string) (addr string, err error) {
 	return addr, l.add(b.spawn(r, nil, nil, b.tool("vw-push"), args...))
 }
 
-// watch connects n viewers. What the first one gets is checked.
+// watch connects n viewers. What the middle one gets is checked.
 func (l *line) watch(addr string, n int) error {
+	before := (n - 1) / 2
+	if err := l.crowd(addr, before); err != nil {
+		return err
+	}
 	stop, err := l.receiver.dialWebsocket("ws://" + addr + "/")
 	if err != nil {
 		return err
 	}
 	l.stops = append(l.stops, stop)
-	return l.crowd(addr, n-1)
+	return l.crowd(addr, n-1-before)
 }
 
 // crowd connects n viewers who throw away what they get.

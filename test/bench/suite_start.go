@@ -54,10 +54,13 @@ func (b *bench) sizeSuite() error {
 	t := table{title: "Size on the disk", note: "Stripped programs, with all they need but the C library.",
 		head: []string{"", "MiB"}}
 	add := func(name string, n int64) { t.row(name, fmt.Sprintf("%.1f", float64(n)/(1<<20))) }
-	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"} {
+	for _, name := range []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver", "vw"} {
 		info, err := os.Stat(b.tool(name))
 		if err != nil {
 			return err
+		}
+		if name == "vw" {
+			name = "vw, which is all four"
 		}
 		add(name, info.Size())
 	}

@@ -14,8 +14,10 @@ var (
 		"rotate": (*bench).rotateSuite, "tls": (*bench).tlsSuite, "start": (*bench).startSuite,
 		"size":   (*bench).sizeSuite,
 		"fanout": (*bench).fanoutSuite, "nats": (*bench).natsSuite,
+		"memory": (*bench).memorySuite,
 	}
-	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout", "nats"}
+	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout", "nats",
+		"memory"}
 )
 
 // turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of
