@@ -1,4 +1,4 @@
-package main
+package vwtestserver
 
 import (
 	"bufio"
@@ -24,13 +24,13 @@ const asTool = "VW_TESTSERVER_TEST_AS_TOOL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asTool) != "" {
-		main()
+		Main()
 	}
 	// With the race detector a process sleeps for a second at its end, which would be most of the tests' time.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
 	}
-	testscript.Main(leakChecked{m}, map[string]func(){name: main})
+	testscript.Main(leakChecked{m}, map[string]func(){name: Main})
 }
 
 // leakChecked fails if tests leave goroutines.

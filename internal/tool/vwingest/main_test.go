@@ -1,4 +1,4 @@
-package main
+package vwingest
 
 import (
 	"bufio"
@@ -31,7 +31,7 @@ const toolVariable = "VW_INGEST_TEST_TOOL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(toolVariable) != "" {
-		main()
+		Main()
 	}
 	// With the race detector a process sleeps for a second at its end, which would be most of the tests' time.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {

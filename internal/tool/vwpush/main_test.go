@@ -1,4 +1,4 @@
-package main
+package vwpush
 
 import (
 	"context"
@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"vw-push": main})
+	testscript.Main(m, map[string]func(){"vw-push": Main})
 }
 
 func TestScripts(t *testing.T) {

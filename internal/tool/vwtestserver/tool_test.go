@@ -1,4 +1,4 @@
-package main
+package vwtestserver
 
 import (
 	"bytes"
@@ -18,14 +18,14 @@ import (
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
 
-const sample = "../../test/testdata/mpeg1.ts"
+const sample = "../../../test/testdata/mpeg1.ts"
 
 // TestNodePublisher: npm's ws, which shares no code with vw, publishes a stream that meets every expectation.
 func TestNodePublisher(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("SKIPPED: node is missing: the publisher that is not ours is not tested")
 	}
-	const folder = "../../test/node"
+	const folder = "../../../test/node"
 	if _, err := os.Stat(folder + "/node_modules/ws"); err != nil {
 		install := exec.Command("npm", "ci", "--loglevel=error")
 		install.Dir = folder

@@ -1,4 +1,4 @@
-package main
+package vwrecord
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"vw-record": main})
+	testscript.Main(m, map[string]func(){"vw-record": Main})
 }
 
 func TestScripts(t *testing.T) { testscript.Run(t, testscript.Params{Dir: "testdata/script"}) }
@@ -133,7 +133,7 @@ func need(t *testing.T, program string) {
 	}
 }
 
-func sample(name string) string { return filepath.Join("..", "..", "test", "testdata", name) }
+func sample(name string) string { return filepath.Join("..", "..", "..", "test", "testdata", name) }
 
 // TestFilesPlayAlone: ffmpeg decodes each file without a message, and ffprobe counts as many frames as the manifest.
 func TestFilesPlayAlone(t *testing.T) {

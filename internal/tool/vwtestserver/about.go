@@ -1,4 +1,4 @@
-package main
+package vwtestserver
 
 import "github.com/timdrysdale/vw/lib/cli"
 

@@ -1,4 +1,4 @@
-package main
+package vwrecord
 
 import (
 	"log/slog"
