@@ -178,6 +178,25 @@ func TestDir(t *testing.T) {
 	}
 }
 
+// TestPreload: only a player that is there, of the page in the program, is asked for early.
+func TestPreload(t *testing.T) {
+	built := fstest.MapFS{"assets/players/jsmpeg.js.gz": {Data: zip(t, "player")}}
+	for _, tc := range []struct {
+		layers       []fs.FS
+		player, want string
+	}{
+		{[]fs.FS{built}, "jsmpeg", "<assets/players/jsmpeg.js>; rel=preload; as=script"},
+		{[]fs.FS{built}, "mpegts", ""},
+		{[]fs.FS{built}, "none", ""},
+		{[]fs.FS{built}, "", ""},
+		{[]fs.FS{fstest.MapFS{}, built}, "jsmpeg", ""},
+	} {
+		if got := (&Page{layers: tc.layers}).Preload(tc.player); got != tc.want {
+			t.Errorf("%q: %q", tc.player, got)
+		}
+	}
+}
+
 // TestPlayerStyle: the policy has the hash of the style sheet in the player that was fetched.
 func TestPlayerStyle(t *testing.T) {
 	b, err := fs.ReadFile(embedded, "static/assets/players/jsmpeg.js.gz")
