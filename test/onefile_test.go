@@ -56,7 +56,8 @@ func TestOneFile(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	same(t, "the recording", read(t, filepath.Join(folder, "cam.ts")), read(t, source))
-	all := regexp.MustCompile(`gomaxprocs=(\d+)`).FindAllStringSubmatch(string(read(t, filepath.Join(folder, "sched"))), -1)
+	sched := string(read(t, filepath.Join(folder, "sched")))
+	all := regexp.MustCompile(`gomaxprocs=(\d+)`).FindAllStringSubmatch(sched, -1)
 	if len(all) == 0 {
 		t.Fatal("the runtime said nothing of its processors")
 	}

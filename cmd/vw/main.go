@@ -19,8 +19,8 @@ import (
 )
 
 const usage = `usage: vw ingest|push|record|testserver [flags] [arguments]
-vw is the tools vw-ingest, vw-push, vw-record and vw-testserver in one file. A link to it with the name of a tool is that
-tool: ln -s vw vw-push. "vw push --help" lists the flags of vw-push.
+vw is the tools vw-ingest, vw-push, vw-record and vw-testserver in one file. A link to it with the name of a tool is
+that tool: ln -s vw vw-push. "vw push --help" lists the flags of vw-push.
 `
 
 var tools = map[string]func(){

@@ -102,7 +102,8 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, 
 	}
 }
 
-// preload names the player that the page is about to need. Whoever has shown no token does not learn what the stream is.
+// preload names the player that the page is about to need. Whoever has shown no token does not learn what the stream
+// is.
 func (s *Server) preload(w http.ResponseWriter) {
 	if _, ok := w.(unauthorized); !ok {
 		if link := s.o.Page.Preload(s.hub.status().Player); link != "" {

@@ -21,7 +21,8 @@ func (b *bench) memorySuite() error {
 		title: "Memory of pipelines",
 		note: fmt.Sprintf("%d rounds: vw-ingest, vw-record with --tee and vw-push, beside jsmpeg's relay with "+
 			"RECORD_STREAM. One file is vw under the names of the tools. Resident: what ps shows at most (RSS), "+
-			"added up. Share: a page that several processes have counts once (PSS). Both are of one pipeline.", b.rounds),
+			"added up. Share: a page that several processes have counts once (PSS). Both are of one pipeline.",
+			b.rounds),
 		head: []string{"pipelines", "", "resident", "× node", "share", "× node's resident"},
 	}
 	for _, n := range []int{1, 10} {

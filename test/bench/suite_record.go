@@ -73,7 +73,8 @@ func (b *bench) recordSuite() error {
 			return err
 		}
 		t := table{
-			title: fmt.Sprintf("%s of %.1f Mbit/s, %s", plural(n, "stream"), newPicture(b.rates[0], loop).rate()/1e6, title),
+			title: fmt.Sprintf("%s of %.1f Mbit/s, %s", plural(n, "stream"),
+				newPicture(b.rates[0], loop).rate()/1e6, title),
 			note: fmt.Sprintf("%d rounds of %v. The first two lines record nothing: what stands between costs as "+
 				"much as `cat` does at the"+
 				" least. `vw-record` begins a new file every 1 MiB.", len(all[0]), seconds),

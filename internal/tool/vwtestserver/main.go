@@ -1,6 +1,6 @@
-// Package vwtestserver is the tool vw-testserver, which receives what websocket publishers send, checks and measures it,
-// and gives a verdict: a JSON report, and an exit status for CI. Its first line of output says where it listens, so that
-// no script has to sleep. The commands vw-testserver and vw run it.
+// Package vwtestserver is the tool vw-testserver, which receives what websocket publishers send, checks and measures
+// it, and gives a verdict: a JSON report, and an exit status for CI. Its first line of output says where it listens, so
+// that no script has to sleep. The commands vw-testserver and vw run it.
 //
 // The server is in lib/testserver. This package adds the flags, the JSON lines and the exit status.
 package vwtestserver
