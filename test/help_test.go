@@ -17,7 +17,7 @@ func TestHelpForNewcomers(t *testing.T) {
 		p.expect(0)
 		return p.stdout.String()
 	}
-	tools := []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver"}
+	tools := []string{"vw-ingest", "vw-push", "vw-record", "vw-testserver", "vw-nats"}
 	known := map[string][]string{}
 	for _, name := range tools {
 		known[name] = flags.FindAllString(ask(name, "--help"), -1)

@@ -41,9 +41,30 @@ With --live it goes over core NATS and the input never waits. sub sees what is m
 next keyframe. With --retain a JetStream stream keeps the current group of pictures, so that sub begins at once.
 
 Proxies come from the environment as in vw-push: HTTP_PROXY for nats and ws, HTTPS_PROXY for tls and wss.`,
-		Flags:  slices.Concat(flags(), pubFlags(), subFlags(), cli.CommonFlags(maxAge)),
-		Action: func(c *ucli.Context) error { return run(c, command) },
+		Metadata: about.Metadata(),
+		Flags:    slices.Concat(flags(), pubFlags(), subFlags(), cli.CommonFlags(maxAge)),
+		Action:   func(c *ucli.Context) error { return run(c, command) },
 	})
+}
+
+var about = cli.About{
+	First: []string{"live", "server", "retain", "create", "creds"},
+	Examples: [][2]string{
+		{"Publish a camera, whose newest pictures new subscribers begin with",
+			"ffmpeg -f v4l2 -i /dev/video0 -c:v mpeg1video -bf 0 -g 25 -f mpegts - |\n" +
+				"  vw-nats pub --live --retain CAM1 --create --server nats://nats.example.org cam.1"},
+		{"Show it to browsers, on any number of machines",
+			"vw-nats sub --live --retain CAM1 --server nats://nats.example.org cam.1 |\n" +
+				"  vw-push --live --listen 127.0.0.1:8082"},
+		{"Record it elsewhere without a gap, also when the network is away for an hour",
+			"vw-nats sub --durable recorder --server nats://nats.example.org cam.2 |\n" +
+				"  vw-record --rotate-time 10m 'rec/%Y%m%dT%H%M%SZ.ts'"},
+	},
+	Environment: [][2]string{
+		{tokenVariable, "the token to show, in place of --token-file"},
+		{"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY", "the proxy for nats and ws, for tls and wss, and for what has none"},
+		{"NO_PROXY", "hosts to reach without a proxy: names, networks, *"},
+	},
 }
 
 func run(c *ucli.Context, command string) error {
