@@ -18,7 +18,7 @@ import (
 
 // logLine is a line of a log in the text form.
 type logLine struct {
-	at  time.Time
+	at  time.Time // when it was written: the time of what happened, and how long the line waited
 	msg string
 	to  string
 	all string
@@ -45,6 +45,13 @@ func linesOf(t testing.TB, log string) (lines []logLine) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if waited := regexp.MustCompile(` ago=(\S+)`).FindStringSubmatch(text); waited != nil {
+			ago, err := time.ParseDuration(waited[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = at.Add(ago)
+		}
 		lines = append(lines, logLine{at, strings.Trim(m[2], `"`), m[3], text})
 	}
 	return lines
@@ -54,8 +61,8 @@ func linesOf(t testing.TB, log string) (lines []logLine) {
 func oneASecond(t testing.TB, lines []logLine) {
 	t.Helper()
 	for i := 1; i < len(lines); i++ {
-		// The times are in milliseconds.
-		if pause := lines[i].at.Sub(lines[i-1].at); pause < time.Second-time.Millisecond {
+		// How long a line waited is rounded to 10 ms.
+		if pause := lines[i].at.Sub(lines[i-1].at); pause < time.Second-11*time.Millisecond {
 			t.Errorf("%v after another line: %s", pause, lines[i].all)
 		}
 	}
