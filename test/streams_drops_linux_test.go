@@ -25,11 +25,19 @@ func grainy(t testing.TB, size, encoder string, second int) (stream []byte, vide
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
-	stream = read(t, file)
-	var scan mpegts.Scanner
-	scan.AppendMarks(nil, stream)
-	s, _, _ := scan.Followed()
-	return stream, s.PID
+	return read(t, file), videoPID(t, file)
+}
+
+// muxedByGStreamer returns a stream as GStreamer's muxer puts it together, and the PID of the video.
+func muxedByGStreamer(t testing.TB, stream []byte, parser string) (muxed []byte, video uint16) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "muxed.ts")
+	command := fmt.Sprintf("%s -q filesrc location=%s ! tsdemux ! %s ! mpegtsmux ! filesink location=%s",
+		tool(t, "gst-launch-1.0"), write(t, "source.ts", stream), parser, file)
+	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return read(t, file), videoPID(t, file)
 }
 
 // pushThroughStall pushes the parts of a stream with --live, faster than its pace, to a server that stands still after
@@ -80,32 +88,52 @@ func pushThroughStall(t *testing.T, hidden int64, parts ...[]byte) (conns []conn
 	return conns
 }
 
-// TestDropsInAllStreams: a connection from whose middle groups were dropped decodes, whatever the muxer has made.
+// TestDropsInAllStreams: a connection from whose middle groups were dropped decodes, whatever the muxer has made. Each
+// codec and muxer has each flag in some layout; with VW_TEST_FLAGS=1, in all.
 func TestDropsInAllStreams(t *testing.T) {
 	t.Parallel()
-	for _, c := range codecs {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			source, video := grainy(t, "320x240", c.ffmpeg, 1)
-			for layout, name := range []string{"frame", "NAL", "two frames", "header alone"} {
-				for _, once := range []bool{false, true} {
-					if layout > 0 && !once {
-						continue // it says nothing that the others do not
-					}
-					t.Run(fmt.Sprintf("PES of a %s, headers once %v", name, once), func(t *testing.T) {
-						o := remux.Options{Codec: c.kind, Layout: remux.Layout(layout), HeadersOnce: once}
-						hidden := int64(0)
-						if o.Layout == remux.TwoFramesPerPES {
-							hidden = 1
-						}
-						conns := pushThroughStall(t, hidden, remux.Stream(source, video, o))
-						if len(conns) != 1 || conns[0].TS.Gaps == 0 {
-							t.Errorf("want one connection with gaps: %+v", conns)
-						}
-					})
+	for i, c := range codecs {
+		for m, muxer := range []string{"ffmpeg", "gstreamer"} {
+			t.Run(muxer+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				source, video := grainy(t, "320x240", c.ffmpeg, 1)
+				if muxer == "gstreamer" {
+					source, video = muxedByGStreamer(t, source, c.parser)
 				}
+				dropsInLayouts(t, source, video, c.kind, i+m)
+			})
+		}
+	}
+}
+
+// dropsInLayouts drops from the middle of a stream in each layout of PES packets. Shift says with which flag to begin.
+func dropsInLayouts(t *testing.T, source []byte, video uint16, codec mpegts.StreamType, shift int) {
+	n := shift
+	for layout, name := range []string{"frame", "NAL", "two frames", "header alone"} {
+		for _, once := range []bool{false, true} {
+			if layout > 0 && !once {
+				continue // it says nothing that the others do not
 			}
-		})
+			n++
+			for flags, flag := range []string{"keyframes", "never", "always"} {
+				if flags != n%3 && setting(t, "VW_TEST_FLAGS", 0) == 0 {
+					continue
+				}
+				t.Run(fmt.Sprintf("PES of a %s, headers once %v, flag %s", name, once, flag), func(t *testing.T) {
+					o := remux.Options{
+						Codec: codec, Layout: remux.Layout(layout), HeadersOnce: once, Flags: remux.Flags(flags),
+					}
+					hidden := int64(0)
+					if o.Layout == remux.TwoFramesPerPES {
+						hidden = 1
+					}
+					conns := pushThroughStall(t, hidden, remux.Stream(source, video, o))
+					if len(conns) != 1 || conns[0].TS.Gaps == 0 {
+						t.Errorf("want one connection with gaps: %+v", conns)
+					}
+				})
+			}
+		}
 	}
 }
 

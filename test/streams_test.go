@@ -12,22 +12,26 @@ import (
 	"github.com/timdrysdale/vw/lib/mpegts/tsgen/remux"
 )
 
-// codecs are the video codecs whose elementary streams vw reads, with an encoder of ffmpeg's and one of GStreamer's.
+// codecs are the video codecs whose elementary streams vw reads, with an encoder of ffmpeg's, and one of GStreamer's
+// and what it has between encoder and muxer.
 var codecs = []struct {
 	name     string
 	kind     mpegts.StreamType
 	ffmpeg   string
 	pipeline string
+	parser   string
 }{
-	{"MPEG-1", mpegts.StreamMPEG1Video, "mpeg1video -g 10", "mpeg2enc format=0" + mpeg2encGOP},
-	{"MPEG-2", mpegts.StreamMPEG2Video, "mpeg2video -g 10 -bf 2", "mpeg2enc format=3" + mpeg2encGOP},
+	{"MPEG-1", mpegts.StreamMPEG1Video, "mpeg1video -g 10", "mpeg2enc format=0" + mpeg2encGOP,
+		"mpegvideoparse"},
+	{"MPEG-2", mpegts.StreamMPEG2Video, "mpeg2video -g 10 -bf 2", "mpeg2enc format=3" + mpeg2encGOP,
+		"mpegvideoparse"},
 	{"H.264", mpegts.StreamH264, "libx264 -preset ultrafast -g 20 -bf 2",
-		"x264enc key-int-max=20 bframes=2 ! h264parse config-interval=-1"},
+		"x264enc key-int-max=20 bframes=2", "h264parse config-interval=-1"},
 	{"HEVC", mpegts.StreamHEVC, "libx265 -preset ultrafast -g 20 -x265-params log-level=none",
-		"x265enc key-int-max=20 ! h265parse config-interval=-1"},
+		"x265enc key-int-max=20", "h265parse config-interval=-1"},
 }
 
-const mpeg2encGOP = " min-gop-size=12 max-gop-size=12 sequence-header-every-gop=true ! mpegvideoparse"
+const mpeg2encGOP = " min-gop-size=12 max-gop-size=12 sequence-header-every-gop=true"
 
 // probeVideo returns what ffprobe finds: the number of frames and of keyframes, and the first and the last PTS that
 // the stream has.
@@ -74,14 +78,19 @@ func encoded(t testing.TB, muxer, ffmpeg, pipeline string) (stream []byte, video
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
-	stream = read(t, file)
+	return read(t, file), videoPID(t, file)
+}
+
+// videoPID returns the PID of the video in a file.
+func videoPID(t testing.TB, file string) uint16 {
+	t.Helper()
 	var scan mpegts.Scanner
-	scan.AppendMarks(nil, stream)
+	scan.AppendMarks(nil, read(t, file))
 	s, isVideo, _ := scan.Followed()
 	if !isVideo {
-		t.Fatalf("%s: no video", command)
+		t.Fatalf("%s: no video", file)
 	}
-	return stream, s.PID
+	return s.PID
 }
 
 // eachStream calls check with a stream of every kind: each codec, encoder and muxer, with the parameter sets before
@@ -92,7 +101,7 @@ func eachStream(t *testing.T, check func(t *testing.T, stream []byte, expected p
 		for _, c := range codecs {
 			t.Run(muxer+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				source, video := encoded(t, muxer, c.ffmpeg, c.pipeline)
+				source, video := encoded(t, muxer, c.ffmpeg, c.pipeline+" ! "+c.parser)
 				for layout, name := range []string{"frame", "NAL", "two frames", "header alone"} {
 					for _, once := range []bool{false, true} {
 						o := remux.Options{Codec: c.kind, Layout: remux.Layout(layout), HeadersOnce: once}
@@ -144,7 +153,7 @@ func TestParameterSetsInFront(t *testing.T) {
 		for _, c := range codecs {
 			t.Run(muxer+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				source, video := encoded(t, muxer, c.ffmpeg, c.pipeline)
+				source, video := encoded(t, muxer, c.ffmpeg, c.pipeline+" ! "+c.parser)
 				stream := remux.Stream(source, video, remux.Options{Codec: c.kind, HeadersOnce: true})
 				bare, whole, frames := fromKeyframe(stream, 2)
 				file := write(t, "whole.ts", whole)
