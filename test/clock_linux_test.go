@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 )
 
 // jumpyTools builds the tools with a wall clock that a test can set: time.Now adds as many seconds as the file
-// $VW_TEST_CLOCK_FILE says. The monotonic clock goes on, as in a machine whose clock is set.
+// $VW_TEST_CLOCK_FILE says, an int64. The monotonic clock goes on, as in a machine whose clock is set.
 var jumpyTools = sync.OnceValues(func() (string, error) {
 	tools, err := buildTools()
 	if err != nil {
@@ -29,8 +30,8 @@ var jumpyTools = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
-	text, err := os.ReadFile(source)
+	source := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
+	text, err := os.ReadFile(filepath.Join(source, "time.go"))
 	if err != nil {
 		return "", err
 	}
@@ -38,45 +39,67 @@ var jumpyTools = sync.OnceValues(func() (string, error) {
 	if n := len(reads.FindAll(text, -1)); n != 1 {
 		return "", fmt.Errorf("%s reads the clock in %d places", source, n)
 	}
-	text = reads.ReplaceAll(text, []byte("${0}\tsec += clockJump()\n"))
-	text = append(bytes.Replace(text, []byte("\nimport (\n"), []byte("\nimport (\n\t\"syscall\"\n"), 1), `
-func clockJump() int64 {
-	name, ok := syscall.Getenv("VW_TEST_CLOCK_FILE")
-	if !ok {
-		return 0
-	}
-	fd, err := open(name)
-	if err != nil {
-		return 0
-	}
-	defer closefd(fd)
-	var b [20]byte
-	n, _ := read(fd, b[:])
-	jump, _ := atoi(b[:n])
-	return int64(jump)
-}
-`...)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
 	}
-	patched := filepath.Join(folder, "time.go")
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: patched}})
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for name, text := range map[string][]byte{
+		"time.go": reads.ReplaceAll(text, []byte("${0}\tsec += clockJump()\n")), "clockjump.go": []byte(clockJump),
+	} {
+		overlay.Replace[filepath.Join(source, name)] = filepath.Join(folder, name)
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(overlay)
 	if err != nil {
 		return "", err
 	}
-	list := filepath.Join(folder, "overlay.json")
-	if err := os.WriteFile(patched, text, 0o600); err != nil {
+	name := filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(name, list, 0o600); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-overlay", list, "-o", folder, "../cmd/...").CombinedOutput()
+	out, err := exec.Command("go", "build", "-overlay", name, "-o", folder, "../cmd/...").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the tools: %w\n%s", err, out)
 	}
 	return folder, nil
 })
+
+// clockJump becomes part of package time. The file is mapped, because time.Now is also called where no system call is
+// allowed.
+const clockJump = `package time
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+var clockFile = mapClockFile()
+
+func mapClockFile() []byte {
+	name, ok := syscall.Getenv("VW_TEST_CLOCK_FILE")
+	if !ok {
+		return nil
+	}
+	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		panic("open " + name + ": " + err.Error())
+	}
+	b, err := syscall.Mmap(fd, 0, 8, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		panic("map " + name + ": " + err.Error())
+	}
+	return b
+}
+
+func clockJump() int64 {
+	if clockFile == nil {
+		return 0
+	}
+	return *(*int64)(unsafe.Pointer(&clockFile[0]))
+}
+`
 
 // wallClock is the clock of some tools.
 type wallClock struct {
@@ -99,14 +122,15 @@ func newWallClock(t *testing.T) *wallClock {
 	return c
 }
 
-// set makes the clock go before or after the true time.
+// set makes the clock go before or after the true time. It writes the file in place, because the tools have mapped it.
 func (c *wallClock) set(after time.Duration) {
 	c.t.Helper()
-	err := os.WriteFile(c.file+".new", []byte(fmt.Sprint(int64(after/time.Second))), 0o600)
-	if err == nil {
-		err = os.Rename(c.file+".new", c.file)
-	}
+	f, err := os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(binary.NativeEndian.AppendUint64(nil, uint64(int64(after/time.Second)))); err != nil {
 		c.t.Fatal(err)
 	}
 }
