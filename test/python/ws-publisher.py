@@ -1,5 +1,5 @@
-"""A websocket publisher that shares no code with vw: sends a file as binary messages, one of them in fragments, with pings
-between them, and closes. It needs python3-websockets."""
+"""A websocket publisher that shares no code with vw: sends a file as binary messages, one of them in fragments, with
+pings between them, and closes. It needs python3-websockets."""
 
 import asyncio
 import sys
