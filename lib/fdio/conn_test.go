@@ -75,3 +75,31 @@ func TestConnErrorsAreThoseOfPackageNet(t *testing.T) {
 		t.Errorf("a closed connection is %v", err)
 	}
 }
+
+func TestSocketTakesWhatHasRoom(t *testing.T) {
+	c, peer := connect(t)
+	s := c.Socket()
+	if s == nil {
+		t.Skip("SKIPPED: there are no sockets here")
+	}
+	want := bytes.Repeat([]byte("0123456789"), 1<<20) // more than the kernel holds
+	n := s.TryWrite(want)
+	if n == 0 || n == len(want) {
+		t.Fatalf("%d of %d bytes were taken", n, len(want))
+	}
+	if more := s.TryWrite(want[n:]); more != 0 {
+		t.Fatalf("%d bytes were taken when there was no room", more)
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, want[:n]) {
+		t.Fatalf("what came is not what was taken: %v", err)
+	}
+	_ = peer.SetLinger(0)
+	_ = peer.Close()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("a reset is %v", err)
+	}
+	if n := s.TryWrite([]byte("x")); n != 0 {
+		t.Fatalf("%d bytes were taken after a reset", n)
+	}
+}

@@ -41,7 +41,8 @@ func newDescriptor(f syscall.Conn) (*descriptor, error) {
 		d.in.call = unix.SYS_RECVFROM
 		d.out.call, d.out.flags = unix.SYS_SENDTO, unix.MSG_NOSIGNAL
 	}
-	d.readOnce, d.writeAll, d.writeSome = d.in.readOnce, d.out.writeAll, d.out.writeSome
+	d.readOnce, d.writeAll = d.in.readOnce, d.out.writeAll
+	d.writeSome = func(fd uintptr) { d.out.writeAll(fd) }
 	return d, nil
 }
 
@@ -126,14 +127,6 @@ func (t *direction) writeAll(fd uintptr) (done bool) {
 		t.n += n
 	}
 	return true
-}
-
-// writeSome writes what is taken now. It leaves rawCalls as it is: a caller writes to many descriptors in a row so,
-// each ordinary call would wake the monitoring thread, and nothing waits for longer than that row takes.
-func (t *direction) writeSome(fd uintptr) {
-	before := rawCalls.Load()
-	t.writeAll(fd)
-	rawCalls.Store(before)
 }
 
 // try makes one system call, and again when a signal came in between.

@@ -26,6 +26,7 @@ type fakeConn struct {
 	closed   bool
 	expired  bool // the write deadline has passed
 	deadline *time.Timer
+	onClose  func() // nil: nothing
 
 	reads  *io.PipeReader // what the client sends
 	client *io.PipeWriter
@@ -44,6 +45,9 @@ func newFakeConn(room int) *fakeConn {
 func (c directConn) TryWrite(p []byte) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		panic("a closed connection was written to without waiting: its descriptor may be another's")
+	}
 	return c.take(p)
 }
 
@@ -77,6 +81,9 @@ func (c *fakeConn) Write(p []byte) (int, error) {
 }
 
 func (c *fakeConn) Close() error {
+	if c.onClose != nil {
+		c.onClose()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.deadline != nil {

@@ -12,6 +12,8 @@ import (
 const (
 	// pingInterval is how often a viewer is asked to confirm what it has got.
 	pingInterval = 2 * time.Second
+	// pingLook is how often the hub looks whether a ping is due, with the stream.
+	pingLook = 500 * time.Millisecond
 	// keepaliveInterval is how often it is when there is nothing to confirm, so that what stands between does not
 	// forget the connection.
 	keepaliveInterval = 15 * time.Second
@@ -41,6 +43,7 @@ type hub struct {
 	unsentBytes int
 	viewers     map[*viewer]struct{}
 	live        []*viewer     // have got everything, and wait for the next frame
+	writers     []liveWriter  // of live, in its order
 	waiting     []*viewer     // wait for a keyframe
 	parked      []*viewer     // have got everything, and have a goroutine that waits for the next frame
 	gone        stream.Counts // of viewers that have left
@@ -48,6 +51,14 @@ type hub struct {
 	warned      bool
 	// scratch is memory for joined frames.
 	scratch []byte
+}
+
+// liveWriter is what flush needs of each live viewer. It is no part of the viewer, because what hundreds of writes need
+// each time must be small and lie together: each takes the cache for itself.
+type liveWriter struct {
+	w tryWriter
+	// pingFrom is when the viewer has to be asked whether a ping is due, since the hub began.
+	pingFrom time.Duration
 }
 
 // history is what the hub keeps of the stream.
@@ -218,21 +229,25 @@ func (h *hub) flush(now time.Time) {
 	}
 	var withPing []byte
 	for i := 0; i < len(h.live); {
-		v := h.live[i]
-		data := wire
-		ping := v.pingDue(now)
+		l := &h.writers[i]
+		data, ping := wire, false
+		if since := now.Sub(h.began); since >= l.pingFrom {
+			l.pingFrom = since + pingLook
+			ping = h.live[i].pingDue(now)
+		}
 		if ping {
 			if withPing == nil {
 				withPing = appendPing(append(make([]byte, 0, len(wire)+wsconn.MaxControlPayload), wire...), h.pos)
 			}
 			data = withPing
 		}
-		n := v.direct.TryWrite(data)
+		n := l.w.TryWrite(data)
 		switch {
 		case n < len(data):
-			v.fallBehind(n, data) // and another one takes its place in live
+			h.live[i].fallBehind(n, data) // and another one takes its place in live
 		case ping:
-			v.pinged(now, h.pos)
+			l.pingFrom += pingInterval - pingLook
+			h.live[i].pinged(now, h.pos)
 			fallthrough
 		default:
 			i++

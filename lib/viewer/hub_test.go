@@ -372,3 +372,39 @@ func (r *run) checkMemory() {
 		}
 	}
 }
+
+// TestTheHubForgetsSocketsBeforeTheyAreClosed: it writes to live viewers by the number of a descriptor, which is
+// another connection's soon after.
+func TestTheHubForgetsSocketsBeforeTheyAreClosed(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*hub, *client){
+		"the stream's end": func(h *hub, _ *client) { h.cutAll() },
+		"the viewer's end": func(_ *hub, c *client) { _ = c.conn.client.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := startRun(t, hubOptions, tsgen.Options{GOP: 2})
+				r.frame()
+				c := r.connect(unlimited, true, false, false)
+				r.frame()
+				isLive := func() bool { return c.v.in == &r.h.live }
+				if !isLive() {
+					t.Fatal("the viewer is not live")
+				}
+				closed := false
+				c.conn.onClose = func() { // with h.mu held
+					closed = true
+					if isLive() || len(r.h.writers) > 0 {
+						t.Error("the connection was closed while the hub could write to it")
+					}
+				}
+				end(r.h, c)
+				synctest.Wait()
+				if !closed {
+					t.Error("the connection was not closed")
+				}
+				r.end()
+			})
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/timdrysdale/vw/internal/wake"
 	"github.com/timdrysdale/vw/lib/access"
+	"github.com/timdrysdale/vw/lib/fdio"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -24,6 +25,11 @@ const notsentLowat = 128 << 10
 func newViewer(h *hub, conn net.Conn, token *access.Token) *viewer {
 	v := &viewer{h: h, conn: conn, token: token, wake: wake.New(), done: make(chan struct{})}
 	v.direct, _ = conn.(tryWriter)
+	if c, ok := conn.(*fdio.Conn); ok {
+		if socket := c.Socket(); socket != nil {
+			v.direct = socket // which nobody uses once the viewer has been cut
+		}
+	}
 	wsconn.SetNotsentLowat(conn, notsentLowat)
 	return v
 }
@@ -93,7 +99,6 @@ func (v *viewer) stopWaiting() {
 
 // leave takes a viewer out whose connection is not read any more, and ends the connection.
 func (h *hub) leave(v *viewer) {
-	v.cut()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	reason := stream.Lost
@@ -101,6 +106,7 @@ func (h *hub) leave(v *viewer) {
 		reason = stream.Shutdown
 	}
 	v.endStream(reason)
+	v.cut()
 	if v.in != nil {
 		h.remove(v.in, v)
 	}
@@ -113,7 +119,7 @@ func (h *hub) leave(v *viewer) {
 	delete(h.viewers, v)
 }
 
-// cut ends the connection at once.
+// cut ends the connection at once. The viewer must not be live, where the hub writes to its socket.
 func (v *viewer) cut() {
 	if t, ok := v.conn.(*tls.Conn); ok {
 		_ = t.NetConn().Close() // TLS would try for five seconds to say that this is the end

@@ -129,13 +129,22 @@ func (h *hub) enterLive(v *viewer) {
 	v.leaveGroup()
 	v.messages -= h.messages
 	h.enter(&h.live, v)
+	h.writers = append(h.writers, liveWriter{v.direct, 0})
 }
 
 // leaveLive takes a viewer out of live, so that its pump can write.
 func (h *hub) leaveLive(v *viewer) {
-	h.remove(&h.live, v)
+	h.removeLive(v)
 	v.messages += h.messages
 	v.pos = h.pos
 	g := h.lastGroup()
 	v.enterGroup(g, g.count())
+}
+
+func (h *hub) removeLive(v *viewer) {
+	last := len(h.writers) - 1
+	h.writers[v.at] = h.writers[last]
+	h.writers[last] = liveWriter{}
+	h.writers = h.writers[:last]
+	h.remove(&h.live, v)
 }

@@ -94,6 +94,9 @@ func (h *hub) cutAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for v := range h.viewers {
+		if v.in == &h.live {
+			h.leaveLive(v)
+		}
 		v.cut()
 	}
 }

@@ -17,7 +17,7 @@ import (
 type viewer struct {
 	h      *hub
 	conn   net.Conn
-	direct tryWriter     // conn, if it can be written to without waiting; else nil
+	direct tryWriter     // of conn, if it can be written to without waiting; else nil
 	token  *access.Token // that it has shown; nil: none
 	wake   wake.Signal   // the pump must look again
 	done   chan struct{} // closed when the connection is not read any more
@@ -261,7 +261,7 @@ func appendPing(dst []byte, pos int64) []byte {
 // ping.
 func (v *viewer) fallBehind(n int, data []byte) {
 	h := v.h
-	h.remove(&h.live, v)
+	h.removeLive(v)
 	before := int64(len(h.unsent)) // messages of unsent that it is still to get
 	v.messages += h.messages
 	last := h.unsent[len(h.unsent)-1]
