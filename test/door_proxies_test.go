@@ -268,6 +268,15 @@ func TestDoorBehindProxies(t *testing.T) {
 // unpacked is where a program is: where scripts/test unpacks it, or on the PATH.
 func unpacked(t testing.TB, name string) string {
 	t.Helper()
+	if path := unpackedFile(t, name); path != "" {
+		return path
+	}
+	return tool(t, name)
+}
+
+// unpackedFile is where scripts/test has unpacked a program, or "".
+func unpackedFile(t testing.TB, name string) string {
+	t.Helper()
 	for _, folder := range []string{"bin", "sbin"} {
 		path, err := filepath.Abs("unpacked/usr/" + folder + "/" + name)
 		if err != nil {
@@ -277,5 +286,5 @@ func unpacked(t testing.TB, name string) string {
 			return path
 		}
 	}
-	return tool(t, name)
+	return ""
 }

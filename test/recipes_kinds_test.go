@@ -74,6 +74,18 @@ var (
 		}
 	}}
 
+	// accounts: a recorder that writes its ledger, and its status.
+	accounts = step{run: func(r *recipeRun, command string) {
+		p := r.begin(command, bytes.NewReader(read(r.t, sample("mpeg1.ts"))))
+		p.expect(0)
+		if p.stdout.String() != "exit status 0\n" {
+			r.t.Errorf("%q", p.stdout)
+		}
+		if s, ok := readLedger(r.t, filepath.Join(r.dir, "account.json"), "vw-record"); !ok || s.Ended == nil {
+			r.t.Errorf("the account: %+v", s)
+		}
+	}}
+
 	// metrics: a recorder that writes its ledger for Prometheus.
 	metrics = step{run: func(r *recipeRun, command string) {
 		r.begin(command, bytes.NewReader(read(r.t, sample("mpeg1.ts")))).expect(0)

@@ -73,7 +73,7 @@ func (r *recipeRun) begin(command string, stdin io.Reader) *process {
 			r.names[name] = prepare()
 		}
 	}
-	for _, name := range []string{"CAMERA.h264", "CAMERA.ts", "CAMERA", "SERVER", "ACCESS", "INGEST", "POSTS"} {
+	for _, name := range []string{"CAMERA.h264", "CAMERA.ts", "CAMERA", "SERVER", "ACCESS", "INGEST", "POSTS", "CADDY"} {
 		command = strings.ReplaceAll(command, name, r.names[name])
 	}
 	delete(r.names, "SERVER")
@@ -131,9 +131,9 @@ func (r *recipeRun) stop() {
 // watches is a viewer of p: it gets the page, and the stream.
 func (r *recipeRun) watches(p *process, command string) {
 	r.t.Helper()
-	address := "127.0.0.1:" + p.find(p.stderr, `msg="listening for viewers".*url=\S+:(\d+)`)
+	address := "127.0.0.1:" + viewersPort(p)
 	if strings.Contains(command, "--viewer-token-file") {
-		address += "/viewer"
+		address += "/" + r.token("viewers")
 	}
 	page, err := http.Get("http://" + address + "/")
 	if err != nil {
@@ -165,7 +165,7 @@ func (r *recipeRun) posts(p *process) int64 {
 	r.t.Helper()
 	r.names["INGEST"] = p.find(p.stderr, `msg=listening .*url=\S+:(\d+)`)
 	b := read(r.t, sample("mpeg1.ts"))
-	answer, err := http.Post("http://127.0.0.1:"+r.names["INGEST"]+"/"+r.token()+"/cam1", "", bytes.NewReader(b))
+	answer, err := http.Post("http://127.0.0.1:"+r.names["INGEST"]+"/"+r.token("publishers")+"/cam1", "", bytes.NewReader(b))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -176,9 +176,9 @@ func (r *recipeRun) posts(p *process) int64 {
 	return int64(len(b))
 }
 
-// token is what publishers show.
-func (r *recipeRun) token() string {
-	return strings.TrimSpace(string(read(r.t, filepath.Join(r.dir, "publishers"))))
+// token is what publishers or viewers show.
+func (r *recipeRun) token(file string) string {
+	return strings.TrimSpace(string(read(r.t, filepath.Join(r.dir, file))))
 }
 
 // recordings waits for a file, and returns the size of all.

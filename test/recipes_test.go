@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,7 @@ var replaced = []struct{ pattern, with string }{
 	{`wss://(?:relay|cameras)\.example\.org`, "SERVER"},
 	{`https://relay\.example\.org/access`, "ACCESS"},
 	{`relay\.example\.org:8081`, "127.0.0.1:INGEST"},
+	{`https://relay\.example\.org/in/TOKEN`, "CADDY/in/$(cat publishers)"},
 	{`192\.0\.2\.0/24`, "127.0.0.2/32"},
 	// Durations and folders.
 	{`--rotate-time 10m`, "--rotate-time 1s"},
@@ -40,18 +42,18 @@ const testPicture = "-re -f lavfi -i testsrc2=size=320x240:rate=25"
 // recipes has a step for each command of each page, in order.
 var recipes = map[string][]step{
 	"README.md": {
-		skip("it installs packages; a person is to try it"),                    // scripts/demo
-		skip("it is what runs this test"),                                      // scripts/test
-		skip("it builds for a minute; TestPackage runs it in scripts/release"), // scripts/build
-		onPage, inFiles, atServer, asRelay, toRelay, skip(needsNATS), skip(needsNATS), passes,
+		skip("it builds for a minute, which TestPackage does"),
+		onPage, inFiles, atServer, asRelay, throughCaddy, passes,
 	},
 	"docs/ingest.md":    {asRelay, toRelay},
 	"docs/metrics.md":   {metrics},
+	"docs/promises.md":  {accounts},
 	"docs/recording.md": {relayPushes},
 	"docs/service.md": {
 		skip(needsSystemd), skip(needsSystemd), skip(needsSystemd),
 	},
 	"docs/testserver.md":             {passes},
+	"docs/tools.md":                  {skip("TestHelpForNewcomers asks for each")},
 	"docs/uplink.md":                 {atServer},
 	"docs/viewers.md":                {onPage, relayPushes},
 	"docs/recipes/behind-a-proxy.md": {skip("TestDoorBehindProxies runs it behind each web server")},
@@ -75,8 +77,7 @@ var recipes = map[string][]step{
 }
 
 const (
-	needsNATS       = "it needs a NATS cluster: TestNATSScalePage runs those of docs/scale.md"
-	needsSystemd    = "it needs systemd: TestPackage boots a machine and does the same"
+	needsSystemd    = "it needs systemd: TestPackage boots a machine and runs it there"
 	needsContainers = "containers need more rights than a test has; TestContainer builds the image where buildah can"
 )
 
@@ -167,6 +168,29 @@ func replace(command string) string {
 		command = regexp.MustCompile(r.pattern).ReplaceAllString(command, r.with)
 	}
 	return command
+}
+
+// reference are the pages that are looked things up in. All others are about a task.
+var reference = []string{"architecture.md", "glossary.md", "scale.md", "streams.md"}
+
+// TestPagesBeginWithACommand: whoever opens a page with a task in mind sees first what to type.
+func TestPagesBeginWithACommand(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes, err := filepath.Glob("../docs/recipes/*.md")
+	if err != nil || len(recipes) == 0 {
+		t.Fatal(recipes, err)
+	}
+	for _, file := range append(pages, recipes...) {
+		_, text, _ := strings.Cut(string(read(t, file)), "\n\n")
+		if !slices.Contains(reference, filepath.Base(file)) && !strings.HasPrefix(text, "    ") &&
+			!strings.HasPrefix(text, "```sh\n") {
+			t.Errorf("%s begins with %q, not with a command", file, firstLine(text))
+		}
+	}
 }
 
 // TestRecipesAreLinked: a page that no other page links to is not found.
