@@ -50,6 +50,7 @@ package_of() {
     systemd-nspawn) echo systemd-container ;;
     rotatelogs) echo apache2-utils ;;
     pkill) echo procps ;;
+    qemu-aarch64 | qemu-arm) echo qemu-user ;;
     tinyproxy) echo tinyproxy-bin ;; # without the service that the package tinyproxy starts
     *) echo "$1" ;; # chromium, curl, jq, shellcheck, npm, git, socat, …
   esac
