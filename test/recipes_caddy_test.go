@@ -67,7 +67,8 @@ var throughCaddy = step{run: func(r *recipeRun, command string) {
 	}
 	ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
 	defer cancel()
-	conn, err := wsconn.Dial(ctx, "wss://127.0.0.1:"+port+"/"+r.token("viewers")+"/cam1", wsconn.DialOptions{TLS: trust})
+	address := "wss://127.0.0.1:" + port + "/" + r.token("viewers") + "/cam1"
+	conn, err := wsconn.Dial(ctx, address, wsconn.DialOptions{TLS: trust})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -73,7 +73,8 @@ func (r *recipeRun) begin(command string, stdin io.Reader) *process {
 			r.names[name] = prepare()
 		}
 	}
-	for _, name := range []string{"CAMERA.h264", "CAMERA.ts", "CAMERA", "SERVER", "ACCESS", "INGEST", "POSTS", "CADDY"} {
+	for _, name := range []string{"CAMERA.h264", "CAMERA.ts", "CAMERA", "SERVER", "ACCESS", "INGEST", "POSTS",
+		"CADDY"} {
 		command = strings.ReplaceAll(command, name, r.names[name])
 	}
 	delete(r.names, "SERVER")
@@ -165,7 +166,8 @@ func (r *recipeRun) posts(p *process) int64 {
 	r.t.Helper()
 	r.names["INGEST"] = p.find(p.stderr, `msg=listening .*url=\S+:(\d+)`)
 	b := read(r.t, sample("mpeg1.ts"))
-	answer, err := http.Post("http://127.0.0.1:"+r.names["INGEST"]+"/"+r.token("publishers")+"/cam1", "", bytes.NewReader(b))
+	address := "http://127.0.0.1:" + r.names["INGEST"] + "/" + r.token("publishers") + "/cam1"
+	answer, err := http.Post(address, "", bytes.NewReader(b))
 	if err != nil {
 		r.t.Fatal(err)
 	}
