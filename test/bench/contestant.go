@@ -45,6 +45,7 @@ func (l *line) complain(err error) error {
 
 var (
 	vwPipeline  = contestant{"vw-ingest | vw-push", startVW(nil)}
+	vwLive      = contestant{"vw-ingest --live | vw-push --live", startVW(nil, "--live")}
 	vwPush      = contestant{"pipe into vw-push", startPush}
 	leastC      = contestant{"the least in C", startLeast([]string{"floor", "ingest"}, []string{"floor", "push"})}
 	leastGo     = contestant{"the least in Go", startLeast([]string{"ingest"}, []string{"push"})}
@@ -127,7 +128,8 @@ func (b *bench) between(l *line, m middle, folder string) (r, w *os.File, err er
 	return r2, w, m(b, l, folder, r, w2)
 }
 
-func startVW(m middle) func(*bench, string) (*line, error) {
+// startVW starts a pipeline; the flags are for vw-ingest and vw-push.
+func startVW(m middle, flags ...string) func(*bench, string) (*line, error) {
 	return func(b *bench, folder string) (*line, error) {
 		l, url, err := newPush(nil)
 		if err != nil {
@@ -137,21 +139,22 @@ func startVW(m middle) func(*bench, string) (*line, error) {
 		if err != nil {
 			return l, err
 		}
-		if err := l.add(b.spawn(r, nil, nil, b.tool("vw-push"), "--quiet", url)); err != nil {
+		args := slices.Concat([]string{"--quiet"}, flags, []string{url})
+		if err := l.add(b.spawn(r, nil, nil, b.tool("vw-push"), args...)); err != nil {
 			return l, err
 		}
-		return l, b.ingest(l, w)
+		return l, b.ingest(l, w, flags...)
 	}
 }
 
 // ingest starts a vw-ingest that writes to w, and a publisher for it.
-func (b *bench) ingest(l *line, w *os.File) error {
+func (b *bench) ingest(l *line, w *os.File, flags ...string) error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	if err := l.add(b.spawn(nil, w, nil, b.tool("vw-ingest"), "--quiet", "--once", "--listen",
-		"127.0.0.1:"+port)); err != nil {
+	args := append([]string{"--quiet", "--once", "--listen", "127.0.0.1:" + port}, flags...)
+	if err := l.add(b.spawn(nil, w, nil, b.tool("vw-ingest"), args...)); err != nil {
 		return err
 	}
 	l.publisher, err = dialHTTP("127.0.0.1:"+port, "/cam")

@@ -17,9 +17,12 @@ import (
 type bench struct {
 	settings
 	tls    *tls.Config
+	limit  *limit // of the programs that are started; nil: none
 	tables []table
 	curves []curves
 }
+
+var errNotConnected = errors.New("it did not connect")
 
 // sample is what one run of one contestant gave.
 type sample struct {
@@ -31,6 +34,7 @@ type sample struct {
 	lag     []time.Duration // of the same frames
 	bytes   int64
 	took    time.Duration // until everything had arrived
+	sent    int           // frames, where some may not arrive
 }
 
 // paced runs a contestant at the pace of a camera, with so many streams at once. During the run it calls disturb, if
@@ -117,7 +121,7 @@ func (b *bench) startLines(c contestant, streams int, folder string) (lines []*l
 			select {
 			case <-l.receiver.connected:
 			case <-time.After(processTimeout):
-				err = errors.New("it did not connect")
+				err = errNotConnected
 			}
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ type process struct {
 // spawn starts a program with the given standard input and output (nil: none), and more files from descriptor 3 on.
 // The files are closed here when the program has them.
 func (b *bench) spawn(stdin, stdout *os.File, more []*os.File, name string, args ...string) (*process, error) {
+	if b.limit != nil {
+		prefix := b.limit.prefix
+		name, args = prefix[0], slices.Concat(prefix[1:], []string{name}, args)
+	}
 	cmd := exec.Command(name, args...)
 	// For the copy of the relay that records, which lies elsewhere.
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(b.node, "node_modules"))

@@ -23,15 +23,16 @@ type receiver struct {
 	ended     chan struct{} // the connection has ended
 	endOnce   sync.Once
 
-	mu       sync.Mutex
-	ends     []int64 // of each frame that was sent, in bytes from the start
-	sent     []time.Time
-	bytes    int64
-	sum      uint32
-	delays   []time.Duration // of the frames that have come
-	arrived  []time.Time     // the same frames
-	first    time.Time       // when the first byte came
-	progress chan struct{}
+	mu        sync.Mutex
+	ends      []int64 // of each frame that was sent, in bytes from the start
+	sent      []time.Time
+	bytes     int64
+	sum       uint32
+	delays    []time.Duration // of the frames that have come
+	arrived   []time.Time     // the same frames
+	first     time.Time       // when the first byte came
+	progress  chan struct{}
+	sightings *sightings // not nil: of a stream that may not arrive as a whole
 }
 
 func newReceiver() *receiver {
@@ -61,6 +62,9 @@ func (r *receiver) add(p []byte) {
 		r.arrived = append(r.arrived, now)
 	}
 	r.sum = crc32.Update(r.sum, castagnoli, p)
+	if r.sightings != nil {
+		r.sightings.add(p, now)
+	}
 	r.mu.Unlock()
 	select {
 	case r.progress <- struct{}{}:

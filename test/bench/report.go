@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -48,6 +49,9 @@ func (r results) latency(q float64) figures {
 }
 
 func quantile(d []time.Duration, q float64) float64 {
+	if len(d) == 0 {
+		return math.NaN() // nothing has come
+	}
 	d = slices.Sorted(slices.Values(d))
 	return float64(d[min(int(q*float64(len(d))), len(d)-1)]) / 1e3
 }

@@ -15,9 +15,10 @@ var (
 		"size":   (*bench).sizeSuite,
 		"fanout": (*bench).fanoutSuite, "nats": (*bench).natsSuite,
 		"memory": (*bench).memorySuite,
+		"growth": (*bench).growthSuite, "weak": (*bench).weakSuite,
 	}
 	allSuites = []string{"paced", "flat", "tools", "record", "rotate", "tls", "start", "size", "fanout", "nats",
-		"memory"}
+		"memory", "growth", "weak"}
 )
 
 // turns measures all contestants in turns, for as many rounds as there are, and returns their samples in the order of
