@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestUsageErrors: wrong usage is status 2, one clear line on stderr, and nothing on stdout.
@@ -245,11 +247,11 @@ func TestStuckLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.find(s.stdout, `"event":"connected"`)
-	for full := false; !full; { // until the pipe takes no more
+	testwait.Eventually(t, "the pipe of the log takes no more", func() bool {
 		fds := []unix.PollFd{{Fd: int32(stuck.Fd()), Events: unix.POLLOUT}}
 		n, err := unix.Poll(fds, 50)
-		full = err == nil && n == 0
-	}
+		return err == nil && n == 0
+	})
 	if _, err := feed.WriteString("still here"); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,17 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// Closed waits until a channel is closed, and fails the test after a minute; what names the event that closes it. Only
+// the test's own goroutine may call it.
+func Closed(t testing.TB, what string, event <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-event:
+	case <-time.After(timeout):
+		t.Fatalf("not within %v: %s", timeout, what)
+	}
+}
+
 // attempts is how often AtBest tries.
 const attempts = 5
 

@@ -54,6 +54,34 @@ func TestEventually(t *testing.T) {
 	}
 }
 
+func TestClosed(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration // when the channel is closed
+		want  string
+	}{
+		{"closed later", timeout / 2, ""},
+		{"never closed", 2 * timeout, "not within 1m0s: the moon has set"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				event := make(chan struct{})
+				time.AfterFunc(test.after, func() { close(event) })
+				f := &failure{TB: t}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					Closed(f, "the moon has set", event)
+				}()
+				<-done
+				if f.message != test.want {
+					t.Errorf("failed with %q, want %q", f.message, test.want)
+				}
+			})
+		})
+	}
+}
+
 func TestAtBest(t *testing.T) {
 	for _, test := range []struct {
 		failures int

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/stream"
 	"github.com/timdrysdale/vw/lib/wsconn"
@@ -35,7 +36,7 @@ func TestPongWaitsForDelivery(t *testing.T) {
 		return conn.Received() >= 3
 	})
 	r.out.hold(false)
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if err := pong.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestWaitingForAPongIsNotIdle(t *testing.T) {
 	}
 	time.Sleep(4 * idle) // the time that must pass
 	r.out.hold(false)
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if pong.Err() != nil {
 		t.Error(pong.Err())
 	}
@@ -90,7 +91,7 @@ func TestNoPongForWhatIsDropped(t *testing.T) {
 	}
 	r.out.awaitHeld()
 	r.hard(errors.New("enough"))
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if pong.Err() == nil {
 		t.Error("a pong for what was dropped")
 	}

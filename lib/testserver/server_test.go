@@ -209,7 +209,7 @@ func TestBytes(t *testing.T) {
 		r.Connections[1].Close.Code != 1000 {
 		t.Errorf("connections %+v", r.Connections)
 	}
-	<-other.Done()
+	testwait.Closed(t, "the other connection has ended", other.Done())
 	var frame *wsconn.CloseError
 	if !errors.As(other.Err(), &frame) || frame.Code != 1001 {
 		t.Errorf("the other one ended with %v", other.Err())

@@ -199,7 +199,7 @@ func TestReasonWithASecret(t *testing.T) {
 	})
 	c := dial(t, url, DialOptions{Header: http.Header{"Authorization": {"Bearer s3cr3t-token"}}})
 	c.Discard()
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 	var ce *CloseError
 	if !errors.As(c.Err(), &ce) || ce.Code != 1008 || ce.Reason != "expired: [31m…" {
 		t.Errorf("%q", c.Err())
@@ -269,7 +269,7 @@ func TestCloseNow(t *testing.T) {
 		wg.Go(c.CloseNow)
 	}
 	wg.Wait()
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if !errors.Is(c.Err(), net.ErrClosed) || !errors.Is(pong.Err(), net.ErrClosed) {
 		t.Errorf("%v, %v", c.Err(), pong.Err())
 	}
@@ -318,7 +318,7 @@ func TestCloseCodeThatCannotBeSent(t *testing.T) {
 	if err := c.Close(testContext(t), 1006, ""); err == nil {
 		t.Error("1006 was sent")
 	}
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 }
 
 // closeFrame returns a close frame, masked when a client sends it.

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 var quiet = log.New(io.Discard, "", 0)
@@ -269,7 +271,7 @@ func TestPingOutstandingWhileServerStalls(t *testing.T) {
 	default:
 	}
 	close(recover)
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if err := pong.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +310,7 @@ func TestPeerResets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if !errors.Is(pong.Err(), syscall.ECONNRESET) || !errors.Is(c.Err(), syscall.ECONNRESET) {
 		t.Fatalf("pong %v, connection %v", pong.Err(), c.Err())
 	}
@@ -330,7 +332,7 @@ func TestWriteEndsWithContext(t *testing.T) {
 	if err := <-done; !errors.Is(err, cause) {
 		t.Fatal(err)
 	}
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 	if !errors.Is(c.Err(), cause) {
 		t.Fatal(c.Err())
 	}
@@ -373,7 +375,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if n := writes.Load() - before; n > 17 || pong.Err() != nil {
 		t.Errorf("%d writes, %v", n, pong.Err())
 	}

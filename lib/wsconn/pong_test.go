@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"testing"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // serverFrames returns the frames that a server sends to a client that has shaken hands.
@@ -100,7 +102,7 @@ func TestPongsThatDoNotMatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Discard() // reads, and answers, the ping
-	<-pong.Done()
+	testwait.Closed(t, "a pong, or the end of the connection", pong.Done())
 	if err := pong.Err(); err != nil || c.Received() < 3 {
 		t.Errorf("%v after %d frames", err, c.Received())
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/timdrysdale/vw/internal/testwait"
 )
 
 // TestTornMessageIsAnError: a connection that ends within a message is no end of a message.
@@ -104,7 +106,7 @@ func TestDiscardTakesAnything(t *testing.T) {
 	if err := server.Close(ctx, 1013, "come back later"); err != nil {
 		t.Fatal(err)
 	}
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 	var ce *CloseError
 	if !errors.As(c.Err(), &ce) || ce.Code != 1013 || ce.Reason != "come back later" {
 		t.Fatalf("%v", c.Err())
@@ -178,7 +180,7 @@ func TestNextMessageEndsWithContext(t *testing.T) {
 	if _, _, err := server.NextMessage(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
-	<-server.Done()
+	testwait.Closed(t, "the server's end has ended", server.Done())
 }
 
 // TestStallWithinPing: a link that stalls within a control frame is slow, not dead. nhooyr alone ends such a connection

@@ -162,7 +162,7 @@ func TestLinger(t *testing.T) {
 	c := dial(t, tl.url, wsconn.DialOptions{})
 	tl.line("connected")
 	tl.Process.Signal(syscall.SIGTERM)
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 	if end := tl.line("closed"); fmt.Sprint(end["close"]) != "map[code:1001 reason:the test server has ended]" {
 		t.Errorf("closed: %v", end)
 	}
@@ -250,7 +250,7 @@ func TestFault(t *testing.T) {
 	if err := c.Write(testContext(t), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	<-c.Done()
+	testwait.Closed(t, "the connection has ended", c.Done())
 	tl.line("connected")
 	tl.line("closed")
 	r := tl.line("report")
