@@ -184,10 +184,7 @@ func (m *manifest) writePending() (err error) {
 			return err
 		}
 	}
-	if _, err := f.Write(append(lines, m.pending...)); err != nil {
-		return errors.Join(err, f.Truncate(size))
-	}
-	if err := f.Sync(); err != nil {
+	if err := appendSynced(f, size, append(lines, m.pending...)); err != nil {
 		return err
 	}
 	m.pending = nil
@@ -195,6 +192,26 @@ func (m *manifest) writePending() (err error) {
 		return osDisk{}.SyncDir(filepath.Dir(m.path))
 	}
 	return nil
+}
+
+// appendSynced appends b to a file of the given size and syncs it. After an error the file has nothing of it: the caller
+// will write it again, also where only the sync has failed.
+func appendSynced(f appendFile, size int64, b []byte) error {
+	_, err := f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, f.Truncate(size))
+	}
+	return nil
+}
+
+// appendFile is what appendSynced needs of a file.
+type appendFile interface {
+	io.Writer
+	Sync() error
+	Truncate(size int64) error
 }
 
 // checkEnds looks at both ends of the file. A crash may have cut the last line off: size is where the whole ones end.

@@ -142,6 +142,28 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
+// TestAppendSynced: what a failed write or sync has left is not there when the lines are written again.
+func TestAppendSynced(t *testing.T) {
+	for _, op := range []string{"write", "sync"} {
+		path := filepath.Join(t.TempDir(), "m")
+		created, err := osDisk{}.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer created.Close()
+		f := &faultyFile{created, &faultyDisk{op: op, first: 2, last: 3, err: errFault, short: 2}}
+		for i, line := range []string{"one\n", "two\n", "two\n", "two\n"} {
+			size := int64(min(i, 1) * len("one\n"))
+			if err := appendSynced(f, size, []byte(line)); (err != nil) != (i == 1 || i == 2) {
+				t.Errorf("%s %d: %v", op, i, err)
+			}
+		}
+		if b, _ := os.ReadFile(path); string(b) != "one\ntwo\n" {
+			t.Errorf("after a failed %s: %q", op, b)
+		}
+	}
+}
+
 // FuzzManifest: any bytes can be loaded, appended to and compacted, and afterwards all is readable.
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"file":"x.ts","reason":"end"}` + "\n" + `{"file":"x.ts","sha256":"","exec":"todo"}` + "\n\x00\x00"))
