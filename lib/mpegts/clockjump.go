@@ -31,11 +31,3 @@ func (c *clockState) check(pes *pesState, s *Scanner) {
 	}
 	c.dts, c.at, c.known, c.gap = pes.dts, s.ReceivedAt, true, false
 }
-
-// checkClock takes a packet in which a PES packet of a stream without video begins.
-func (s *Scanner) checkClock(p Packet) {
-	var pes pesState
-	pes.dts, pes.hasDTS = p.DTS()
-	s.clock.gap = s.clock.gap || p.Discontinuity()
-	s.clock.check(&pes, s)
-}

@@ -65,6 +65,14 @@ func h264Keyframe(level byte) []byte {
 		0, 0, 0, 1, 0x65, 0x88, 0x80}
 }
 
+// twice sends each packet twice.
+func twice(b []byte) (doubled []byte) {
+	for p := range slices.Chunk(b, PacketSize) {
+		doubled = append(append(doubled, p...), p...)
+	}
+	return doubled
+}
+
 // TestPrograms: the first program with video is followed, wherever its PMT is and whatever else is on its PID.
 func TestPrograms(t *testing.T) {
 	const pmt, low = 0x1000, 0x10
@@ -95,6 +103,9 @@ func TestPrograms(t *testing.T) {
 		"first stream by stream_id": {slices.Concat(join(PIDPAT, testPAT(1, pmt)),
 			join(pmt, testPMT(1, private, audioStream)), pes),
 			true, 0x06},
+		"a PMT of two packets, each sent twice": {slices.Concat(join(PIDPAT, testPAT(1, pmt)),
+			twice(join(pmt, testPMT(1, append(slices.Repeat([]Stream{audioStream}, 40), h264Stream)...)))),
+			true, StreamH264},
 		"audio alone": {slices.Concat(join(PIDPAT, testPAT(1, pmt)), join(pmt, testPMT(1, audioStream))), false, 0x0F},
 		"no PMT":      {pes, true, 0},
 	} {
@@ -205,7 +216,9 @@ func TestSetsChanged(t *testing.T) {
 		sps  byte
 		want []Change
 	}{{30, nil}, {30, nil}, {31, []Change{SetsChanged}}, {31, nil}, {30, []Change{SetsChanged}}} {
-		if got := scanPackets(&s, packetize(h264Keyframe(c.sps), videoPID, 1)); !slices.Equal(got, c.want) {
+		b := packetize(h264Keyframe(c.sps), videoPID, 1)
+		b[3] += byte(i) // the continuity counter
+		if got := scanPackets(&s, b); !slices.Equal(got, c.want) {
 			t.Errorf("access unit %d: %v, want %v", i, got, c.want)
 		}
 	}

@@ -48,7 +48,7 @@ func (s *Scanner) quickPicture(p Packet) bool {
 	s.clock.dts, s.clock.at = dts, s.ReceivedAt
 	s.au.number++
 	s.au.missesSets = false
-	s.pes.counter = p.Continuity()
+	s.pes.counter, s.pes.tail, s.pes.dts, s.pes.hasDTS = p.Continuity(), p.tail(), dts, true
 	s.mark, s.change = mark, 0
 	return true
 }

@@ -112,8 +112,13 @@ func (s *Scanner) markOther(pid uint16, p Packet) {
 		s.scanVideo(p)
 		return
 	}
+	if s.isRepeated(p) {
+		return
+	}
 	s.mark = RandomAccess
-	s.checkClock(p)
+	s.pes = newPES(p)
+	s.clock.gap = s.clock.gap || p.Discontinuity()
+	s.clock.check(&s.pes, s)
 }
 
 // Decision returns the mark of the packet that was Undecided last, after a mark with Decided.

@@ -160,6 +160,29 @@ func TestScannerSamples(t *testing.T) {
 	}
 }
 
+// TestScannerDoubledPackets: a packet that is sent twice counts once (ISO/IEC 13818-1, 2.4.3.3), whatever it carries.
+func TestScannerDoubledPackets(t *testing.T) {
+	for name, want := range samples {
+		b, err := os.ReadFile(filepath.Join("../../test/testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, all := range []bool{true, false} {
+			var twice []byte
+			for p := range slices.Chunk(b, mpegts.PacketSize) {
+				twice = append(twice, p...)
+				if all || mpegts.Packet(p).PayloadUnitStart() {
+					twice = append(twice, p...)
+				}
+			}
+			_, frames, keys, _ := scan(t, twice)
+			if got := [2]int{frames, keys}; got != want {
+				t.Errorf("%s, all packets doubled %v: frames and keyframes %v, want %v", name, all, got, want)
+			}
+		}
+	}
+}
+
 // TestTablesAgainstAstits has an independent implementation read the tables that would be injected.
 func TestTablesAgainstAstits(t *testing.T) {
 	for name := range samples {

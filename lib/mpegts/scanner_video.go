@@ -1,12 +1,16 @@
 package mpegts
 
+import "encoding/binary"
+
 // pesState is the state of the PES packet of the video that came last.
 type pesState struct {
 	header  [19]byte // its first bytes
 	have    int      // how many of them have come
 	skip    int      // how many more bytes of the header follow
 	ready   bool     // the header is complete
+	begun   bool     // false before the first PES packet
 	counter uint8    // continuity counter of the last packet
+	tail    uint64   // the last bytes of the packet in which it begins
 	flagged bool     // random_access_indicator
 
 	pts, dts       uint64
@@ -28,8 +32,19 @@ type accessUnit struct {
 	missesSets bool // it is a keyframe without all of its parameter sets
 }
 
+// newPES returns the state of a PES packet that begins in p.
+func newPES(p Packet) (pes pesState) {
+	pes.begun, pes.counter, pes.tail, pes.flagged = true, p.Continuity(), p.tail(), p.RandomAccess()
+	pes.pts, pes.hasPTS = p.PTS()
+	pes.dts, pes.hasDTS = p.DTS()
+	return pes
+}
+
 // scanVideo marks a packet of the video's PID.
 func (s *Scanner) scanVideo(p Packet) {
+	if p.PayloadUnitStart() && s.isRepeated(p) {
+		return
+	}
 	if p.Discontinuity() {
 		s.clock.gap = true
 		s.interrupt()
@@ -41,6 +56,8 @@ func (s *Scanner) scanVideo(p Packet) {
 	case p.Scrambled():
 		s.resolve(0)
 		if s.reading = false; p.PayloadUnitStart() {
+			s.pes = newPES(p)
+			s.trust = trust{}
 			s.markUnread(p.RandomAccess())
 		}
 		return
@@ -62,6 +79,19 @@ func (s *Scanner) scanVideo(p Packet) {
 	s.read(b)
 }
 
+// isRepeated reports whether the packet in which the last PES packet began is sent for the second time (ISO/IEC 13818-1,
+// 2.4.3.3). Its PCR may be another one. Packets that follow it may have passed unseen.
+func (s *Scanner) isRepeated(p Packet) bool {
+	if !s.pes.begun || p.Continuity() != s.pes.counter || p.tail() != s.pes.tail {
+		return false
+	}
+	dts, ok := p.DTS()
+	return ok == s.pes.hasDTS && dts == s.pes.dts
+}
+
+// tail returns the last eight bytes of a packet. They are payload in most.
+func (p Packet) tail() uint64 { return binary.BigEndian.Uint64(p[PacketSize-8:]) }
+
 // interrupt forgets what a packet before has begun.
 func (s *Scanner) interrupt() {
 	s.resolve(0)
@@ -77,9 +107,8 @@ func (s *Scanner) beginPES(p Packet) {
 	if !s.reading {
 		s.unit.inUnit, s.unit.codes.zeros = false, 0
 	}
-	s.pes = pesState{flagged: p.RandomAccess(), atStart: true}
-	s.pes.pts, s.pes.hasPTS = p.PTS()
-	s.pes.dts, s.pes.hasDTS = p.DTS()
+	s.pes = newPES(p)
+	s.pes.atStart = true
 	s.reading = true
 	s.trust.next(complete, last.aligned && last.pictures == 1, &s.pes)
 	if !s.au.open {

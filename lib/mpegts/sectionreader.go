@@ -4,17 +4,19 @@ import "encoding/binary"
 
 // sectionReader puts together the sections that the packets of one PID carry (ISO/IEC 13818-1, 2.4.4).
 type sectionReader struct {
-	buf  []byte // the beginning of a section
-	open bool   // more packets are needed to complete it
+	buf     []byte // the beginning of a section
+	open    bool   // more packets are needed to complete it
+	counter uint8  // continuity counter of the last packet
 }
 
 // read takes the next packet of the PID and calls each for every section that the packet completes. A section is
 // valid during the call only. cutShort reports that the section which began in an earlier packet does not end as it
 // should, malformed that what begins in this packet is no section.
 func (r *sectionReader) read(p Packet, each func(section []byte)) (cutShort, malformed bool) {
-	b := p.Payload()
+	b, last := p.Payload(), r.counter
+	r.counter = p.Continuity()
 	if !p.PayloadUnitStart() {
-		if !r.open {
+		if !r.open || r.counter == last { // sent twice, or without payload
 			return false, false
 		}
 		r.buf = append(r.buf, b...)
