@@ -25,8 +25,30 @@ func (t *Template) matches(relative string) bool {
 		t.pattern.matches(withoutPartial(relative)) || t.pattern.matches(withoutPartial(name))
 }
 
-// Makes reports whether a path can be that of a recording.
-func (t *Template) Makes(path string) bool { return t.matches(t.relative(path)) }
+// Makes reports whether a path can be that of a recording, however it is written.
+func (t *Template) Makes(path string) bool {
+	relative, err := filepath.Rel(RealPath(t.folder), filepath.Join(RealPath(filepath.Dir(path)), filepath.Base(path)))
+	return err == nil && t.matches(relative)
+}
+
+// RealPath returns the absolute path of a file without symbolic links, as far as it exists. Two paths of one file have
+// the same.
+func RealPath(path string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	missing := ""
+	for existing := absolute; ; existing = filepath.Dir(existing) {
+		if real, err := filepath.EvalSymlinks(existing); err == nil {
+			return filepath.Join(real, missing)
+		}
+		if existing == filepath.Dir(existing) {
+			return absolute
+		}
+		missing = filepath.Join(filepath.Base(existing), missing)
+	}
+}
 
 // walk calls found for each regular file in the folders in which the template makes files.
 func (t *Template) walk(found func(path string, entry fs.DirEntry)) error {

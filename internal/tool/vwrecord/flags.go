@@ -167,13 +167,14 @@ func checkNames(c *ucli.Context, t *record.Template) error {
 			continue
 		}
 		path = filepath.Clean(path)
-		if other := flags[path]; other != "" {
+		real := record.RealPath(path)
+		if other := flags[real]; other != "" {
 			return cli.Usagef("--%s and --%s name one file, %s", other, flag, path)
 		}
 		if t.Makes(path) {
 			return cli.Usagef("--%s names %s, which can be a recording's name", flag, path)
 		}
-		flags[path] = flag
+		flags[real] = flag
 	}
 	return nil
 }
