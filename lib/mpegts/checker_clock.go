@@ -102,7 +102,7 @@ func (c *Checker) checkClocks(pid uint16, p Packet, number int64) {
 	if d := ClockDiff(pts, dts); d < 0 || d > limit {
 		c.report.TimestampErrors++
 		c.record(timestampProblem, p,
-			"at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s behind the DTS; the limit is %d s",
+			"at byte %d (packet %d, PID 0x%04x): the PTS is %.3f s after the DTS; the limit is %d s",
 			c.offset, number, pid, float64(d)/ClockRate, limit/ClockRate)
 	}
 }

@@ -258,8 +258,8 @@ func TestCheckerPTS(t *testing.T) {
 			delay int64 // ticks from DTS to PTS
 			says  string
 		}{
-			{0, ""}, {-1, "the PTS is -0.000 s behind the DTS"}, {limit * mpegts.ClockRate, ""},
-			{limit*mpegts.ClockRate + 900, fmt.Sprintf("the PTS is %d.010 s behind the DTS; the limit is %d s", limit,
+			{0, ""}, {-1, "the PTS is -0.000 s after the DTS"}, {limit * mpegts.ClockRate, ""},
+			{limit*mpegts.ClockRate + 900, fmt.Sprintf("the PTS is %d.010 s after the DTS; the limit is %d s", limit,
 				limit)},
 		} {
 			b := sample(t, "bframes.ts")

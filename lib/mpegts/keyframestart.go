@@ -45,7 +45,7 @@ func (k *keyframeStart) begins(c codec, es []byte) bool {
 	return ok && pps == k.pps
 }
 
-// keyframePPS returns the id of the PPS that a keyframe uses; of MPEG-1 and MPEG-2 video 0. Es begins behind the
+// keyframePPS returns the id of the PPS that a keyframe uses; of MPEG-1 and MPEG-2 video 0. Es begins after the
 // parameter sets. It returns false if something else comes, or what must be looked at more closely.
 func keyframePPS(c codec, es []byte) (id uint32, ok bool) {
 	const least = 16

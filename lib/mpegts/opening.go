@@ -33,7 +33,7 @@ func (o *Opening) Add(s *Scanner, p Packet, mark Mark) {
 		o.decided = true
 	case mark&Undecided != 0:
 		o.waiting = true
-	case p.PID() == s.followedPID:
+	case p.PID() == s.followed.PID:
 		if !o.decide(mark) {
 			o.decided = true // the rest of a picture
 		}

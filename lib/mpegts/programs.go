@@ -50,18 +50,6 @@ func (s *Scanner) Tables() (*Tables, Counters) {
 // carries reports whether the program that is followed has a stream on the PID.
 func (ps *programs) carries(pid uint16) bool { return ps.tables != nil && ps.tables.Carries(pid) }
 
-// stream returns what the PMT that is followed says of the PID.
-func (ps *programs) stream(pid uint16) Stream {
-	if ps.tables != nil {
-		for _, s := range ps.tables.Streams {
-			if s.PID == pid {
-				return s
-			}
-		}
-	}
-	return Stream{PID: pid}
-}
-
 // samePayload reports whether p repeats the table of one packet that is known already.
 func samePayload(p Packet, known []byte) bool {
 	return len(known) == PacketSize && p.PayloadUnitStart() && bytes.Equal(p.Payload(), Packet(known).Payload())
@@ -222,7 +210,7 @@ func (ps *programs) isNamed(number uint16) bool {
 // follow chooses what to follow after a table has changed.
 func (s *Scanner) follow() {
 	ps := &s.programs
-	chosen, stream := ps.choose(s.followedPID, s.followsVideo && s.begun)
+	chosen, stream := ps.choose(s.followed.PID, s.followsVideo && s.begun)
 	if chosen == nil {
 		return
 	}
@@ -236,26 +224,26 @@ func (s *Scanner) follow() {
 		number:  chosen.number,
 	}
 	if before != nil && bytes.Equal(before.pat, t.pat) && bytes.Equal(before.pmt, t.pmt) &&
-		s.followedPID == stream.PID && s.followsVideo == video {
+		s.followed.PID == stream.PID && s.followsVideo == video {
 		return
 	}
 	ps.tables = t
 	var changed Change
 	if before != nil {
-		changed = before.changes(t, s.followedPID, stream, ps.isNamed(before.number))
+		changed = before.changes(t, s.followed.PID, stream, ps.isNamed(before.number))
 	}
 	s.change |= changed
 	if stream.PID == PIDPAT || ps.pmtPIDs.has(stream.PID) {
 		stream.PID = 0
 	}
-	if stream.PID != s.followedPID || video != s.followsVideo || changed&CodecChanged != 0 || before == nil {
+	if stream != s.followed || video != s.followsVideo || changed&CodecChanged != 0 || before == nil {
 		s.followStream(stream, video)
 	}
 }
 
 // followStream begins to mark by another stream.
 func (s *Scanner) followStream(stream Stream, video bool) {
-	s.followedPID, s.followsVideo = stream.PID, video
+	s.followed, s.followsVideo = stream, video
 	s.resolve(0)
 	s.reading = false
 	s.pes, s.au = pesState{}, accessUnit{number: s.au.number}
@@ -282,7 +270,7 @@ func (s *Scanner) findVideo(pid uint16, p Packet) bool {
 			if stream.PID == pid && stream.Type.maybeVideo() {
 				ps.learned = pid
 				s.follow()
-				return s.followedPID == pid && s.followsVideo
+				return s.followed.PID == pid && s.followsVideo
 			}
 		}
 	}

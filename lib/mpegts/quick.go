@@ -75,8 +75,9 @@ func plainPicture(c codec, es []byte) bool {
 }
 
 // firstUnit returns the first NAL unit of es that is neither an access unit delimiter nor an SEI message, from 3 bytes
-// on. Es begins behind a start code. It returns nil if there is none, or a recovery point in front of it.
+// on. Es begins after a start code. It returns nil if there is none, or a recovery point in front of it.
 func firstUnit(c codec, es []byte) []byte {
+	es = skipDelimiter(c, es)
 	for len(es) >= 3 {
 		sei := c == codecH264 && es[0]&0x1F == h264SEI
 		switch c {
@@ -97,6 +98,22 @@ func firstUnit(c codec, es []byte) []byte {
 		es = es[end:]
 	}
 	return nil
+}
+
+// skipDelimiter returns what follows the access unit delimiter with which es begins, after a start code; es if it
+// begins with something else. The loop of firstUnit would do it too, but this is how most pictures begin.
+func skipDelimiter(c codec, es []byte) []byte {
+	length, kind := 2, byte(h264AUD)
+	if c == codecHEVC {
+		length, kind = 3, hevcAUD<<1
+	}
+	if len(es) < length+4 || es[0] != kind {
+		return es
+	}
+	if n := startCodeLen(es[length:]); n > 0 {
+		return es[length+n:]
+	}
+	return es
 }
 
 // isBaseLayer reports whether a NAL unit of HEVC has nuh_layer_id 0.

@@ -18,9 +18,9 @@ type Scanner struct {
 	// jump of its clock.
 	ReceivedAt time.Time
 
-	skip         uint16 // followedPID if packets without unit start say nothing new, else 0
+	skip         uint16 // followed.PID if packets without unit start say nothing new, else 0
 	quick        bool   // most PES packets may be marked by quickPicture
-	followedPID  uint16 // 0: none
+	followed     Stream // its PID is 0: none
 	followsVideo bool
 	reading      bool // the elementary stream of the PES packet is being read
 	begun        bool // an access unit of the video has come
@@ -78,7 +78,7 @@ func (s *Scanner) Packet(p Packet) Mark {
 
 // setPaths says what the next packets need not go through.
 func (s *Scanner) setPaths() {
-	s.skip = s.followedPID
+	s.skip = s.followed.PID
 	if s.reading || s.waiting > 0 {
 		s.skip = 0
 	}
@@ -89,7 +89,7 @@ func (s *Scanner) setPaths() {
 // scan marks a packet.
 func (s *Scanner) scan(pid uint16, p Packet) {
 	switch {
-	case pid == s.followedPID && pid != PIDPAT:
+	case pid == s.followed.PID && pid != PIDPAT:
 		if s.followsVideo {
 			s.scanVideo(p)
 		} else if p.PayloadUnitStart() {
@@ -153,12 +153,9 @@ func (s *Scanner) MissingSets() *ParameterSets {
 
 // Followed returns the elementary stream by which packets are marked, and whether it is known to be video. A stream
 // that is neither video nor audio is marked at each of its PES packets: cuts fall anywhere. Type is 0 when nothing
-// names the stream's type; ok is false while nothing is followed.
+// names the stream's type; ok is false, and stream means nothing, while nothing is followed.
 func (s *Scanner) Followed() (stream Stream, video, ok bool) {
-	if s.followedPID == 0 {
-		return Stream{}, false, false
-	}
-	return s.programs.stream(s.followedPID), s.followsVideo, true
+	return s.followed, s.followsVideo, s.followed.PID != 0
 }
 
 // SkipPayload returns the length of the whole packets at the start of b, which must begin with a packet, that carry
@@ -169,36 +166,50 @@ func (s *Scanner) SkipPayload(b []byte) (n int) {
 		return 0
 	}
 	const (
-		fields = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, unit start, PID, adaptation field and payload
-		none   = SyncByte<<24 | 0x10
-		two    = 2 * PacketSize
+		fields  = 0xFF<<24 | 0x40<<16 | 0x1FFF<<8 | 0x30 // sync byte, unit start, PID, adaptation field and payload
+		pid     = 0x1FFF << 8
+		stuffed = 0x20
+		none    = SyncByte<<24 | 0x10
+		two     = 2 * PacketSize
 	)
 	header := none | uint32(s.skip)<<8
 	rest := b
-	for {
-		for len(rest) >= two { // this is what most packets cost
-			first, second := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[PacketSize:])
-			if ((first^header)|(second^header))&fields != 0 {
-				break
+	for len(rest) >= PacketSize {
+		h := binary.BigEndian.Uint32(rest)
+		switch d := (h ^ header) & fields; {
+		case d == 0:
+			for len(rest) >= two+PacketSize { // this is what most packets cost
+				first := binary.BigEndian.Uint32(rest[PacketSize:])
+				second := binary.BigEndian.Uint32(rest[two:])
+				if ((first^header)|(second^header))&fields != 0 {
+					break
+				}
+				rest = rest[two:]
 			}
-			rest = rest[two:]
-		}
-		if len(rest) < PacketSize {
-			break
-		}
-		if h := binary.BigEndian.Uint32(rest); h&fields != header && !s.isOther(h) {
-			break
+		case d == stuffed && isStuffing(rest): // the last packet of most PES packets
+		case d&pid != 0 && s.isOther(h, rest):
+		default:
+			return len(b) - len(rest)
 		}
 		rest = rest[PacketSize:]
 	}
 	return len(b) - len(rest)
 }
 
-// isOther reports whether a packet header is that of payload, without adaptation field, of a stream that does not
-// matter beside the video.
-func (s *Scanner) isOther(header uint32) bool {
-	const fields, payload = 0xFF<<24 | 0x30, SyncByte<<24 | 0x10
-	return header&fields == payload && s.isBesideVideo(uint16(header>>8&0x1FFF))
+// isStuffing reports whether the adaptation field of a packet with payload says nothing that matters: neither a gap nor
+// a PCR.
+func isStuffing(p []byte) bool {
+	const discontinuity, pcr = 0x80, 0x10
+	return p[4] == 0 || p[5]&(discontinuity|pcr) == 0
+}
+
+// isOther reports whether p, whose header is given, is payload of a stream that does not matter beside the video.
+func (s *Scanner) isOther(header uint32, p []byte) bool {
+	const sync, both, payload = 0xFF << 24, 0x30, 0x10
+	if header&sync != SyncByte<<24 || header&payload == 0 || header&both == both && !isStuffing(p) {
+		return false
+	}
+	return s.isBesideVideo(uint16(header >> 8 & 0x1FFF))
 }
 
 // isBesideVideo reports whether a PID is neither that of the video nor one that may carry tables. It is to be called

@@ -156,7 +156,7 @@ func (r *Reader) decided(mark mpegts.Mark) {
 
 // beginGOP begins a chunk with the keyframe that is at from start on, and the PSI before it.
 func (r *Reader) beginGOP(at int, psi psiRun) {
-	if psi.size+mpegts.PacketSize > r.longest() {
+	if psi.size+mpegts.PacketSize > r.longest {
 		psi = psiRun{before: psi.after} // they do not fit into one chunk
 	}
 	r.cut(at - psi.size)
@@ -186,17 +186,13 @@ func (r *Reader) reportBlind() {
 	}
 }
 
-// longest is the longest chunk of packets in bytes.
-func (r *Reader) longest() int { return max(r.max/mpegts.PacketSize, 1) * mpegts.PacketSize }
-
 // cut makes chunks of the next n bytes, which are packets that were scanned.
 func (r *Reader) cut(n int) {
 	for n > 0 {
-		part := min(n, r.longest())
-		c := r.chunk
-		c.ReceivedAt = r.at
+		part := min(n, r.longest)
+		r.chunk.ReceivedAt = r.at
+		r.emit(&r.chunk, part)
 		r.chunk = Chunk{}
-		r.emit(c, part)
 		r.scanned -= part
 		r.undecided.at -= part
 		n -= part
@@ -234,7 +230,7 @@ func (r *Reader) findSync() bool {
 func (r *Reader) emitUnsynced(n int) {
 	for n > 0 {
 		part := min(n, r.max)
-		r.emit(Chunk{Kind: Unsynced, ReceivedAt: r.at}, part)
+		r.emit(&Chunk{Kind: Unsynced, ReceivedAt: r.at}, part)
 		n -= part
 	}
 }

@@ -27,7 +27,8 @@ type ReaderOptions struct {
 type Reader struct {
 	src     io.Reader
 	format  Format
-	max     int
+	max     int // bytes of a chunk
+	longest int // bytes of a chunk of packets
 	warn    func(message, hint string)
 	scan    mpegts.Scanner
 	chunks  []Chunk
@@ -64,6 +65,7 @@ func NewReader(src io.Reader, o ReaderOptions) *Reader {
 	if r.max <= 0 {
 		r.max = maxBlock
 	}
+	r.longest = max(r.max/mpegts.PacketSize, 1) * mpegts.PacketSize
 	if r.warn == nil {
 		r.warn = func(string, string) {}
 	}
@@ -269,9 +271,9 @@ func (r *Reader) cutRaw() {
 	for r.start < r.end {
 		n := min(r.end-r.start, r.max)
 		if r.discarding {
-			r.emit(Chunk{Kind: Unsynced, ReceivedAt: r.at, Discard: true}, n)
+			r.emit(&Chunk{Kind: Unsynced, ReceivedAt: r.at, Discard: true}, n)
 		} else {
-			r.emit(Chunk{Kind: Bytes, ReceivedAt: r.at, RandomAccess: true}, n)
+			r.emit(&Chunk{Kind: Bytes, ReceivedAt: r.at, RandomAccess: true}, n)
 		}
 	}
 }
@@ -288,14 +290,14 @@ func (r *Reader) flush() {
 	if r.outOfSync {
 		c.Kind = Unsynced
 	}
-	r.emit(c, r.end-r.start)
+	r.emit(&c, r.end-r.start)
 }
 
 // emit makes the next n bytes a chunk.
-func (r *Reader) emit(c Chunk, n int) {
+func (r *Reader) emit(c *Chunk, n int) {
 	c.block, c.offset = r.block, r.start
 	c.Data = r.block.buf[r.start : r.start+n : r.start+n]
 	c.Retain()
-	r.chunks = append(r.chunks, c)
+	r.chunks = append(r.chunks, *c)
 	r.start += n
 }
