@@ -29,14 +29,18 @@ func packetize(es []byte, pid uint16, every int) (b []byte) {
 }
 
 // scanAll scans packets, and checks what holds for every stream: who is undecided is decided within maxWait packets,
-// once, and what is kept is bounded. Quick says whether quickPicture may be used. The marks are as they are in the
-// end.
+// once, and what is kept is bounded. Quick says whether it may go the short ways. The marks are as they are in the end.
 func scanAll(t *testing.T, s *Scanner, b []byte, quick bool) (marks []Mark) {
 	t.Helper()
 	undecided := -1
 	for i := 0; len(b) >= PacketSize; i++ {
-		s.quick = s.quick && quick
-		mark := s.Packet(b[:PacketSize])
+		p := Packet(b[:PacketSize])
+		mark := Mark(0)
+		if quick {
+			mark = s.Packet(p)
+		} else {
+			mark = s.packet(p.PID(), p)
+		}
 		b = b[PacketSize:]
 		if mark&Decided != 0 {
 			if undecided < 0 {

@@ -30,7 +30,7 @@ func (s *Scanner) readH264(b []byte, complete bool) (want int) {
 	case h264Slice, h264PartitionA, h264IDR:
 		return s.readH264Slice(b, kind == h264IDR, complete)
 	case h264SPS:
-		if complete && len(b) > 4 {
+		if complete && len(b) > 4 && !s.sets.repeats(seqSet, s.au.number, b) {
 			r := bitReader{b: b[4:]}
 			if id := r.ue(); !r.overrun && id < 32 {
 				if set := s.sets.put(seqSet, id, 0, s.au.number, b); set != nil {
@@ -41,7 +41,7 @@ func (s *Scanner) readH264(b []byte, complete bool) (want int) {
 		}
 		return maxSetSize
 	case h264PPS:
-		if complete {
+		if complete && !s.sets.repeats(pictureSet, s.au.number, b) {
 			r := bitReader{b: b[1:]}
 			if id, sps := r.ue(), r.ue(); !r.overrun && id < 256 && sps < 32 {
 				s.sets.put(pictureSet, id, sps, s.au.number, b)

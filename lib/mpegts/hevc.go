@@ -59,6 +59,9 @@ func (s *Scanner) readHEVCSlice(b []byte, irap, complete bool) (want int) {
 
 // readHEVCSet keeps a parameter set (7.3.2).
 func (s *Scanner) readHEVCSet(kind byte, b []byte) {
+	if s.sets.repeats(videoSet+setKind(kind-hevcVPS), s.au.number, b) {
+		return
+	}
 	r := bitReader{b: b[2:]}
 	switch kind {
 	case hevcVPS:

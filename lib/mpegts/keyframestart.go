@@ -1,12 +1,20 @@
 package mpegts
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// keyframeStart is how the elementary stream of the last keyframe began, up to the end of its parameter sets. Of a
-// keyframe that begins in the same way they need not be read. It is for speed alone.
+// keyframeStart is how the elementary stream of the last keyframe began, up to the end of its parameter sets, and how
+// its first slice did. Of a keyframe that begins in the same way neither needs to be read. It is for speed alone.
 type keyframeStart struct {
 	sets []byte // empty: not known
-	pps  uint32 // id of the PPS that the picture uses
+	// first is where the first of the sets begins, after its start code.
+	first int
+	// slice are the first bits of the slice header, up to the id of the PPS, on top; bits is how many they are. Of
+	// MPEG-1 and MPEG-2 video there are none.
+	slice uint32
+	bits  int
 }
 
 // forget says that the parameter sets have changed.
@@ -14,7 +22,7 @@ func (k *keyframeStart) forget() { k.sets = k.sets[:0] }
 
 // remember takes the first bytes of a keyframe that has all its parameter sets.
 func (k *keyframeStart) remember(c codec, es []byte) {
-	end, inSets := 0, false
+	first, end, inSets := 0, 0, false
 	var codes startCodes
 	for at := 0; ; {
 		n := codes.next(es[at:])
@@ -28,63 +36,101 @@ func (k *keyframeStart) remember(c codec, es []byte) {
 		if inSets = c.isSet(es[at]); !inSets && c.isPicture(es[at]) {
 			break
 		}
+		if inSets && first == 0 {
+			first = at
+		}
 	}
-	if pps, ok := keyframePPS(c, es[end:]); ok && end > 0 {
-		k.sets, k.pps = append(k.sets, es[:end]...), pps
+	if end == 0 {
+		return
 	}
+	if c != codecMPEG {
+		unit := afterStartCode(c, es[end:])
+		if k.bits = keyframeSliceBits(c, unit); k.bits == 0 {
+			return
+		}
+		k.slice = binary.BigEndian.Uint32(unit) >> (32 - k.bits)
+	}
+	k.sets, k.first = append(k.sets, es[:end]...), first
+}
+
+// mayBegin reports whether it is worth asking begins: es has the first parameter set where the last keyframe had it.
+func (k *keyframeStart) mayBegin(es []byte) bool {
+	return k.first < len(k.sets) && k.first < len(es) && es[k.first] == k.sets[k.first]
 }
 
 // begins reports whether es begins a keyframe that has the same parameter sets, and nothing in front of its first slice
 // that must be read.
 func (k *keyframeStart) begins(c codec, es []byte) bool {
 	n := len(k.sets)
-	if n == 0 || !bytes.HasPrefix(es, k.sets) {
+	if !bytes.HasPrefix(es, k.sets) {
 		return false
 	}
-	pps, ok := keyframePPS(c, es[n:])
-	return ok && pps == k.pps
+	if c == codecMPEG {
+		return beginsIntra(es[n:])
+	}
+	unit := afterStartCode(c, es[n:])
+	return unit != nil && binary.BigEndian.Uint32(unit)>>(32-k.bits) == k.slice
 }
 
-// keyframePPS returns the id of the PPS that a keyframe uses; of MPEG-1 and MPEG-2 video 0. Es begins after the
-// parameter sets. It returns false if something else comes, or what must be looked at more closely.
-func keyframePPS(c codec, es []byte) (id uint32, ok bool) {
-	const least = 16
-	n := 0
-	if len(es) >= least {
+// beginsIntra reports whether es, which follows a sequence header, begins with an I picture, or with the header of a
+// group of pictures and one.
+func beginsIntra(es []byte) bool {
+	const least, group = 16, 4 // bytes; of a group's header after the start code
+	if len(es) < least {
+		return false
+	}
+	n := startCodeLen(es)
+	if n > 0 && es[n] == groupStart {
+		es = es[n+1+group:]
 		n = startCodeLen(es)
 	}
+	return n > 0 && es[n] == pictureStart && es[n+2]>>3&7 == mpegIntra
+}
+
+// afterStartCode returns the first NAL unit of es, which begins with a start code, that is neither an access unit
+// delimiter nor an SEI message: four bytes of it or more. It returns nil if there is none.
+func afterStartCode(c codec, es []byte) []byte {
+	if len(es) < 4 {
+		return nil
+	}
+	n := startCodeLen(es)
 	if n == 0 {
-		return 0, false
+		return nil
 	}
-	if es = es[n:]; c == codecMPEG {
-		if es[0] == groupStart {
-			const length = 5
-			if es[length] != 0 || es[length+1] != 0 || es[length+2] != 1 {
-				return 0, false
-			}
-			es = es[length+3:]
-		}
-		return 0, es[0] == pictureStart && len(es) > 2 && es[2]>>3&7 == mpegIntra
+	unit := firstUnit(c, es[n:])
+	if len(unit) < 4 {
+		return nil
 	}
-	unit := firstUnit(c, es)
-	if unit == nil {
-		return 0, false
+	return unit
+}
+
+// keyframeSliceBits returns the length in bits of the NAL unit header and of the slice header up to the id of the PPS,
+// if unit is the first slice of a keyframe that needs no recovery point; 0 if it is not, or if they are longer than 32
+// bits.
+func keyframeSliceBits(c codec, unit []byte) int {
+	if len(unit) < 4 {
+		return 0
 	}
-	var r bitReader
+	header := 1
+	if c == codecHEVC {
+		header = 2
+	}
+	r := bitReader{b: unit[header:4]}
+	var ok bool
 	if c == codecH264 {
-		r.b = unit[1:]
-		first := r.ue() == 0 // first_mb_in_slice
-		ok = first && unit[0]&0x1F == h264IDR
-		r.ue() // slice_type
+		ok = unit[0]&0x1F == h264IDR && r.ue() == 0 // first_mb_in_slice
+		r.ue()                                      // slice_type
 	} else {
-		r.b = unit[2:]
-		first := r.bit() == 1 // first_slice_segment_in_pic_flag
 		kind := unit[0] >> 1 & 0x3F
-		ok = first && isBaseLayer(unit) && kind >= hevcFirstIRAP && kind <= hevcLastIRAP
+		ok = isBaseLayer(unit) && kind >= hevcFirstIRAP && kind <= hevcLastIRAP &&
+			r.bit() == 1 // first_slice_segment_in_pic_flag
 		r.bit() // no_output_of_prior_pics_flag
 	}
-	id = r.ue()
-	return id, ok && !r.overrun
+	r.ue() // slice_pic_parameter_set_id
+	if !ok || r.overrun || bytes.Contains(unit[:4], []byte{0, 0, 3}) {
+		return 0
+	}
+	return 8*(4-len(r.b)) - r.left
 }
 
 // isSet reports whether a unit of that first byte is a parameter set, or belongs to a sequence header.

@@ -108,6 +108,18 @@ func (s *setStore) reset() {
 	s.start.forget()
 }
 
+// repeats reports whether a set is one that is kept already, and notes that the access unit of the given number carries
+// it. This is so for most, and spares the reading of their ids.
+func (s *setStore) repeats(kind setKind, unit uint32, data []byte) bool {
+	for i := range s.sets {
+		if p := &s.sets[i]; p.kind == kind && bytes.Equal(p.data, data) {
+			p.unit = unit
+			return true
+		}
+	}
+	return false
+}
+
 // put keeps a set that was found in the access unit of the given number. It returns nil if the set is the same as
 // before.
 func (s *setStore) put(kind setKind, id, refers, unit uint32, data []byte) *parameterSet {

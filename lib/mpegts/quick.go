@@ -38,11 +38,11 @@ func (s *Scanner) quickPicture(p Packet) bool {
 		return false
 	}
 	es, mark := h[9+int(h[8]):], AccessUnit|1<<unitsShift
-	if !plainPicture(s.unit.codec, es) {
-		if !s.sets.start.begins(s.unit.codec, es) {
-			return false
-		}
+	switch start := &s.sets.start; {
+	case start.mayBegin(es) && start.begins(s.unit.codec, es):
 		mark |= RandomAccess | 1<<keyframesShift
+	case !plainPicture(s.unit.codec, es):
+		return false
 	}
 	s.trust.dts = dts
 	s.clock.dts, s.clock.at = dts, s.ReceivedAt

@@ -48,6 +48,9 @@ func (s *Scanner) Packet(p Packet) Mark {
 	pid := p.PID()
 	switch {
 	case s.skip == 0:
+		if s.reading && pid == s.followed.PID && s.isWithinUnit(p) {
+			return 0
+		}
 	case pid != s.skip:
 		if s.isBesideVideo(pid) {
 			return 0
@@ -55,6 +58,11 @@ func (s *Scanner) Packet(p Packet) Mark {
 	case s.quick && p.PayloadUnitStart() && s.quickPicture(p):
 		return s.mark
 	}
+	return s.packet(pid, p)
+}
+
+// packet marks a packet in the long way, which is right for all.
+func (s *Scanner) packet(pid uint16, p Packet) Mark {
 	s.mark, s.change = 0, 0
 	if s.waiting > 0 {
 		s.waiting++

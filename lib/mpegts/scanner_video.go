@@ -1,6 +1,9 @@
 package mpegts
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // pesState is the state of the PES packet of the video that came last.
 type pesState struct {
@@ -91,6 +94,23 @@ func (s *Scanner) isRepeated(p Packet) bool {
 
 // tail returns the last eight bytes of a packet. They are payload in most.
 func (p Packet) tail() uint64 { return binary.BigEndian.Uint64(p[PacketSize-8:]) }
+
+// isWithinUnit takes a packet that has nothing but the middle of a unit which needs not be known: most of those of a long
+// SEI message are such. It returns false, and has done nothing, for all others. It exists for speed alone.
+func (s *Scanner) isWithinUnit(p Packet) bool {
+	const fields = 0x40<<16 | 0xF0 // unit start; scrambling, adaptation field and payload
+	if s.unit.inUnit || !s.pes.ready || s.pes.atStart || s.waiting >= maxWait-1 ||
+		binary.BigEndian.Uint32(p)&fields != 0x10 || p.Continuity() != (s.pes.counter+1)&0x0F ||
+		bytes.IndexByte(p[4:PacketSize], 1) >= 0 {
+		return false
+	}
+	if s.waiting > 0 {
+		s.waiting++
+	}
+	s.pes.counter = p.Continuity()
+	s.unit.codes.zeros = s.unit.codes.zerosAtEnd(p[4:PacketSize])
+	return true
+}
 
 // interrupt forgets what a packet before has begun.
 func (s *Scanner) interrupt() {
