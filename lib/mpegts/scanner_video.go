@@ -82,8 +82,8 @@ func (s *Scanner) scanVideo(p Packet) {
 	s.read(b)
 }
 
-// isRepeated reports whether the packet in which the last PES packet began is sent for the second time (ISO/IEC 13818-1,
-// 2.4.3.3). Its PCR may be another one. Packets that follow it may have passed unseen.
+// isRepeated reports whether the packet in which the last PES packet began is sent for the second time
+// (ISO/IEC 13818-1, 2.4.3.3). Its PCR may be another one. Packets that follow it may have passed unseen.
 func (s *Scanner) isRepeated(p Packet) bool {
 	if !s.pes.begun || p.Continuity() != s.pes.counter || p.tail() != s.pes.tail {
 		return false
@@ -95,8 +95,8 @@ func (s *Scanner) isRepeated(p Packet) bool {
 // tail returns the last eight bytes of a packet. They are payload in most.
 func (p Packet) tail() uint64 { return binary.BigEndian.Uint64(p[PacketSize-8:]) }
 
-// isWithinUnit takes a packet that has nothing but the middle of a unit which needs not be known: most of those of a long
-// SEI message are such. It returns false, and has done nothing, for all others. It exists for speed alone.
+// isWithinUnit takes a packet that has nothing but the middle of a unit which needs not be known: most of those of a
+// long SEI message are such. It returns false, and has done nothing, for all others. It exists for speed alone.
 func (s *Scanner) isWithinUnit(p Packet) bool {
 	const fields = 0x40<<16 | 0xF0 // unit start; scrambling, adaptation field and payload
 	if s.unit.inUnit || !s.pes.ready || s.pes.atStart || s.waiting >= maxWait-1 ||

@@ -194,8 +194,8 @@ func (m *manifest) writePending() (err error) {
 	return nil
 }
 
-// appendSynced appends b to a file of the given size and syncs it. After an error the file has nothing of it: the caller
-// will write it again, also where only the sync has failed.
+// appendSynced appends b to a file of the given size and syncs it. After an error the file has nothing of it: the
+// caller will write it again, also where only the sync has failed.
 func appendSynced(f appendFile, size int64, b []byte) error {
 	_, err := f.Write(b)
 	if err == nil {
