@@ -19,6 +19,7 @@ const (
 // probe finds out what the stream is. Its user's lock protects it.
 type probe struct {
 	generation int
+	began      time.Time // when the first byte of all came
 	since      time.Time // when this generation began; zero before the first byte
 	last       time.Time // when the last byte came
 
@@ -39,7 +40,8 @@ type probe struct {
 	rate [rateSeconds + 1]rateSecond
 }
 
-// rateSecond is how many bytes came in one second.
+// rateSecond is how many bytes came in one second. Seconds count from the first byte, so a wall clock that is set
+// changes nothing.
 type rateSecond struct {
 	second, bytes int64
 }
@@ -48,7 +50,7 @@ func newProbe() *probe { return &probe{generation: 1} }
 
 // restart begins a new generation.
 func (p *probe) restart() {
-	*p = probe{generation: p.generation + 1, last: p.last, rate: p.rate}
+	*p = probe{generation: p.generation + 1, began: p.began, last: p.last, rate: p.rate}
 }
 
 // frame looks at what has just come in.
@@ -56,10 +58,14 @@ func (p *probe) frame(f *frame, now time.Time) {
 	if p.since.IsZero() {
 		p.since = now
 	}
+	if p.began.IsZero() {
+		p.began = now
+	}
 	p.last = now
-	r := &p.rate[now.Unix()%int64(len(p.rate))]
-	if r.second != now.Unix() {
-		*r = rateSecond{second: now.Unix()}
+	second := p.second(now)
+	r := &p.rate[second%int64(len(p.rate))]
+	if r.second != second {
+		*r = rateSecond{second: second}
 	}
 	r.bytes += f.size
 	if f.kind != stream.Packets {
@@ -218,16 +224,20 @@ func audioName(t mpegts.StreamType) string {
 	return "none"
 }
 
-// bitRate is that of the last whole seconds.
+// second is how many whole seconds have passed since the first byte.
+func (p *probe) second(now time.Time) int64 { return int64(now.Sub(p.began) / time.Second) }
+
+// bitRate is that of the last whole seconds, 0 in the first one.
 func (p *probe) bitRate(now time.Time) int64 {
-	var bytes, seconds int64
+	this := p.second(now)
+	if p.began.IsZero() || this == 0 {
+		return 0
+	}
+	var bytes int64
 	for _, r := range p.rate {
-		if age := now.Unix() - r.second; age > 0 && age <= rateSeconds {
+		if age := this - r.second; age > 0 && age <= rateSeconds {
 			bytes += r.bytes
 		}
 	}
-	if seconds = min(rateSeconds, now.Unix()-p.since.Unix()); seconds <= 0 {
-		return 0
-	}
-	return bytes * 8 / seconds
+	return bytes * 8 / min(rateSeconds, this)
 }

@@ -62,3 +62,31 @@ func TestCodecs(t *testing.T) {
 		})
 	}
 }
+
+// TestBitRate: it is that of the last seconds, also right after the stream has begun anew.
+func TestBitRate(t *testing.T) {
+	t.Parallel()
+	p := newProbe()
+	begin := time.Now()
+	if rate := p.bitRate(begin); rate != 0 {
+		t.Errorf("before the first byte: %d", rate)
+	}
+	f := newFrame(0, []stream.Chunk{{Kind: stream.Packets, Data: make([]byte, 1000)}})
+	for i := range 120 { // ten a second
+		now := begin.Add(time.Duration(i) * time.Second / 10)
+		if i == 85 {
+			p.restart()
+		}
+		p.frame(f, now)
+		want := int64(80_000)
+		if i < 10 {
+			want = 0
+		}
+		if rate := p.bitRate(now); rate != want {
+			t.Fatalf("after %v: %d bit/s, want %d", now.Sub(begin), rate, want)
+		}
+	}
+	if rate := p.bitRate(begin.Add(time.Minute)); rate != 0 {
+		t.Errorf("long after the last byte: %d", rate)
+	}
+}
