@@ -38,7 +38,8 @@ var embedded embed.FS
 // Page is the set of files that make a page: index.html, embed.html (the picture alone) and those in assets/. In the
 // program, embed.html is made of index.html.
 type Page struct {
-	layers []fs.FS // the first that has a file serves it
+	layers     []fs.FS // the first that has a file serves it
+	fromFolder bool    // the first layer is a user's
 }
 
 // Embedded returns the page in the program. A program that was built without scripts/build has no players, and its page
@@ -75,11 +76,8 @@ func (p pictureAlone) ReadFile(name string) ([]byte, error) {
 // Preload returns a Link header for the page that names the player ("jsmpeg", "mpegts"), so that a browser fetches it
 // beside the page's scripts; "" if that is no player, or the page is not the one in the program.
 func (p *Page) Preload(player string) string {
-	if len(p.layers) > 1 {
-		return ""
-	}
 	file := "assets/players/" + player + ".js"
-	if _, err := fs.Stat(p.layers[0], file+".gz"); err != nil {
+	if _, err := fs.Stat(embedded, "static/"+file+".gz"); err != nil || p.fromFolder {
 		return ""
 	}
 	return "<" + file + ">; rel=preload; as=script"
@@ -105,5 +103,5 @@ func Dir(dir string) (*Page, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("open page folder: %s is not a folder", dir)
 	}
-	return &Page{layers: append([]fs.FS{os.DirFS(dir)}, Embedded().layers...)}, nil
+	return &Page{layers: append([]fs.FS{os.DirFS(dir)}, Embedded().layers...), fromFolder: true}, nil
 }

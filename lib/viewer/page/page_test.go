@@ -109,8 +109,45 @@ func TestServeFile(t *testing.T) {
 	if w.Header().Get("Content-Encoding") != "gzip" || !bytes.Equal(w.Body.Bytes(), zip(t, "player")) {
 		t.Errorf("compressed: %v", w.Header())
 	}
+	if w := get(t, p, "assets/a.js", true, nil); w.Header().Get("Cache-Control") != "" {
+		t.Errorf("kept by an address that shows the token: %v", w.Header())
+	}
 	if w := get(t, p, "", true, nil); w.Body.String() != `<html data-token="path" lang="en">index` {
 		t.Errorf("with a token in the path: %s", w.Body)
+	}
+}
+
+// TestKeptFiles: a browser that has a file is told so, in the form that it has it in.
+func TestKeptFiles(t *testing.T) {
+	p := &Page{layers: []fs.FS{fstest.MapFS{
+		"index.html":     {Data: []byte("index")},
+		"assets/a.js":    {Data: []byte("script")},
+		"assets/b.js.gz": {Data: zip(t, "player")},
+	}}}
+	for _, form := range []http.Header{{}, {"Accept-Encoding": {"gzip"}}} {
+		for _, name := range []string{"assets/a.js", "assets/b.js"} {
+			first := get(t, p, name, false, form)
+			tag := first.Header().Get("ETag")
+			if first.Header().Get("Cache-Control") != "no-cache" || tag == "" {
+				t.Errorf("%s %v: %v", name, form, first.Header())
+			}
+			again := form.Clone()
+			again.Set("If-None-Match", `"other", W/`+tag)
+			if w := get(t, p, name, false, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+				t.Errorf("%s %v again: %d, %d bytes", name, form, w.Code, w.Body.Len())
+			}
+			again.Set("If-None-Match", `"other"`)
+			if w := get(t, p, name, false, again); w.Code != http.StatusOK {
+				t.Errorf("%s %v changed: %d", name, form, w.Code)
+			}
+		}
+	}
+	packed := get(t, p, "assets/b.js", false, http.Header{"Accept-Encoding": {"gzip"}}).Header().Get("ETag")
+	if plain := get(t, p, "assets/b.js", false, nil).Header().Get("ETag"); plain == packed {
+		t.Errorf("both forms are %s", plain)
+	}
+	if w := get(t, p, "", false, nil); w.Header().Get("ETag")+w.Header().Get("Cache-Control") != "" {
+		t.Errorf("the page itself: %v", w.Header())
 	}
 }
 
@@ -180,18 +217,24 @@ func TestDir(t *testing.T) {
 
 // TestPreload: only a player that is there, of the page in the program, is asked for early.
 func TestPreload(t *testing.T) {
-	built := fstest.MapFS{"assets/players/jsmpeg.js.gz": {Data: zip(t, "player")}}
+	if _, err := fs.ReadFile(embedded, "static/assets/players/jsmpeg.js.gz"); err != nil {
+		t.Skip("SKIPPED: no players (scripts/build fetches them)")
+	}
+	folder, err := Dir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
-		layers       []fs.FS
+		page         *Page
 		player, want string
 	}{
-		{[]fs.FS{built}, "jsmpeg", "<assets/players/jsmpeg.js>; rel=preload; as=script"},
-		{[]fs.FS{built}, "mpegts", ""},
-		{[]fs.FS{built}, "none", ""},
-		{[]fs.FS{built}, "", ""},
-		{[]fs.FS{fstest.MapFS{}, built}, "jsmpeg", ""},
+		{Embedded(), "jsmpeg", "<assets/players/jsmpeg.js>; rel=preload; as=script"},
+		{Embedded(), "mpegts", "<assets/players/mpegts.js>; rel=preload; as=script"},
+		{Embedded(), "none", ""},
+		{Embedded(), "", ""},
+		{folder, "jsmpeg", ""},
 	} {
-		if got := (&Page{layers: tc.layers}).Preload(tc.player); got != tc.want {
+		if got := tc.page.Preload(tc.player); got != tc.want {
 			t.Errorf("%q: %q", tc.player, got)
 		}
 	}
