@@ -3,6 +3,8 @@ package page
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"net/http"
@@ -16,23 +18,25 @@ import (
 // if the page has no such file. The caller sets the headers that all files share, such as Content-Security-Policy.
 //
 // tokenInPath says that the last element of the page's address is the viewer's token. The page then takes it out of
-// the address bar. No file is secret: where "assets/…" needs a token too, a page that was opened with ?token= cannot
-// load them.
+// the address bar, and no file is kept by the browser. Else it keeps "assets/…" and asks whether they have changed: a
+// script that it kept need not be compiled again. No file is secret: where "assets/…" needs a token too, a page that
+// was opened with ?token= cannot load them.
 func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, tokenInPath bool) bool {
 	file, ok := fileOf(name)
 	if !ok {
 		return false
 	}
+	keep := strings.HasPrefix(file, "assets/") && !tokenInPath
 	for _, layer := range p.layers {
 		if b, err := fs.ReadFile(layer, file); err == nil {
 			if tokenInPath && path.Ext(file) == ".html" {
 				b = bytes.Replace(b, []byte("<html "), []byte(`<html data-token="path" `), 1)
 			}
-			write(w, r, file, b)
+			write(w, r, file, b, keep)
 			return true
 		}
 		if b, err := fs.ReadFile(layer, file+".gz"); err == nil {
-			writeCompressed(w, r, file, b)
+			writeCompressed(w, r, file, b, keep)
 			return true
 		}
 	}
@@ -60,7 +64,8 @@ var contentTypes = map[string]string{
 	".wasm": "application/wasm",
 }
 
-func write(w http.ResponseWriter, r *http.Request, file string, b []byte) {
+// write answers with a file. If the browser may keep it, it is told whether what it has is the same.
+func write(w http.ResponseWriter, r *http.Request, file string, b []byte, keep bool) {
 	contentType, ok := contentTypes[path.Ext(file)]
 	if !ok {
 		contentType = "text/plain; charset=utf-8"
@@ -68,6 +73,17 @@ func write(w http.ResponseWriter, r *http.Request, file string, b []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
+	if keep {
+		h.Set("Cache-Control", "no-cache")
+		sum := fnv.New64a()
+		_, _ = sum.Write(b) // a hash takes all
+		tag := fmt.Sprintf(`"%x"`, sum.Sum64())
+		h.Set("ETag", tag)
+		if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // a browser that has gone needs no error
@@ -76,11 +92,11 @@ func write(w http.ResponseWriter, r *http.Request, file string, b []byte) {
 
 // writeCompressed answers with a file that is held compressed. A client that does not take it so, such as curl, gets it
 // unpacked.
-func writeCompressed(w http.ResponseWriter, r *http.Request, file string, b []byte) {
+func writeCompressed(w http.ResponseWriter, r *http.Request, file string, b []byte, keep bool) {
 	w.Header().Set("Vary", "Accept-Encoding")
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
-		write(w, r, file, b)
+		write(w, r, file, b, keep)
 		return
 	}
 	unpacked, err := gunzip(b)
@@ -88,7 +104,7 @@ func writeCompressed(w http.ResponseWriter, r *http.Request, file string, b []by
 		http.Error(w, "the file is damaged", http.StatusInternalServerError)
 		return
 	}
-	write(w, r, file, unpacked)
+	write(w, r, file, unpacked, keep)
 }
 
 func gunzip(b []byte) ([]byte, error) {
