@@ -5,9 +5,10 @@ const codecNames = {
   mp2: 'MP2', aac: 'AAC', ac3: 'AC-3', opus: 'Opus', none: '', other: 'unknown',
 }
 
+// clock is a time of day: hours, minutes and seconds. The forms of other countries take a browser up to 60 ms to load.
 export function clock(ms) {
   const time = new Date(ms)
-  const text = time.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+  const text = time.toTimeString().slice(0, 8)
   return Date.now() - ms < 12 * 3600e3 ? text : time.toLocaleDateString() + ' ' + text
 }
 

@@ -65,8 +65,8 @@ export class Session {
       const status = await readStatus()
       if (!status || this.#over) return
       this.status = status
-      this.#events.status(status)
       if (status.player && !this.#choosing) this.#choose() // the player loads while the first pictures are on their way
+      this.#events.status(status)
     } catch (err) {
       if (!(err instanceof Refused)) throw err
       this.end({ refused: err })
