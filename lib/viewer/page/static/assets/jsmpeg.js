@@ -29,7 +29,11 @@ export class JSMpegPlayer {
       canvas: this.element, preserveDrawingBuffer: true }
     this.module.loadFromBuffer(JSMpeg.Base64ToArrayBuffer(JSMpeg.WASM_BINARY_INLINED), () => this.#ready())
     const { WebGL, Canvas2D } = JSMpeg.Renderer
-    this.renderer = WebGL.IsSupported() ? new WebGL(this.options) : new Canvas2D(this.options)
+    try {
+      this.renderer = new WebGL(this.options)
+    } catch {
+      this.renderer = new Canvas2D(this.options)
+    }
   }
 
   #ready() {

@@ -4,6 +4,11 @@ import { setToken, streamName } from './address.js'
 import { clock, streamFacts } from './facts.js'
 import { Session } from './session.js'
 
+// The script is async, so as not to wait for the style sheet and the first layout.
+if (document.readyState === 'loading') {
+  await new Promise(resolve => document.addEventListener('readystatechange', resolve, { once: true }))
+}
+
 const MAX_WAIT = 10_000 // ms between two attempts
 const STEADY = 5_000 // a connection that held this long begins the waits anew
 const GONE_AFTER = 2_000 // ms without a picture, or four times the time between two

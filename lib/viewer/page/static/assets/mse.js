@@ -2,17 +2,21 @@
 // gets the stream from a loader that hands on what the page was sent.
 
 const JUMP = 1 // seconds: what is later than that is jumped over
-const SLACK = 0.12 // seconds beyond the target, from which on it plays faster
+const SLACK = 0.08 // seconds beyond the target, from which on it plays faster
 const FASTER = 1.25
 const LEAST = 0.1 // seconds: the target at first, which the network or the machine may prove too low
 const MOST = 0.5
+const AT_FIRST = 3 // messages: with the second picture mpegts.js hands on the first one
+const FIRST_WITHIN = 200 // ms
 
 export class MSEPlayer {
   drawn = 0 // pictures shown
   element = document.createElement('video')
   #events
   #loader = null
-  #queue = [] // messages that came before mpegts.js asked for any
+  #queue = [] // messages that came before mpegts.js asked for any; null when the first picture has been shown
+  #handed = 0 // messages
+  #asked = 0 // when mpegts.js asked for the first one
   #sent = 0
   #started = false
   #target = LEAST // seconds of stream that wait to be shown
@@ -48,26 +52,43 @@ export class MSEPlayer {
     this.player.attachMediaElement(video)
     this.player.load()
     this.#timer = setInterval(() => this.#catchUp(), 50)
+    video.addEventListener('loadeddata', () => this.#feedRest())
     this.#watchPictures()
     this.#play()
   }
 
+  // #open begins with the keyframe. What else came from memory takes a while to take apart and decode: up to five
+  // seconds of pictures.
   #open(loader) {
     this.#loader = loader
-    const queue = this.#queue
-    this.#queue = []
-    for (const message of queue) this.feed(message)
+    this.#asked = performance.now()
+    for (const message of this.#queue.splice(0)) this.feed(message)
+  }
+
+  // #feedRest hands on the rest at once: mpegts.js fills the browser's buffer once for each message.
+  #feedRest() {
+    if (!this.#queue) return
+    const rest = new Uint8Array(this.#queue.reduce((sum, message) => sum + message.byteLength, 0))
+    let at = 0
+    for (const message of this.#queue) {
+      rest.set(new Uint8Array(message), at)
+      at += message.byteLength
+    }
+    this.#queue = null
+    if (at > 0) this.#hand(rest.buffer)
   }
 
   feed(message) {
-    if (!this.#loader) {
-      this.#queue.push(message)
-      return
-    }
+    if (this.#loader && (!this.#queue || this.#handed < AT_FIRST)) this.#hand(message)
+    else this.#queue?.push(message)
+  }
+
+  #hand(message) {
+    this.#handed++
     const from = this.#sent
     this.#sent += message.byteLength
     try {
-      this.#loader.onDataArrival?.(message, from, this.#sent)
+      this.#loader?.onDataArrival?.(message, from, this.#sent)
     } catch (err) {
       this.#events.error(String(err))
     }
@@ -111,6 +132,7 @@ export class MSEPlayer {
   // unevenly, more of them wait.
   #catchUp() {
     const video = this.element
+    if (this.#asked && performance.now() - this.#asked > FIRST_WITHIN) this.#feedRest()
     const ranges = video.buffered
     if (ranges.length === 0 || video.seeking) return
     if (performance.now() - this.#stalled > 20_000 && this.#target > LEAST) {
@@ -145,7 +167,6 @@ export class MSEPlayer {
     clearInterval(this.#timer)
     this.#timer = 0
     this.#loader = null
-    this.#queue = []
     this.player.destroy()
     this.element.remove()
   }
