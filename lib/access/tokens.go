@@ -6,10 +6,11 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/timdrysdale/vw/internal/plainname"
 )
 
 // Token is one token that a Set knows. It holds a hash, never the token itself, and may be compared with ==.
@@ -45,12 +46,11 @@ func (e *LineError) Error() string {
 const (
 	hashPrefix = "sha256:"
 	// guessable is the longest token, in characters, that gets a warning.
-	guessable = 1
+	guessable    = 1
+	maxTokenName = 32 // bytes
 	// trailing is the white space that never belongs to a token.
 	trailing = " \t\r\n"
 )
-
-var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
 
 // ParseTokens reads a token file: one token a line, as TOKEN or as sha256: and the 64 hexadecimal digits of its hash,
 // with a name and a colon in front if it has one. It skips blank lines and those that begin with '#'. White space
@@ -92,7 +92,7 @@ func ParseTokens(text []byte) (*Set, error) {
 // parseToken reads a line that is not blank and has no white space around it.
 func parseToken(line string) (t Token, warning string, err *LineError) {
 	secret := line
-	if name, rest, ok := strings.Cut(line, ":"); ok && tokenName.MatchString(name) && name != "sha256" {
+	if name, rest, ok := strings.Cut(line, ":"); ok && plainname.Valid(name, maxTokenName) && name != "sha256" {
 		t.name, secret = name, strings.TrimSpace(rest)
 	}
 	digits, hashed := strings.CutPrefix(secret, hashPrefix)

@@ -4,24 +4,30 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 )
 
-var daysAndWeeks = regexp.MustCompile(`(\d+(?:\.\d+)?)([dw])`)
+// daysAndWeeks is compiled when it is needed: that takes a part of a millisecond.
+var daysAndWeeks = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(\d+(?:\.\d+)?)([dw])`) })
 
 // ParseDuration reads a duration as time.ParseDuration does, and also with days of 24 hours (7d) and weeks (2w).
 func ParseDuration(s string) (time.Duration, error) {
-	inHours := daysAndWeeks.ReplaceAllStringFunc(s, func(part string) string {
+	inHours := func(part string) string {
 		hours, number := 24.0, part[:len(part)-1]
 		if part[len(part)-1] == 'w' {
 			hours *= 7
 		}
 		n, _ := strconv.ParseFloat(number, 64)
 		return strconv.FormatFloat(n*hours, 'f', -1, 64) + "h"
-	})
-	d, err := time.ParseDuration(inHours)
+	}
+	if strings.ContainsAny(s, "dw") {
+		s = daysAndWeeks().ReplaceAllStringFunc(s, inHours)
+	}
+	d, err := time.ParseDuration(s)
 	if err != nil {
 		return 0, errors.New("not a duration (300ms, 10s, 1h30m, 7d, 2w)")
 	}

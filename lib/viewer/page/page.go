@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"sync"
 )
 
 // CSP is the Content-Security-Policy of the page, but for frame-ancestors: which hosts may frame a page depends on the
@@ -59,7 +60,10 @@ func Embedded() *Page {
 // pictureAlone has embed.html: index.html without what it marks as for the page only.
 type pictureAlone struct{ static fs.FS }
 
-var pageOnly = regexp.MustCompile(`(?s)\s*<!-- page only -->.*?<!-- end -->`)
+// pageOnly is compiled when it is needed, which is seldom.
+var pageOnly = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?s)\s*<!-- page only -->.*?<!-- end -->`)
+})
 
 func (pictureAlone) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
 
@@ -69,7 +73,7 @@ func (p pictureAlone) ReadFile(name string) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	b, err := fs.ReadFile(p.static, "index.html")
-	b = pageOnly.ReplaceAll(b, nil)
+	b = pageOnly().ReplaceAll(b, nil)
 	return bytes.Replace(b, []byte("<body>"), []byte(`<body class="embed">`), 1), err
 }
 
