@@ -2,13 +2,13 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
-	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/natspipe"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -17,7 +17,7 @@ import (
 const tokenVariable = "VW_NATS_TOKEN"
 
 func flags() []ucli.Flag {
-	return []ucli.Flag{
+	return slices.Concat([]ucli.Flag{
 		&ucli.StringFlag{Name: "server", Value: "nats://127.0.0.1:4222",
 			Usage: "connect to one of the servers `URL,…`: nats, tls, ws or wss; others of the cluster are learned"},
 		&ucli.StringFlag{Name: "creds", Usage: "show the credentials in `FILE`; it is read again at each dial"},
@@ -25,17 +25,13 @@ func flags() []ucli.Flag {
 			Usage: "prove to have the nkey whose seed is in `FILE`; it is read again at each dial"},
 		&ucli.StringFlag{Name: "token-file",
 			Usage: "show the token in `FILE`; it is read again at each dial (or " + tokenVariable + ")"},
-		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
-		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
-		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
+	}, cli.TLSFlags(), []ucli.Flag{
 		&ucli.StringFlag{Name: "retain",
 			Usage: "the JetStream stream `NAME` holds the subject: with --live its current group of pictures; " +
 				"without, all of it, and need not be named unless --create is to make it"},
 		cli.DurationFlag("dial-timeout", 5*time.Second, "a dial may take `D` for each server"),
 		cli.DurationFlag("dead-after", 3*time.Second, "leave a server that does not answer for `D`"),
-		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
-		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
-	}
+	}, cli.BackoffFlags())
 }
 
 func pubFlags() []ucli.Flag {
@@ -58,20 +54,21 @@ func subFlags() []ucli.Flag {
 }
 
 func readOptions(c *ucli.Context, command string) (o natspipe.Options, err error) {
+	d, err := cli.ReadDialing(c)
+	if err != nil {
+		return o, err
+	}
 	o = natspipe.Options{
 		Servers: strings.Split(c.String("server"), ","),
 		Subject: c.Args().First(),
 		Creds:   c.String("creds"),
 		NKey:    c.String("nkey"),
-		TLS:     wsconn.TLSFiles{CA: c.String("ca"), Cert: c.String("cert"), Key: c.String("key")},
+		TLS:     wsconn.TLSFiles{CA: d.CA, Cert: d.Cert, Key: d.Key},
 		Retain:  c.String("retain"), Create: c.Bool("create"), Replicas: c.Int("replicas"),
 		KeepSize: cli.Size(c, "keep-size"), KeepAge: cli.Duration(c, "keep-age"),
 		Durable:     c.String("durable"),
-		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
-		DialTimeout: cli.Duration(c, "dial-timeout"),
-		DeadAfter:   cli.Duration(c, "dead-after"),
-		BackoffMin:  cli.Duration(c, "backoff-min"),
-		BackoffMax:  cli.Duration(c, "backoff-max"),
+		DialTimeout: d.DialTimeout, DeadAfter: d.DeadAfter, BackoffMin: d.BackoffMin, BackoffMax: d.BackoffMax,
+		MaxMessage: d.MaxMessage,
 	}
 	if err := checkCommand(c, command); err != nil {
 		return o, err
@@ -91,14 +88,6 @@ func readOptions(c *ucli.Context, command string) (o natspipe.Options, err error
 	switch {
 	case given > 1:
 		return o, cli.Usagef("only one of --creds, --nkey and --token-file")
-	case (o.TLS.Cert == "") != (o.TLS.Key == ""):
-		return o, cli.Usagef("--cert and --key go together")
-	case o.MaxMessage < mpegts.PacketSize:
-		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
-	case o.DialTimeout <= 0, o.BackoffMin <= 0, o.DeadAfter < 10*time.Millisecond:
-		return o, cli.Usagef("--dial-timeout and --backoff-min must be more than 0, --dead-after at least 10ms")
-	case o.BackoffMax < o.BackoffMin:
-		return o, cli.Usagef("--backoff-max is less than --backoff-min")
 	case o.Create && o.Retain == "":
 		return o, cli.Usagef("--create without --retain: the stream needs a name")
 	case !o.Create && (c.IsSet("replicas") || c.IsSet("keep-size") || c.IsSet("keep-age")):

@@ -15,7 +15,6 @@ import (
 	ucli "github.com/urfave/cli/v2"
 
 	"github.com/timdrysdale/vw/lib/cli"
-	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/push"
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -41,42 +40,32 @@ func destinationFlags() []ucli.Flag {
 }
 
 func tlsFlags() []ucli.Flag {
-	return []ucli.Flag{
-		&ucli.StringFlag{Name: "ca", Usage: "trust the certificate authorities in `FILE` (PEM) and no others"},
-		&ucli.StringFlag{Name: "cert", Usage: "show the client certificate in `FILE` (PEM)"},
-		&ucli.StringFlag{Name: "key", Usage: "its key in `FILE` (PEM)"},
-		&ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"},
-	}
+	return append(cli.TLSFlags(), &ucli.BoolFlag{Name: "insecure", Usage: "trust any server (not for use)"})
 }
 
 func connectionFlags() []ucli.Flag {
-	return []ucli.Flag{
+	return slices.Concat([]ucli.Flag{
 		cli.SizeFlag("max-message", 256<<10, "send messages of at most `SIZE`; of TS, whole packets within it"),
 		cli.DurationFlag("dial-timeout", wsconn.DefaultDialTimeout,
 			"a dial may take `D`, from the name to the handshake"),
 		cli.DurationFlag("dead-after", 15*time.Second,
 			"a link is dead when nothing comes back for `D`: no frame, and no byte acknowledged by TCP"),
-		cli.DurationFlag("backoff-min", 250*time.Millisecond, "wait at least `D` before dialling again"),
-		cli.DurationFlag("backoff-max", 30*time.Second, "wait at most `D` before dialling again"),
+	}, cli.BackoffFlags(), []ucli.Flag{
 		cli.DurationFlag("give-up-after", 0, "end with status 1 when a destination has confirmed nothing for `D` "+
 			"although something waited for it; 0 is never"),
-	}
+	})
 }
 
 func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
+	d, err := cli.ReadDialing(c)
 	o := push.Options{
 		URLs:        c.Args().Slice(),
 		Stream:      c.String("stream"),
 		Subprotocol: c.String("subprotocol"),
-		Credentials: push.Credentials{
-			CA: c.String("ca"), Cert: c.String("cert"), Key: c.String("key"), Insecure: c.Bool("insecure"),
-		},
-		DialTimeout: cli.Duration(c, "dial-timeout"),
-		DeadAfter:   cli.Duration(c, "dead-after"),
-		BackoffMin:  cli.Duration(c, "backoff-min"),
-		BackoffMax:  cli.Duration(c, "backoff-max"),
+		Credentials: push.Credentials{CA: d.CA, Cert: d.Cert, Key: d.Key, Insecure: c.Bool("insecure")},
+		DialTimeout: d.DialTimeout, DeadAfter: d.DeadAfter, BackoffMin: d.BackoffMin, BackoffMax: d.BackoffMax,
 		GiveUpAfter: cli.Duration(c, "give-up-after"),
-		MaxMessage:  int(min(cli.Size(c, "max-message"), 1<<30)),
+		MaxMessage:  d.MaxMessage,
 	}
 	if o.Stream == "" {
 		o.Stream = strings.ToLower(rand.Text()[:12])
@@ -88,10 +77,11 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		if len(o.URLs) > 0 {
 			return o, cli.Usagef("--to-file and URLs do not go together")
 		}
-		var err error
-		if o.URLs, err = urls.urls(); err != nil {
+		listed, err := urls.urls()
+		if err != nil {
 			return o, err
 		}
+		o.URLs = listed
 	}
 	switch {
 	case len(o.URLs) == 0 && !c.IsSet("listen"):
@@ -100,16 +90,8 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 				" or --listen ADDRESS for viewers")
 	case !wsconn.ValidStreamName(o.Stream):
 		return o, cli.Usagef("--stream %q is not 1 to 64 letters, digits, dots, underscores and hyphens", o.Stream)
-	case o.MaxMessage < mpegts.PacketSize:
-		return o, cli.Usagef("--max-message is less than one packet (%d bytes)", mpegts.PacketSize)
-	case o.DeadAfter < minDeadAfter:
-		return o, cli.Usagef("--dead-after is less than %v", minDeadAfter)
-	case o.DialTimeout <= 0, o.BackoffMin <= 0:
-		return o, cli.Usagef("--dial-timeout and --backoff-min must be more than 0")
-	case o.BackoffMax < o.BackoffMin:
-		return o, cli.Usagef("--backoff-max is less than --backoff-min")
-	case (o.Credentials.Cert == "") != (o.Credentials.Key == ""):
-		return o, cli.Usagef("--cert and --key go together")
+	case err != nil:
+		return o, err
 	}
 	for _, flag := range []string{"ca", "cert", "key"} {
 		if info, err := os.Stat(c.String(flag)); err == nil && !info.Mode().IsRegular() {
@@ -127,7 +109,6 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 		}
 		seen[u] = true
 	}
-	var err error
 	if o.Proxy, err = wsconn.ProxyFromEnv(os.Getenv); err != nil {
 		return o, cli.WithHint(cli.Usagef("in the environment: %w", err),
 			"write it as http://user:password@host:port or socks5://host:port, or unset it")
@@ -135,9 +116,6 @@ func readOptions(c *ucli.Context, urls *urlFile) (push.Options, error) {
 	o.Header, err = readHeader(cli.Repeated(c, "header"), c.String("header-file"))
 	return o, err
 }
-
-// minDeadAfter is how soon a link may be taken for dead: less than that, and a live one would be.
-const minDeadAfter = 10 * time.Millisecond
 
 // tokenVariable is the environment variable that may hold the token.
 const tokenVariable = "VW_PUSH_TOKEN"
