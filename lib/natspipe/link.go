@@ -4,45 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
-
-// connector dials the servers of a cluster. nats.go's own reconnecting is not used: it keeps what was published
-// meanwhile in a buffer of its own, and it asks only once for some credentials.
-type connector struct {
-	o       *Options
-	servers []server // in the order in which they are tried
-}
-
-// server is a server of the cluster.
-type server struct {
-	url     *url.URL
-	tlsName string // of a server that was learned: certificates are for the name that was given
-	learned bool
-}
-
-func newConnector(o *Options) (*connector, error) {
-	c := &connector{o: o}
-	for _, raw := range o.Servers {
-		u, err := parseServer(raw)
-		if err != nil {
-			return nil, err
-		}
-		c.servers = append(c.servers, server{url: u})
-	}
-	rand.Shuffle(len(c.servers), func(i, j int) { c.servers[i], c.servers[j] = c.servers[j], c.servers[i] })
-	_, err := c.options(c.servers[0])
-	return c, err
-}
 
 // link is a connection to a server.
 type link struct {
@@ -54,58 +24,6 @@ type link struct {
 	raw  net.Conn
 }
 
-// dial connects to the first server that answers. The one that was lost last is tried last.
-func (c *connector) dial(ctx context.Context) (*link, error) {
-	var failures []error
-	for i, s := range c.servers {
-		l, err := c.dialServer(ctx, s)
-		if err == nil {
-			c.learn(l.nc, s)
-			c.servers = append(slices.Delete(c.servers, i, i+1), s)
-			slices.SortStableFunc(c.servers[:len(c.servers)-1], func(a, b server) int { return a.rank() - b.rank() })
-			return l, nil
-		}
-		failures = append(failures, fmt.Errorf("dial %s: %w", s.name(), err))
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-	}
-	// The reason why a server refuses says more than that another is not there.
-	for _, err := range failures {
-		if isRefusal(err) {
-			return nil, err
-		}
-	}
-	return nil, failures[0]
-}
-
-// rank puts the servers that were given in front of those that were learned, which may not be reachable.
-func (s server) rank() int {
-	if s.learned {
-		return 1
-	}
-	return 0
-}
-
-func (s server) name() string { return s.url.Scheme + "://" + s.url.Host }
-
-// learn adds the servers that one has told of.
-func (c *connector) learn(nc *nats.Conn, from server) {
-	for _, raw := range nc.DiscoveredServers() {
-		u, err := parseServer(raw)
-		known := func(s server) bool { return s.url.Host == u.Host }
-		if err != nil || slices.ContainsFunc(c.servers, known) {
-			continue
-		}
-		u.User, u.Path = from.url.User, from.url.Path
-		name := from.tlsName
-		if name == "" {
-			name = from.url.Hostname()
-		}
-		c.servers = append(c.servers, server{u, name, true})
-	}
-}
-
 // options reads the credentials.
 func (c *connector) options(s server) (nats.Options, error) {
 	o := nats.GetDefaultOptions()
@@ -113,8 +31,9 @@ func (c *connector) options(s server) (nats.Options, error) {
 	o.AllowReconnect = false
 	o.SkipHostLookup = true // a proxy may have to do it
 	o.Timeout = c.o.DialTimeout
-	// A ping that has found no answer when the next is due ends the connection: after two thirds of DeadAfter.
-	o.PingInterval, o.MaxPingsOut = c.o.DeadAfter/3, 1
+	// A connection ends when two pings in a row have found no answer: after three quarters of DeadAfter at most, and
+	// never when an answer takes half of it.
+	o.PingInterval, o.MaxPingsOut = c.o.DeadAfter/4, 2
 	o.FlusherTimeout, o.ReconnectOnFlusherError = c.o.DeadAfter, true
 	config, err := c.o.TLS.Config()
 	if err != nil {
@@ -165,10 +84,8 @@ func (c *connector) dialServer(ctx context.Context, s server) (*link, error) {
 		}
 		l.lose(refused(err))
 	}
-	d := &dialer{l: l, url: s.url, proxy: c.o.Proxy, timeout: c.o.DialTimeout, stall: c.o.DeadAfter * 2 / 3}
-	if o.TLSConfig != nil {
-		d.tls = wsconn.DialOptions{TLS: o.TLSConfig}
-	}
+	d := &dialer{link: l, url: *s.url, stall: c.o.DeadAfter * 2 / 3,
+		options: wsconn.DialOptions{TLS: o.TLSConfig, Proxy: c.o.Proxy, Timeout: c.o.DialTimeout}}
 	o.CustomDialer = d
 	l.nc, err = o.Connect()
 	if err == nil {
@@ -181,35 +98,37 @@ func (c *connector) dialServer(ctx context.Context, s server) (*link, error) {
 	return nil, err
 }
 
-// refused makes a refusal that is about the subject, not about the connection, fatal.
-func refused(err error) error {
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		return &fatalError{err}
-	}
-	return err
-}
-
-// isRefusal reports whether a server does not let the client in: an early retry is useless.
-func isRefusal(err error) bool {
-	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
-		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired) || errors.Is(err, nats.ErrTLS)
-}
-
 // err returns why the connection has ended, or nil.
-func (l *link) err() error {
-	if l.ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(l.ctx)
-}
+func (l *link) err() error { return context.Cause(l.ctx) }
 
 // check returns why what was sent may not have been taken: a refusal is there before the answer to a later ping, but
-// reaches the error handler at any time.
+// reaches the error handler at any time, as the end of a connection does.
 func (l *link) check() error {
-	if err := l.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
-		return refused(err)
+	switch last := l.nc.LastError(); {
+	case errors.Is(last, nats.ErrPermissionViolation):
+		return refused(last)
+	case l.ctx.Err() == nil && l.nc.IsClosed():
+		return last
 	}
 	return l.err()
+}
+
+// flushTimeout limits the wait for a pong. A server that is dead is noticed long before.
+const flushTimeout = time.Minute
+
+// flush waits until the server has taken what was sent before.
+func (l *link) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	return cause(l, l.nc.FlushWithContext(ctx))
+}
+
+// cause returns why the connection has ended or is useless, or err.
+func cause(l *link, err error) error {
+	if c := l.check(); c != nil {
+		return c
+	}
+	return err
 }
 
 // close ends the connection. What was not flushed is lost.
@@ -221,31 +140,28 @@ func (l *link) close() {
 
 // dialer makes the network connection for nats.go.
 type dialer struct {
-	l              *link
-	url            *url.URL
-	proxy          func(*url.URL) (*url.URL, error)
-	tls            wsconn.DialOptions
-	timeout, stall time.Duration
-	err            error
+	link    *link
+	url     url.URL
+	options wsconn.DialOptions
+	stall   time.Duration
+	err     error
 }
 
 func (d *dialer) Dial(string, string) (net.Conn, error) {
-	u := *d.url
-	switch u.Scheme {
+	switch d.url.Scheme {
 	case "nats":
-		u.Scheme = "ws"
+		d.url.Scheme = "ws"
 	case "tls":
-		u.Scheme = "wss"
+		d.url.Scheme = "wss"
 	}
-	o := d.tls
-	o.Proxy, o.Timeout = d.proxy, d.timeout
-	conn, err := wsconn.DialTunnel(d.l.ctx, &u, o)
+	conn, err := wsconn.DialTunnel(d.link.ctx, &d.url, d.options)
 	if err != nil {
 		d.err = err
 		return nil, err
 	}
-	d.l.raw = conn
-	context.AfterFunc(d.l.ctx, func() { _ = conn.Close() })
+	wsconn.SetNotsentLowat(conn, maxUnsent)
+	d.link.raw = conn
+	context.AfterFunc(d.link.ctx, func() { _ = conn.Close() })
 	return &stallConn{conn, d.stall}, nil
 }
 
@@ -256,8 +172,13 @@ type stallConn struct {
 	stall time.Duration
 }
 
-// writePiece is what a link that lives takes in much less than the limit.
-const writePiece = 16 << 10
+const (
+	// writePiece is what a link that lives takes in much less than the limit.
+	writePiece = 16 << 10
+	// maxUnsent is how many bytes wait in the kernel at most. A ping waits behind them, and on a slow link must have its
+	// answer in time all the same.
+	maxUnsent = 16 << 10
+)
 
 func (c *stallConn) SetWriteDeadline(time.Time) error { return nil }
 

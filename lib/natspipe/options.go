@@ -8,7 +8,6 @@ package natspipe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
@@ -113,24 +112,6 @@ func parseServer(raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// fatalError says what no new connection cures.
-type fatalError struct{ error }
-
-func (e *fatalError) Unwrap() error { return e.error }
-
-func fatalf(format string, args ...any) error { return &fatalError{fmt.Errorf(format, args...)} }
-
-func isFatal(err error) bool {
-	var fatal *fatalError
-	return errors.As(err, &fatal)
-}
-
-// errLinger ends what is under way when Linger is over.
-var errLinger = errors.New("no time left")
-
-// ErrOutputGone says that the reader of the output has gone.
-var ErrOutputGone = errors.New("the reader of the output has gone")
 
 // sleep waits, unless ctx ends before.
 func sleep(ctx context.Context, d time.Duration) {

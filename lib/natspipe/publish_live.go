@@ -7,13 +7,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
-	// flushEvery is the pause between two pings while data flows.
+	// flushEvery is the pause between two pings.
 	flushEvery = 250 * time.Millisecond
-	// flushTimeout limits the wait for a pong. A server that is dead is noticed long before.
-	flushTimeout = time.Minute
 	// windowPart is the part of the buffer that may be unconfirmed before the sender waits.
 	windowPart = 4
 )
@@ -25,45 +25,58 @@ var errLost = errors.New("the connection has ended")
 // it. A pong confirms what was sent before its ping: the server has taken that. It returns nil when the queue has ended
 // and everything is confirmed.
 func (p *Publisher) sendLive(l *link) error {
-	ctx, cancel := context.WithCancel(l.ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-	created := make(chan error, 1)
-	running.Go(func() {
-		if p.o.Create && !p.created {
-			created <- p.createLive(ctx, l)
-		}
-		close(created)
-	})
 	err := p.sendAgain(l)
 	if err == nil {
-		ended, flushed := make(chan struct{}), make(chan struct{})
-		running.Go(func() {
-			defer close(flushed)
-			p.confirmLive(ctx, l, ended)
-		})
+		ctx, cancel := context.WithCancel(l.ctx)
+		defer cancel()
+		ended := make(chan struct{})
+		var running sync.WaitGroup
+		running.Go(func() { p.createLive(ctx, l) })
+		running.Go(func() { p.confirmLive(ctx, l, ended) })
 		if err = p.publishLive(ctx, l); err == nil {
 			close(ended)
-			<-flushed
-			if failed := <-created; failed != nil {
-				return failed
-			}
+		} else {
+			cancel()
 		}
+		running.Wait()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if err == nil && len(p.sent) > 0 {
 		err = errLost
 	}
-	if err != nil {
-		err = cause(l, err)
-	}
+	err = cause(l, err)
 	var fatal *fatalError
-	if p.confirmed && errors.As(err, &fatal) {
+	if p.confirmed && (p.created || !p.o.Create) && errors.As(err, &fatal) {
 		return fatal.error // it was allowed before, and live outlives what comes after
 	}
 	return err
+}
+
+// createLive creates the stream of the current group, or looks whether there is one, beside what is sent, which must not
+// wait for it.
+func (p *Publisher) createLive(ctx context.Context, l *link) {
+	js, err := jetstream.New(l.nc)
+	if err != nil {
+		l.lose(err)
+		return
+	}
+	for ; p.o.Retain != "" && ctx.Err() == nil; sleep(ctx, time.Second) {
+		if p.o.Create {
+			err = p.createStream(ctx, js)
+		} else {
+			_, err = p.o.findStream(ctx, js)
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if p.o.Create && isFatal(err) {
+			l.lose(err)
+			return
+		}
+		p.o.Log.Warn("retain", "no stream for the current group of pictures", "err", err, "hint", Hint(err))
+		if isFatal(err) {
+			return
+		}
+	}
 }
 
 // sendAgain sends what is not confirmed.
@@ -84,10 +97,9 @@ func (p *Publisher) sendAgain(l *link) error {
 
 // publishLive publishes until the queue has ended.
 func (p *Publisher) publishLive(ctx context.Context, l *link) error {
-	last := time.Now()
 	for {
 		for p.full() {
-			p.wake.Set()
+			p.pingNow.Set()
 			select {
 			case <-p.room:
 			case <-ctx.Done():
@@ -116,10 +128,6 @@ func (p *Publisher) publishLive(ctx context.Context, l *link) error {
 			}
 		}
 		p.account.AddMessages(int64(len(all)))
-		if now := time.Now(); now.Sub(last) > flushEvery {
-			last = now
-			p.wake.Set()
-		}
 	}
 }
 
@@ -132,35 +140,26 @@ func (p *Publisher) full() bool {
 
 // confirmLive pings and confirms, until everything is confirmed after ended, or the connection ends.
 func (p *Publisher) confirmLive(ctx context.Context, l *link, ended <-chan struct{}) {
-	for {
-		last := false
+	for last := false; !last; {
 		select {
-		case <-p.wake:
+		case <-p.pingNow:
+		case <-time.After(flushEvery):
 		case <-ended:
 			last = true
-		case <-time.After(2 * flushEvery): // what came last before a pause
 		case <-ctx.Done():
 			return
 		}
 		p.mu.Lock()
 		n := len(p.sent)
 		p.mu.Unlock()
-		if n > 0 {
-			waiting, cancel := context.WithTimeout(ctx, flushTimeout)
-			err := l.nc.FlushWithContext(waiting)
-			cancel()
-			if refusal := l.check(); refusal != nil {
-				err = refusal
-			}
-			if err != nil {
-				l.lose(err)
-				return
-			}
-			p.confirmSent(n)
+		if n == 0 {
+			continue
 		}
-		if last {
+		if err := l.flush(ctx); err != nil {
+			l.lose(err)
 			return
 		}
+		p.confirmSent(n)
 	}
 }
 

@@ -3,7 +3,6 @@ package natspipe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -14,48 +13,32 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// sendPause is the pause before a message is sent again that no stream has answered.
-const sendPause = 250 * time.Millisecond
-
-// sendLossless sends through JetStream. One message is under way at a time, as long as the server takes it: more could
-// be stored in another order when a leader changes in between. It returns nil when the queue has ended.
+// sendLossless sends through JetStream. One message is under way at a time: more could be stored in another order when a
+// leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
-	js, err := jetstream.New(l.nc)
+	js, err := jetstream.New(l.nc, jetstream.WithPublishAsyncTimeout(flushTimeout))
 	if err != nil {
 		return err
 	}
-	if p.o.Create && !p.created {
-		if err := p.create(l.ctx, js); err != nil {
-			return cause(l, err)
-		}
-	}
-	for {
+	err = p.createStream(l.ctx, js)
+	for err == nil {
 		for len(p.sent) > 0 {
 			if err := p.sendUntilStored(l, js, &p.sent[0]); err != nil {
 				return err
 			}
 			p.sent = p.sent[1:]
 		}
-		d, err := p.takeWaiting(l.ctx, payloadLimit(l))
-		if err == io.EOF {
-			return nil
+		var d stream.Delivery
+		if d, err = p.takeWaiting(l.ctx, payloadLimit(l)); err != nil {
+			break
 		}
-		if err != nil {
-			return cause(l, err)
-		}
-		if p.sent, err = p.messages(d, payloadLimit(l)); err != nil {
-			return err
-		}
+		p.sent, err = p.messages(d, payloadLimit(l))
 		p.account.AddMessages(int64(len(p.sent)))
 	}
-}
-
-// cause returns why the connection has ended or is useless, or err.
-func cause(l *link, err error) error {
-	if c := l.check(); c != nil {
-		return c
+	if err == io.EOF {
+		return nil
 	}
-	return err
+	return cause(l, err)
 }
 
 // takeWaiting takes what waits, as far as it fits into one message, or at least one delivery.
@@ -88,19 +71,15 @@ func (p *Publisher) takeWaiting(ctx context.Context, limit int) (stream.Delivery
 // sendUntilStored sends a message until a stream has stored it, and confirms it. Its id is the same each time, so it is
 // stored once.
 func (p *Publisher) sendUntilStored(l *link, js jetstream.JetStream, m *outgoing) error {
-	options := []jetstream.PublishOpt{
-		jetstream.WithMsgID(strings.ReplaceAll(m.msg.Header.Get(positionHeader), " ", "-")),
-		jetstream.WithRetryAttempts(0),
-	}
-	if p.o.Retain != "" {
-		options = append(options, jetstream.WithExpectStream(p.o.Retain))
-	}
 	for {
-		ctx, cancel := context.WithTimeout(l.ctx, p.o.DeadAfter)
-		ack, err := js.PublishMsg(ctx, m.msg, options...)
-		cancel()
+		again := m.sent
+		if again && m.last {
+			p.account.AddWritten(&stream.Delivery{Data: m.msg.Data, Size: len(m.msg.Data), Redelivered: true})
+		}
+		m.sent = true // also if the connection ends meanwhile: the stream may have it
+		ack, err := p.sendOnce(l, js, m)
 		if err == nil {
-			if ack.Duplicate && !m.sent {
+			if ack.Duplicate && !again {
 				return fatalf("the stream %s has a message of this id already, and has not stored this one", ack.Stream)
 			}
 			p.confirmed = true
@@ -114,12 +93,46 @@ func (p *Publisher) sendUntilStored(l *link, js jetstream.JetStream, m *outgoing
 			return cause(l, err)
 		}
 		p.o.Log.Warn("stored", "not stored, and is sent again", "err", err)
-		if m.sent = true; m.last {
-			p.account.AddWritten(&stream.Delivery{Data: m.msg.Data, Size: len(m.msg.Data), Redelivered: true})
-		}
-		sleep(l.ctx, sendPause)
+		sleep(l.ctx, askPause)
 	}
 }
+
+// errNoAnswer says that no stream has answered.
+var errNoAnswer = errors.New("no answer from the JetStream stream")
+
+// sendOnce sends a message and returns the answer of its stream. The time for that begins when the server has the
+// message: a slow link may take longer to carry it.
+func (p *Publisher) sendOnce(l *link, js jetstream.JetStream, m *outgoing) (*jetstream.PubAck, error) {
+	options := []jetstream.PublishOpt{
+		jetstream.WithMsgID(strings.ReplaceAll(m.msg.Header.Get(positionHeader), " ", "-")),
+		jetstream.WithRetryAttempts(0),
+	}
+	if p.o.Retain != "" {
+		options = append(options, jetstream.WithExpectStream(p.o.Retain))
+	}
+	answer, err := js.PublishMsgAsync(m.msg, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.flush(l.ctx); err != nil {
+		return nil, err
+	}
+	timeout := time.NewTimer(answerTimeout)
+	defer timeout.Stop()
+	select {
+	case ack := <-answer.Ok():
+		return ack, nil
+	case err := <-answer.Err():
+		return nil, err
+	case <-timeout.C:
+		return nil, errNoAnswer
+	case <-l.ctx.Done():
+		return nil, l.err()
+	}
+}
+
+// errMessageInProcess is JetStream's code for a message id that is being stored, which no majority has yet done.
+const errMessageInProcess = 10158
 
 // judge makes what waiting does not cure fatal.
 func (p *Publisher) judge(l *link, js jetstream.JetStream, err error) error {
@@ -128,38 +141,19 @@ func (p *Publisher) judge(l *link, js jetstream.JetStream, err error) error {
 	case l.check() != nil:
 		return l.check()
 	case errors.Is(err, nats.ErrMaxPayload):
-		return &fatalError{err}
+		return fatalf("%w", err)
 	case errors.As(err, &api) && strings.HasPrefix(api.Description, "maximum "):
 		return hinted("make room in it: nats stream purge, or higher limits", "the stream is full: %w", err)
 	case errors.As(err, &api) && strings.Contains(api.Description, "size exceeds"):
 		return hinted("give --max-message less than the stream's max_msg_size", "a message is too long: %w", err)
-	case errors.As(err, &api) && api.Code != 503:
-		return &fatalError{err}
+	case errors.As(err, &api) && api.Code != 503 && api.ErrorCode != errMessageInProcess:
+		return fatalf("%w", err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse) && !p.confirmed:
-		ctx, cancel := context.WithTimeout(l.ctx, p.o.DeadAfter)
+		ctx, cancel := context.WithTimeout(l.ctx, answerTimeout)
 		defer cancel()
-		_, err = p.o.stream(ctx, js)
+		if _, missing := p.o.findStream(ctx, js); isFatal(missing) {
+			return missing
+		}
 	}
 	return err
-}
-
-// stream returns the name of the JetStream stream that holds the subject. That there is none is fatal.
-func (o *Options) stream(ctx context.Context, js jetstream.JetStream) (name string, err error) {
-	if o.Retain == "" {
-		name, err = js.StreamNameBySubject(ctx, o.Subject)
-	} else if _, err = js.Stream(ctx, o.Retain); err == nil {
-		name = o.Retain
-	}
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return "", hinted("create it with --create and --retain NAME", "no JetStream stream holds %s: %w", o.Subject,
-			err)
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return "", hinted("enable it: jetstream {} in the server's configuration, and for the account",
-			"the servers have no JetStream: %w", err)
-	case err != nil:
-		return "", fmt.Errorf("look for the JetStream stream of %s: %w", o.Subject, err)
-	}
-	return name, nil
 }

@@ -3,74 +3,22 @@ package natspipe
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
+
+// rollupHeader makes a JetStream stream forget the earlier messages of the subject.
+const rollupHeader = "Nats-Rollup"
 
 const (
-	// rollupHeader makes a JetStream stream forget the earlier messages of the subject.
-	rollupHeader = "Nats-Rollup"
-	// retainAge is how long the current group of a live stream is kept: that of a camera that is gone is of no use.
-	retainAge = time.Minute
+	// historyTimeout limits the wait for the next retained message, for which nothing else is passed on.
+	historyTimeout = 400 * time.Millisecond
+	// historyTries is how often it is asked for. The server that was asked first may be dead, and another one have the
+	// stream too.
+	historyTries = 2
 )
-
-// create creates the JetStream stream, or does nothing if there is one of that name.
-func (p *Publisher) create(ctx context.Context, js jetstream.JetStream) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*p.o.DeadAfter)
-	defer cancel()
-	config := jetstream.StreamConfig{
-		Name: p.o.Retain, Subjects: []string{p.o.Subject}, Replicas: p.o.Replicas, AllowDirect: true,
-		MaxBytes: -1, MaxAge: p.o.KeepAge, Discard: jetstream.DiscardNew,
-	}
-	if p.o.KeepSize > 0 {
-		config.MaxBytes = p.o.KeepSize
-	}
-	if p.o.Live {
-		config.Storage, config.AllowRollup, config.Discard = jetstream.MemoryStorage, true, jetstream.DiscardOld
-		config.MaxAge, config.MaxBytes = retainAge, p.o.Buffer
-	}
-	_, err := js.CreateStream(ctx, config)
-	var api *jetstream.APIError
-	switch {
-	case err == nil:
-		p.o.Log.Info("created", "JetStream stream created", "stream", p.o.Retain)
-	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
-	case errors.As(err, &api) && api.Code != 503, errors.Is(err, nats.ErrNoResponders):
-		return fatalf("create the JetStream stream %s: %w", p.o.Retain, err)
-	default:
-		return fmt.Errorf("create the JetStream stream %s: %w", p.o.Retain, err)
-	}
-	p.created = true
-	return nil
-}
-
-// createLive creates the stream of the current group beside what is sent, which must not wait for it. It returns an
-// error if that cannot succeed.
-func (p *Publisher) createLive(ctx context.Context, l *link) error {
-	js, err := jetstream.New(l.nc)
-	if err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		err := p.create(ctx, js)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		p.o.Log.Warn("retain", "no stream for the current group of pictures", "err", err)
-		if isFatal(err) {
-			return err
-		}
-		sleep(ctx, time.Second)
-	}
-	return nil
-}
-
-// historyTimeout limits the wait for the next retained message.
-const historyTimeout = time.Second
 
 // directGet asks for the messages of a subject. Any server that has the stream answers, so there need be no leader.
 type directGet struct {
@@ -80,7 +28,7 @@ type directGet struct {
 }
 
 // history calls take with the messages that the stream retains, in order.
-func history(ctx context.Context, l *link, retain, subject string, take func(*nats.Msg) error) error {
+func history(l *link, retain, subject string, take func(*nats.Msg) error) error {
 	inbox := l.nc.NewInbox()
 	sub, err := l.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -95,17 +43,18 @@ func history(ctx context.Context, l *link, retain, subject string, take func(*na
 		return err
 	}
 	for {
-		waiting, cancel := context.WithTimeout(ctx, historyTimeout)
+		waiting, cancel := context.WithTimeout(l.ctx, historyTimeout)
 		m, err := sub.NextMsgWithContext(waiting)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("read the current group from the JetStream stream %s: %w", retain, err)
+			return err
 		}
-		if status := m.Header.Get("Status"); status == "204" || status == "404" {
-			return nil // the end; nothing is retained
-		} else if status != "" {
-			return fmt.Errorf("read the current group from the JetStream stream %s: %s %s", retain, status,
-				m.Header.Get("Description"))
+		switch status := m.Header.Get("Status"); status {
+		case "":
+		case "204", "404": // the end; nothing is retained
+			return nil
+		default:
+			return fmt.Errorf("%s %s", status, m.Header.Get("Description"))
 		}
 		if err := take(m); err != nil {
 			return err

@@ -2,9 +2,14 @@ package natspipe
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/timdrysdale/vw/lib/stream"
 )
 
 const (
@@ -16,7 +21,7 @@ const (
 )
 
 // receiveLive receives over core NATS until the connection ends. It begins with what is retained.
-func (s *Subscriber) receiveLive(ctx context.Context, l *link) error {
+func (s *Subscriber) receiveLive(l *link) error {
 	sub, err := l.nc.SubscribeSync(s.o.Subject)
 	if err != nil {
 		return err
@@ -24,11 +29,9 @@ func (s *Subscriber) receiveLive(ctx context.Context, l *link) error {
 	if err := sub.SetPendingLimits(-1, pendingLimit); err != nil {
 		return err
 	}
-	s.hopeless = false
-	if s.o.Retain != "" {
-		if err := s.fill(ctx, l, position{}); err != nil {
-			return cause(l, err)
-		}
+	s.hopeless = s.o.Retain == ""
+	if err := s.fill(l, position{}); err != nil {
+		return err
 	}
 	for {
 		m, err := sub.NextMsgWithContext(l.ctx)
@@ -43,37 +46,108 @@ func (s *Subscriber) receiveLive(ctx context.Context, l *link) error {
 			s.o.Log.Warn("foreign", "a message is left out", "subject", s.o.Subject, "err", err)
 			continue
 		}
-		for try := range seamTries {
-			if s.o.Retain == "" || s.hopeless || !s.follower.lacks(p) {
-				break
-			}
+		for try := 0; try < seamTries && s.follower.lacks(p) && !s.hopeless; try++ {
 			if try > 0 {
 				sleep(l.ctx, seamPause)
 			}
-			if err := s.fill(ctx, l, p); err != nil {
-				return cause(l, err)
+			if err := s.fill(l, p); err != nil {
+				return err
 			}
 		}
-		s.hopeless = s.follower.lacks(p)
-		if err := s.receive(ctx, m, p, 0); err != nil {
+		s.hopeless = s.o.Retain == "" || s.follower.lacks(p)
+		if err := s.receive(m, p); err != nil {
 			return err
 		}
 	}
 }
 
-// fill receives what is retained of the stream that is followed, or of that of p. It returns an error only if ctx ends.
-func (s *Subscriber) fill(ctx context.Context, l *link, p position) error {
-	err := history(l.ctx, l, s.o.Retain, s.o.Subject, func(m *nats.Msg) error {
+// fill receives what is retained of the stream that is followed, or of that of p. It returns an error only if the
+// connection ends.
+func (s *Subscriber) fill(l *link, p position) error {
+	if s.hopeless {
+		return nil
+	}
+	take := func(m *nats.Msg) error {
 		at, err := parsePosition(m)
 		if err != nil || s.follower.id != "" && at.id != s.follower.id && at.id != p.id {
 			return nil // of another publisher, maybe an earlier one
 		}
-		return s.receive(ctx, m, at, 0)
-	})
-	if err == nil || ctx.Err() != nil || l.ctx.Err() != nil {
-		return err
+		return s.receive(m, at)
+	}
+	err := context.DeadlineExceeded
+	for try := 0; try < historyTries && errors.Is(err, context.DeadlineExceeded); try++ {
+		err = history(l, s.o.Retain, s.o.Subject, take)
+	}
+	if err == nil || l.ctx.Err() != nil {
+		return cause(l, err)
 	}
 	s.hopeless = true
-	s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "err", err)
+	s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "stream", s.o.Retain,
+		"err", err)
 	return nil
+}
+
+// receive passes on what of a message is new.
+func (s *Subscriber) receive(m *nats.Msg, p position) error {
+	what, missing := s.follower.follow(p, len(m.Data)-p.front)
+	switch what {
+	case skipped:
+		return nil
+	case begins, gap:
+		if what == gap {
+			s.gaps.Add(1)
+			s.o.Log.Warn("gap", "part of the stream is missing", "bytes", missing, "gaps", s.gaps.Load())
+		}
+		s.beginRun(missing)
+		s.bare = true
+	}
+	data := m.Data[p.front:]
+	if s.bare && p.start {
+		data, s.bare = m.Data, false
+	}
+	_, err := s.run.Write(data)
+	return err
+}
+
+// beginRun begins a run of messages, after so many missing bytes. A reader of its own cuts it into chunks.
+func (s *Subscriber) beginRun(missing int64) {
+	splice := s.run != nil
+	s.endRun()
+	if missing > 0 {
+		s.o.Ledger.AddIn(int(missing))
+		s.queue.Missed(missing)
+	}
+	r, w := net.Pipe()
+	s.run = w
+	s.reading.Go(func() {
+		defer r.Close() // no Write waits for a reader that has failed
+		if err := s.read(r, splice); err != io.EOF {
+			s.stop(err)
+		}
+	})
+}
+
+// endRun ends the run, and returns when all of it is in the queue.
+func (s *Subscriber) endRun() {
+	if s.run != nil {
+		s.run.Close()
+		s.reading.Wait()
+	}
+}
+
+// read puts a run into the queue. It returns io.EOF, or why that is no stream of the format.
+func (s *Subscriber) read(run io.Reader, splice bool) error {
+	r := stream.NewReader(run, stream.ReaderOptions{Format: s.o.Format, Warn: s.warn})
+	defer r.Close()
+	for {
+		b, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if len(b.Chunks) > 0 {
+			b.Chunks[0].Splice, splice = splice, false
+		}
+		s.o.Ledger.AddIn(b.N)
+		_ = s.output.Put(context.Background(), b) // a live queue takes it at once
+	}
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/timdrysdale/vw/internal/wake"
 )
 
 const (
@@ -18,15 +15,19 @@ const (
 	pullMessages = 256
 	pullBytes    = 8 << 20
 	// pullExpiry is how long the server keeps a request. While it does, it sends a sign of life each pullHeartbeat.
+	// Without two of them a new request is sent: the server that had the old one may be gone.
 	pullExpiry    = 10 * time.Second
-	pullHeartbeat = time.Second
+	pullHeartbeat = 500 * time.Millisecond
 	// ackWait is the time after which the server sends a message again that was not acknowledged.
 	ackWait = time.Minute
+	// gapTimeout is how long what is missing is looked for. A server that was cut off from the others may leave out
+	// messages, or number them differently, until it has caught up.
+	gapTimeout = 30 * time.Second
 )
 
-// receiveLossless receives through the durable consumer until ctx or the connection ends. At the end of ctx it waits
-// until what has been received is written and acknowledged.
-func (s *Subscriber) receiveLossless(ctx context.Context, l *link) error {
+// receiveLossless receives through the durable consumer until ctx or the connection ends. It acknowledges a message when
+// the output has taken it, which it waits for until writing ends.
+func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) error {
 	js, err := jetstream.New(l.nc)
 	if err != nil {
 		return err
@@ -41,195 +42,113 @@ func (s *Subscriber) receiveLossless(ctx context.Context, l *link) error {
 		return cause(l, err)
 	}
 	defer messages.Stop()
-	var acking sync.WaitGroup
-	defer acking.Wait()
-	acker, stop := context.WithCancel(l.ctx)
-	defer stop()
-	s.acks.reset()
-	acking.Go(func() { s.acknowledge(acker, l) })
-	if err := s.receiveInOrder(ctx, l, messages); ctx.Err() == nil {
-		return cause(l, err)
-	}
-	s.acks.wait(l.ctx)
-	_ = l.nc.FlushTimeout(min(s.o.Linger, s.o.DeadAfter) + time.Millisecond) // what is not acknowledged comes again
-	return nil
-}
-
-// consumer returns the durable consumer. It begins after the last message that was acknowledged: else what a connection
-// that died has not delivered would come after newer messages.
-func (s *Subscriber) consumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*s.o.DeadAfter)
-	defer cancel()
-	name, err := s.o.stream(ctx, js)
-	if err != nil {
-		return nil, err
-	}
-	consumer, err := js.Consumer(ctx, name, s.o.Durable)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		consumer, err = js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
-			Durable: s.o.Durable, FilterSubject: s.o.Subject, AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait,
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("consumer %s of the stream %s: %w", s.o.Durable, name, err)
-	}
-	config := consumer.CachedInfo().Config
-	if config.AckPolicy != jetstream.AckAllPolicy || config.FilterSubject != s.o.Subject {
-		return nil, fatalf("the consumer %s of the stream %s is not one of vw-nats for %s: choose another name",
-			s.o.Durable, name, s.o.Subject)
-	}
-	if _, err := js.ResetConsumer(ctx, name, s.o.Durable); err != nil {
-		return nil, fmt.Errorf("let the consumer %s begin after its last acknowledgement: %w", s.o.Durable, err)
-	}
-	return consumer, nil
-}
-
-// receiveInOrder passes on each message that was not passed on before.
-func (s *Subscriber) receiveInOrder(ctx context.Context, l *link, messages jetstream.MessagesContext) error {
-	var last uint64 // of the consumer's numbers, which have no gaps
-	for {
+	for last := uint64(0); ; { // of the consumer's numbers, which have no gaps
 		m, err := messages.Next(jetstream.NextContext(ctx))
-		if errors.Is(err, jetstream.ErrNoHeartbeat) {
+		switch {
+		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			s.o.Log.Warn("heartbeat", "the JetStream consumer is silent; its server may be gone", "to", l.to)
 			continue
-		}
-		if err != nil {
-			return err
+		case ctx.Err() != nil: // what is not acknowledged comes again
+			return l.nc.FlushTimeout(min(s.o.Linger, s.o.DeadAfter) + time.Millisecond)
+		case err != nil:
+			return cause(l, err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {
 			return err
 		}
-		seq := meta.Sequence.Stream
 		if last > 0 && meta.Sequence.Consumer != last+1 {
 			return fmt.Errorf("message %d of the consumer came after %d", meta.Sequence.Consumer, last)
 		}
 		last = meta.Sequence.Consumer
-		if seq > s.acks.passed {
-			if err := s.receiveStored(ctx, m, seq); err != nil {
-				return err
-			}
-			s.acks.passed = seq
+		if err := s.pass(writing, m, meta.Sequence.Stream); err != nil {
+			return err
 		}
-		s.acks.add(ackable{m, seq})
+		if err := m.Ack(); err != nil {
+			return cause(l, err)
+		}
 	}
 }
 
-// receiveStored passes on a message. That one is missing before it is fatal: the stream has it no more.
-func (s *Subscriber) receiveStored(ctx context.Context, m jetstream.Msg, seq uint64) error {
-	plain := &nats.Msg{Header: m.Headers(), Data: m.Data()}
-	p, err := parsePosition(plain)
-	if err != nil { // of another program: there is no position to check
-		if s.current == nil {
-			if err := s.begin(ctx, 0); err != nil {
-				return err
-			}
-		}
-		return s.pass(ctx, message{plain.Data, seq})
+// consumer returns the durable consumer. It begins after the last message that was written, or by an earlier run
+// acknowledged: else what a connection that died has not delivered would come after newer messages.
+func (s *Subscriber) consumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
+	name, err := ask(ctx, func(ctx context.Context) (string, error) { return s.o.findStream(ctx, js) })
+	if err != nil {
+		return nil, err
 	}
-	if p.id == s.follower.id && p.pos > s.follower.next {
+	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		consumer, err := js.Consumer(ctx, name, s.o.Durable)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+				Durable: s.o.Durable, FilterSubject: s.o.Subject, AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait,
+			})
+		}
+		return consumer, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s of the stream %s: %w", s.o.Durable, name, err)
+	}
+	config := consumer.CachedInfo().Config
+	if config.AckPolicy != jetstream.AckAllPolicy || config.DeliverPolicy != jetstream.DeliverAllPolicy ||
+		config.FilterSubject != s.o.Subject {
+		return nil, fatalf("the consumer %s of the stream %s is not one of vw-nats for %s: choose another name",
+			s.o.Durable, name, s.o.Subject)
+	}
+	_, err = ask(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
+		if s.passed == 0 {
+			return js.ResetConsumer(ctx, name, s.o.Durable)
+		}
+		return js.ResetConsumerToSequence(ctx, name, s.o.Durable, s.passed+1-min(s.passed, s.rewind))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("let the consumer %s begin after message %d: %w", s.o.Durable, s.passed, err)
+	}
+	return consumer, nil
+}
+
+// pass writes the message of that number, if it was not written before, and returns when the output has taken it.
+func (s *Subscriber) pass(ctx context.Context, m jetstream.Msg, seq uint64) error {
+	data := m.Data()
+	p, err := parsePosition(&nats.Msg{Header: m.Headers(), Data: data})
+	if (err != nil || p.id != s.follower.id) && seq <= s.passed {
+		return nil
+	}
+	if err == nil { // else it is of another program, and there is no position to check
+		if missing := p.pos - s.follower.next; p.id == s.follower.id && missing > 0 {
+			return s.lookBack(missing)
+		}
+		data = data[p.front:]
+		if step, _ := s.follower.follow(p, len(data)); step == skipped {
+			return nil
+		}
+		s.rewind = 0
+	}
+	for s.source.Reset(data); s.source.Len() > 0; {
+		b, err := s.reader.Next()
+		if err != nil {
+			return err
+		}
+		s.o.Ledger.AddIn(b.N)
+		if err := s.output.Put(ctx, b); err != nil {
+			return err
+		}
+	}
+	s.passed = max(s.passed, seq)
+	return s.queue.Flush(ctx)
+}
+
+// lookBack has the next connection begin earlier. It returns an error, which is fatal when so many bytes have been
+// missing for gapTimeout: then the stream has them no more.
+func (s *Subscriber) lookBack(missing int64) error {
+	switch {
+	case s.rewind == 0:
+		s.rewind, s.gapSince = pullMessages, time.Now()
+	case time.Since(s.gapSince) > gapTimeout:
 		return hinted("let the stream keep more: max_age, max_bytes; the next start goes on after the gap",
-			"%d bytes are missing in the JetStream stream", p.pos-s.follower.next)
+			"%d bytes are missing in the JetStream stream", missing)
+	default:
+		s.rewind *= 2
 	}
-	return s.receive(ctx, plain, p, seq)
-}
-
-// ackable is a message that is still to be acknowledged.
-type ackable struct {
-	msg jetstream.Msg
-	seq uint64
-}
-
-// acks are the messages of a connection that are still to be acknowledged.
-type acks struct {
-	passed uint64 // the sequence number of the last message that was given to the reader; the receiver's
-
-	mu      sync.Mutex
-	waiting []ackable
-	inQueue uint64 // the number of the last message that is in the queue as a whole
-	changed wake.Signal
-	acked   wake.Signal
-}
-
-func newAcks() acks { return acks{changed: wake.New(), acked: wake.New()} }
-
-// reset forgets the messages of an earlier connection. They come again.
-func (a *acks) reset() {
-	a.mu.Lock()
-	a.waiting = nil
-	a.mu.Unlock()
-}
-
-func (a *acks) add(m ackable) {
-	a.mu.Lock()
-	a.waiting = append(a.waiting, m)
-	a.mu.Unlock()
-	a.changed.Set()
-}
-
-// put says that the message of that number is in the queue.
-func (a *acks) put(seq uint64) {
-	a.mu.Lock()
-	a.inQueue = max(a.inQueue, seq)
-	a.mu.Unlock()
-	a.changed.Set()
-}
-
-// take removes the messages up to a number, and returns the last of them: it acknowledges all.
-func (a *acks) take(seq uint64) (last ackable) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	rest := a.waiting[:0]
-	for _, m := range a.waiting {
-		switch {
-		case m.seq > seq:
-			rest = append(rest, m)
-		case m.seq > last.seq:
-			last = m
-		}
-	}
-	clear(a.waiting[len(rest):])
-	a.waiting = rest
-	return last
-}
-
-// wait waits until nothing waits.
-func (a *acks) wait(ctx context.Context) {
-	for {
-		a.mu.Lock()
-		n := len(a.waiting)
-		a.mu.Unlock()
-		if n == 0 {
-			return
-		}
-		select {
-		case <-a.acked:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// acknowledge acknowledges what the output has taken, until ctx ends.
-func (s *Subscriber) acknowledge(ctx context.Context, l *link) {
-	for {
-		select {
-		case <-s.acks.changed:
-		case <-ctx.Done():
-			return
-		}
-		s.acks.mu.Lock()
-		seq := s.acks.inQueue
-		s.acks.mu.Unlock()
-		if s.queue.Flush(ctx) != nil {
-			return
-		}
-		if m := s.acks.take(seq); m.msg != nil {
-			if err := m.msg.Ack(); err != nil {
-				l.lose(err)
-				return
-			}
-		}
-		s.acks.acked.Set()
-	}
+	return fmt.Errorf("%d bytes are left out by the consumer %s", missing, s.o.Durable)
 }
