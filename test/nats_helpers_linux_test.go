@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,27 @@ func (c *natsCluster) leader(stream string) (leader *natsNode) {
 		return leader != nil
 	})
 	return leader
+}
+
+// leadersChosen is when the nodes have last chosen a leader of a stream or of its consumer, between two moments; the
+// first of them if they have chosen none.
+func (c *natsCluster) leadersChosen(stream string, from, to time.Time) time.Time {
+	c.t.Helper()
+	last := from
+	line := regexp.MustCompile(`(?m)\] (\S+ \S+) \[INF\] JetStream cluster new (?:stream|consumer) leader for '\S+ > ` +
+		stream + `[' ]`)
+	for _, n := range c.nodes {
+		for _, m := range line.FindAllStringSubmatch(n.stderr.String(), -1) {
+			at, err := time.ParseInLocation("2006/01/02 15:04:05.000000", m[1], time.Local)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			if at.After(last) && at.Before(to) {
+				last = at
+			}
+		}
+	}
+	return last
 }
 
 // whole waits until all replicas of a stream are up to date, so that the next kill leaves a majority.

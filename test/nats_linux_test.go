@@ -65,7 +65,11 @@ func TestNATSRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			args := append([]string{"pub", "--server", as(test.user)}, strings.Fields(test.args)...)
-			p := start(t, wiring{stdin: bytes.NewReader(ts)}, "vw-nats", append(args, "cam.none")...)
+			subject := "cam.none"
+			if test.name == "full" {
+				subject = "cam.full" // for the others no stream holds theirs
+			}
+			p := start(t, wiring{stdin: bytes.NewReader(ts)}, "vw-nats", append(args, subject)...)
 			p.expect(1)
 			if !regexp.MustCompile(test.want).MatchString(p.stderr.String()) {
 				t.Errorf("no %q in:\n%s", test.want, p.stderr)
@@ -75,6 +79,19 @@ func TestNATSRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nothing to subscribe to", func(t *testing.T) {
+		t.Parallel()
+		sub, _ := startSub(t, "--durable", "d", "--server", as("all"), "cam.none")
+		sub.expect(1)
+		sub.find(sub.stderr, `error: no JetStream stream holds cam.none.*\n.*hint: create it`)
+	})
+	t.Run("live, and nothing retains it", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, wiring{stdin: bytes.NewReader(ts)}, "vw-nats", "pub", "--live", "--server", as("all"), "--retain",
+			"NONE", "cam.none")
+		p.expect(0)
+		p.find(p.stderr, `level=WARN.*no stream for the current group.*stream not found.*hint="create it`)
+	})
 	t.Run("wrong password", func(t *testing.T) {
 		t.Parallel()
 		p := start(t, wiring{stdin: bytes.NewReader(ts)}, "vw-nats", "pub", "--server", as("nobody"), "cam.none")
