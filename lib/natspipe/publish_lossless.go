@@ -114,20 +114,25 @@ func (p *Publisher) sendOnce(l *link, js jetstream.JetStream, m *outgoing) (*jet
 	if err != nil {
 		return nil, err
 	}
-	if err := l.flush(l.ctx); err != nil {
-		return nil, err
-	}
-	timeout := time.NewTimer(answerTimeout)
-	defer timeout.Stop()
-	select {
-	case ack := <-answer.Ok():
-		return ack, nil
-	case err := <-answer.Err():
-		return nil, err
-	case <-timeout.C:
-		return nil, errNoAnswer
-	case <-l.ctx.Done():
-		return nil, l.err()
+	flushed := false
+	for timeout := time.NewTimer(askPause); ; {
+		select {
+		case ack := <-answer.Ok():
+			return ack, nil
+		case err := <-answer.Err():
+			return nil, err
+		case <-l.ctx.Done():
+			return nil, l.err()
+		case <-timeout.C:
+			if flushed {
+				return nil, errNoAnswer
+			}
+			if err := l.flush(l.ctx); err != nil {
+				return nil, err
+			}
+			flushed = true
+			timeout.Reset(answerTimeout)
+		}
 	}
 }
 
