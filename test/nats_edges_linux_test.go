@@ -65,8 +65,8 @@ func watchEdge(t testing.TB, e *edge) *watcher {
 	return w
 }
 
-// TestNATSEdges: viewers watch one camera at three edges of a cluster, and go on watching, on the same connections, when
-// the node of one edge is killed; so does a page in a browser. VW_TEST_NATS=all has 200 viewers.
+// TestNATSEdges: viewers watch one camera at three edges of a cluster, and go on watching, on the same connections,
+// when the node of one edge is killed; so does a page in a browser. VW_TEST_NATS=all has 200 viewers.
 func TestNATSEdges(t *testing.T) {
 	t.Parallel()
 	needPlayers(t)
@@ -76,7 +76,8 @@ func TestNATSEdges(t *testing.T) {
 	}
 	c := startNATS(t, 3, "")
 	r, w := pipe(t)
-	camera := start(t, wiring{stdout: w}, "ffmpeg", readableCamera{codec: "mpeg1", size: "640x360", gop: 25}.args("-")...)
+	source := readableCamera{codec: "mpeg1", size: "640x360", gop: 25}
+	camera := start(t, wiring{stdout: w}, "ffmpeg", source.args("-")...)
 	w.Close()
 	pub := start(t, wiring{stdin: r}, "vw-nats", "pub", "--live", "--create", "--replicas", "3", "--retain", "cam",
 		"--server", c.urls(), "--backoff-max", "1s", "cam")
@@ -114,8 +115,8 @@ func TestNATSEdges(t *testing.T) {
 	node.signal(syscall.SIGKILL)
 	moreForAll("all viewers go on")
 	seen := page.plays(50)
-	t.Logf("%d viewers and a page go on %v after %s was killed; the page is %d ms behind the camera", len(all), since(at),
-		node.name, seen.Delay)
+	t.Logf("%d viewers and a page go on %v after %s was killed; the page is %d ms behind the camera", len(all),
+		since(at), node.name, seen.Delay)
 	camera.signal(syscall.SIGTERM)
 	camera.wait()
 	pub.wait()

@@ -30,7 +30,8 @@ func TestNATSSlowSubscriber(t *testing.T) {
 			s.finish(-1)
 			s.checkLive()
 			// Without what is retained, the rest of the group in which it goes on is of no use.
-			if n := s.sub.account().Out[0].Dropped; n.Lost == 0 || n.Lost+n.Resync != n.Sum() || retain && n.Resync > 0 {
+			n := s.sub.account().Out[0].Dropped
+			if n.Lost == 0 || n.Lost+n.Resync != n.Sum() || retain && n.Resync > 0 {
 				t.Errorf("dropped: %+v", n)
 			}
 			s.sub.find(s.sub.stderr, `parts of the stream did not arrive.*gaps=[1-9]`)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestNATSSlowLink: over a link that takes several seconds for a message, vw-nats pub sends each once. Over one that takes
-// a fifth of a live stream, it drops what is too old. Neither link is taken for dead.
+// TestNATSSlowLink: over a link that takes several seconds for a message, vw-nats pub sends each once. Over one that
+// takes a fifth of a live stream, it drops what is too old. Neither link is taken for dead.
 func TestNATSSlowLink(t *testing.T) {
 	t.Parallel()
 	c := startNATS(t, 1, "")

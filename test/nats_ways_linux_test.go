@@ -35,7 +35,8 @@ var natsWays = map[string]func(t *testing.T) natsWay{
 	"token": func(*testing.T) natsWay {
 		return natsWay{
 			config: "authorization { token: good }", scheme: "nats",
-			good: map[string][]byte{"token-file": []byte("good\n")}, bad: map[string][]byte{"token-file": []byte("bad\n")},
+			good: map[string][]byte{"token-file": []byte("good\n")},
+			bad:  map[string][]byte{"token-file": []byte("bad\n")},
 			want: `(?i)authorization violation.*hint=.*--token-file`,
 		}
 	},

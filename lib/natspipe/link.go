@@ -175,8 +175,8 @@ type stallConn struct {
 const (
 	// writePiece is what a link that lives takes in much less than the limit.
 	writePiece = 16 << 10
-	// maxUnsent is how many bytes wait in the kernel at most. A ping waits behind them, and on a slow link must have its
-	// answer in time all the same.
+	// maxUnsent is how many bytes wait in the kernel at most. A ping waits behind them, and must have its answer in
+	// time on a slow link too.
 	maxUnsent = 16 << 10
 )
 

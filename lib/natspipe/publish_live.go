@@ -51,8 +51,8 @@ func (p *Publisher) sendLive(l *link) error {
 	return err
 }
 
-// createLive creates the stream of the current group, or looks whether there is one, beside what is sent, which must not
-// wait for it.
+// createLive creates the stream of the current group, or looks whether there is one, beside what is sent, which must
+// not wait for it.
 func (p *Publisher) createLive(ctx context.Context, l *link) {
 	js, err := jetstream.New(l.nc)
 	if err != nil {

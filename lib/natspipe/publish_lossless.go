@@ -13,8 +13,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// sendLossless sends through JetStream. One message is under way at a time: more could be stored in another order when a
-// leader changes in between. It returns nil when the queue has ended.
+// sendLossless sends through JetStream. One message is under way at a time: more could be stored in another order when
+// a leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
 	js, err := jetstream.New(l.nc, jetstream.WithPublishAsyncTimeout(flushTimeout))
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 	gapTimeout = 30 * time.Second
 )
 
-// receiveLossless receives through the durable consumer until ctx or the connection ends. It acknowledges a message when
-// the output has taken it, which it waits for until writing ends.
+// receiveLossless receives through the durable consumer until ctx or the connection ends. It acknowledges a message
+// when the output has taken it, which it waits for until writing ends.
 func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) error {
 	js, err := jetstream.New(l.nc)
 	if err != nil {

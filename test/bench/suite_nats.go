@@ -105,8 +105,8 @@ const (
 	natsViewers = 201
 )
 
-// startEdges starts a camera's vw-nats pub, and edges that each have a part of the viewers. The one in the middle of the
-// first edge is measured.
+// startEdges starts a camera's vw-nats pub, and edges that each have a part of the viewers. The one in the middle of
+// the first edge is measured.
 func startEdges(b *bench, _ string) (*line, error) {
 	n, err := newNATSLine(b, true, "server", "pub", "sub", "push")
 	if err == nil {
