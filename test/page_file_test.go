@@ -17,7 +17,6 @@ import (
 // TestPlayersPlayFiles: a file that is not the first of a stream whose parameter sets came only once plays in mpegts.js
 // and in jsmpeg, from its first picture on.
 func TestPlayersPlayFiles(t *testing.T) {
-	t.Parallel()
 	needPlayers(t)
 	const perFile, gop = 50, 25
 	for codec, page := range map[string]string{

@@ -14,7 +14,6 @@ import (
 
 // TestStockPage: the page of docs/recipes/jsmpeg-page.md plays what vw-push sends, as it does with jsmpeg's relay.
 func TestStockPage(t *testing.T) {
-	t.Parallel()
 	needPlayers(t)
 	page := regexp.MustCompile("(?s)```html\n(.*?)```").FindStringSubmatch(string(read(t,
 		"../docs/recipes/jsmpeg-page.md")))
@@ -54,7 +53,6 @@ func TestStockPage(t *testing.T) {
 // TestPageParameterSetsOnce: a stream that carries its parameter sets only once, long ago, plays from a viewer's
 // first picture, in mpegts.js and in jsmpeg.
 func TestPageParameterSetsOnce(t *testing.T) {
-	t.Parallel()
 	needPlayers(t)
 	for _, codec := range []string{"h264", "mpeg1"} {
 		t.Run(codec, func(t *testing.T) {

@@ -23,7 +23,6 @@ import (
 // VW_TEST_WATCH seconds.
 // docs/dev/viewers.md has the times.
 func TestPagePlays(t *testing.T) {
-	t.Parallel()
 	for codec, element := range map[string]string{"mpeg1": "canvas", "h264": "video"} {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +66,6 @@ func TestPagePlays(t *testing.T) {
 
 // TestPageOtherCodec: the page goes on with another player.
 func TestPageOtherCodec(t *testing.T) {
-	t.Parallel()
 	v := startViewing(t)
 	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
 	page := openTab(t, v.url)
@@ -83,7 +81,6 @@ func TestPageOtherCodec(t *testing.T) {
 
 // TestPageBeforeTheStream: the page waits for a camera, and says when the server has gone.
 func TestPageBeforeTheStream(t *testing.T) {
-	t.Parallel()
 	v := startViewing(t)
 	page := openTab(t, v.url)
 	page.until("it waits", func(s sight) bool { return s.Notice == "Waiting for the camera" })
@@ -99,7 +96,6 @@ func TestPageBeforeTheStream(t *testing.T) {
 // TestPageSlowLink: a viewer that does not get all loses whole groups, the page counts the frames, and plays what
 // comes.
 func TestPageSlowLink(t *testing.T) {
-	t.Parallel()
 	for _, codec := range []string{"mpeg1", "h264"} {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +143,6 @@ func TestPageToken(t *testing.T) {
 // TestPageControls: sound, snapshot and full screen answer to their keys, over TLS too, and a screen reader finds
 // names.
 func TestPageControls(t *testing.T) {
-	t.Parallel()
 	cert, key := newAuthority(t).server("127.0.0.1")
 	for codec, flags := range map[string][]string{
 		"mpeg1": nil,

@@ -11,7 +11,6 @@ import (
 // TestSaveOnFrozenDisk: a sender does not notice that the disk hangs on which it is saved, and nothing of it is
 // missing.
 func TestSaveOnFrozenDisk(t *testing.T) {
-	t.Parallel()
 	folder := mountExt4(t)
 	thaw := freeze(t, folder)
 	t.Cleanup(thaw)
