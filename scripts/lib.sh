@@ -130,10 +130,16 @@ apt_update() {
   apt_get update -qq || say "apt-get update failed; going on with the lists that are there"
 }
 
-# apt_get keeps apt off stdout and stdin, and waits for another apt that holds the lock.
+# apt_get keeps apt off stdout and stdin, and waits for another apt that holds the lock. What it says is shown if it
+# fails.
 apt_get() {
+  local said status=0
+  said="$(mktemp)"
   as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+    apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null >"$said" 2>&1 || status=$?
+  if [ "$status" -ne 0 ]; then cat "$said" >&2; fi
+  rm -f "$said"
+  return "$status"
 }
 
 # need_unpacked PROGRAM PACKAGE... unpacks Debian's packages of a server for the tests, below test/unpacked, if the
