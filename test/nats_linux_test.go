@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/timdrysdale/vw/internal/testwait"
 	"github.com/timdrysdale/vw/lib/mpegts"
@@ -135,15 +136,18 @@ func TestNATSLive(t *testing.T) {
 		file string
 	}
 	var joins []joined
-	for i := range setting(t, "VW_TEST_JOINS", 5) {
-		size := (i + 1) * 70_000
+	n := setting(t, "VW_TEST_JOINS", 5)
+	for i := range n {
+		size := len(ts) * (i + 1) / (n + 2)
 		testwait.Eventually(t, "the next join", func() bool {
 			feed.mu.Lock()
 			defer feed.mu.Unlock()
 			return len(feed.stream) > size || len(feed.stream) == len(ts)
 		})
+		at := time.Now()
 		p, file := startSub(t, append(args, "cam")...)
 		grows(t, file, 1) // with what is retained, or with the next group
+		t.Logf("the first byte %v after the start of the program", since(at))
 		joins = append(joins, joined{p, file})
 	}
 	pub.expect(0)
