@@ -34,11 +34,8 @@ func (t StreamType) IsAudio() bool {
 	return false
 }
 
-// maybeVideo reports whether a stream of that type may turn out to be video: private PES packets, and user private
-// types.
-func (t StreamType) maybeVideo() bool {
-	return t == streamUnknown || t == 0x06 || t >= 0x80 && !t.IsAudio()
-}
+// maybeVideo reports whether a stream of that type may turn out to be video: private and unknown types.
+func (t StreamType) maybeVideo() bool { return !t.IsVideo() && !t.IsAudio() }
 
 // String is the codec's name (ISO/IEC 13818-1, table 2-34; above 0x7F what is usual).
 func (t StreamType) String() string {
