@@ -117,7 +117,7 @@ func (c *coverage) summary() string {
 			}
 		}
 		switch {
-		case none:
+		case none && !all:
 			missing.add(n + 1)
 		case !all:
 			cut.add(n + 1)

@@ -149,6 +149,19 @@ func TestNullPacket(t *testing.T) {
 }
 
 // TestNewReference: a stream that nothing can be a subset of is refused.
+// TestPMTBeforePAT: tables alone, in front of the first group, are no group that may be missing.
+func TestPMTBeforePAT(t *testing.T) {
+	source := tsgen.Frames(tsgen.Options{GOP: 5, FramePackets: 2}, 20)
+	source = slices.Concat(source[size:2*size], source[:size], source[2*size:])
+	r := newReference(t, source)
+	m := r.NewMatcher()
+	m.Write(source)
+	m.End()
+	if summary, err := r.Compare(m); summary != "" || err != nil {
+		t.Errorf("%q, %v", summary, err)
+	}
+}
+
 func TestNewReference(t *testing.T) {
 	b := sample(t, "mpeg1.ts")
 	for name, stream := range map[string][]byte{
