@@ -49,7 +49,7 @@ func main() {
 	s.streams, s.rates = []int{1, 10, 50}, []float64{1.3, 20}
 	s.flat, s.starts = 1<<30, 20
 	if *short {
-		s.rounds, s.seconds, s.streams, s.rates = 1, 4*time.Second, []int{1, 10}, []float64{1.3}
+		s.rounds, s.seconds, s.streams, s.rates = 1, 2*time.Second, []int{1, 10}, []float64{1.3}
 		s.flat, s.starts = 256<<20, 5
 	}
 	s.suites = strings.Split(suites, ",")
