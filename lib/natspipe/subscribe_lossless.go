@@ -25,9 +25,24 @@ const (
 	gapTimeout = 30 * time.Second
 )
 
-// receiveLossless receives through the durable consumer until ctx or the connection ends. It acknowledges a message
-// when the output has taken it, which it waits for until writing ends.
+// errLeftOut says that the consumer has left messages out. They come when it begins again.
+var errLeftOut = errors.New("the JetStream consumer has left out messages")
+
+// receiveLossless receives through the durable consumer until ctx or the connection ends. What it has received it
+// writes until writing ends.
 func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) error {
+	for {
+		err := s.consume(ctx, writing, l)
+		if !errors.Is(err, errLeftOut) {
+			return err
+		}
+		s.o.Log.Warn("left out", "the JetStream consumer begins again", "err", err)
+		sleep(ctx, askPause)
+	}
+}
+
+// consume receives through the consumer, in order, and acknowledges each message when the output has taken it.
+func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
 	js, err := jetstream.New(l.nc)
 	if err != nil {
 		return err
@@ -58,7 +73,7 @@ func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) erro
 			return err
 		}
 		if last > 0 && meta.Sequence.Consumer != last+1 {
-			return fmt.Errorf("message %d of the consumer came after %d", meta.Sequence.Consumer, last)
+			return fmt.Errorf("%w: %d came after %d", errLeftOut, meta.Sequence.Consumer, last)
 		}
 		last = meta.Sequence.Consumer
 		if err := s.pass(writing, m, meta.Sequence.Stream); err != nil {
@@ -138,7 +153,7 @@ func (s *Subscriber) pass(ctx context.Context, m jetstream.Msg, seq uint64) erro
 	return s.queue.Flush(ctx)
 }
 
-// lookBack has the next connection begin earlier. It returns an error, which is fatal when so many bytes have been
+// lookBack has the consumer begin earlier. It returns an error, which is fatal when so many bytes have been
 // missing for gapTimeout: then the stream has them no more.
 func (s *Subscriber) lookBack(missing int64) error {
 	switch {
@@ -150,5 +165,5 @@ func (s *Subscriber) lookBack(missing int64) error {
 	default:
 		s.rewind *= 2
 	}
-	return fmt.Errorf("%d bytes are left out by the consumer %s", missing, s.o.Durable)
+	return fmt.Errorf("%w: %d bytes", errLeftOut, missing)
 }
