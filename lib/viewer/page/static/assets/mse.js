@@ -133,6 +133,7 @@ export class MSEPlayer {
   #catchUp() {
     const video = this.element
     if (this.#asked && performance.now() - this.#asked > FIRST_WITHIN) this.#feedRest()
+    if (this.#queue) return // the first picture is meant to be the only one for now
     const ranges = video.buffered
     if (ranges.length === 0 || video.seeking) return
     if (performance.now() - this.#stalled > 20_000 && this.#target > LEAST) {
