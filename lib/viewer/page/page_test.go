@@ -117,7 +117,7 @@ func TestServeFile(t *testing.T) {
 	}
 }
 
-// TestKeptFiles: a browser that has a file is told so, in the form that it has it in.
+// TestKeptFiles: a browser that has a file, packed or not, is not sent it again.
 func TestKeptFiles(t *testing.T) {
 	p := &Page{layers: []fs.FS{fstest.MapFS{
 		"index.html":     {Data: []byte("index")},

@@ -64,7 +64,7 @@ var contentTypes = map[string]string{
 	".wasm": "application/wasm",
 }
 
-// write answers with a file. If the browser may keep it, it is told whether what it has is the same.
+// write answers with a file. If the browser may keep it, the answer to one that has the same is 304 without a body.
 func write(w http.ResponseWriter, r *http.Request, file string, b []byte, keep bool) {
 	contentType, ok := contentTypes[path.Ext(file)]
 	if !ok {
