@@ -19,6 +19,8 @@ type destination struct {
 	o    *Options
 
 	queue   *stream.Queue
+	turn    *stream.Turn  // held by send, but while that waits
+	session *session      // that send is at work for; nil: none. Who has the turn may use it
 	pacer   *stream.Pacer // for put
 	account *stream.Account
 
@@ -54,8 +56,14 @@ func newDestination(url string, o *Options, late bool) *destination {
 			o.Log.Warn(message+" "+url, message, "to", d.name, "hint", hint)
 		},
 	})
+	d.turn = stream.NewTurn(d.queue)
 	d.pacer = stream.NewPacer(d.queue)
 	return d
+}
+
+// put puts a batch into the queue. What it can send without waiting it sends at once.
+func (d *destination) put(ctx context.Context, b stream.Batch) error {
+	return d.turn.Put(ctx, b, func() bool { return d.session != nil && d.session.sendNow() })
 }
 
 // outage is a time without a connection.

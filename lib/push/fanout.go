@@ -104,18 +104,18 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 			d.attached = true
 			rest := stream.Batch{Chunks: b.Chunks[at:]}
 			rest.N = size(rest.Chunks) + after
-			err = d.queue.Put(ctx, rest)
+			err = d.put(ctx, rest)
 		case d.removing.Load():
 			last := stream.Batch{Chunks: b.Chunks[:at], N: b.N}
 			if at < len(b.Chunks) {
 				last.N = size(last.Chunks) - before // the queue has counted them, but does not get them
 			}
-			err = d.queue.Put(ctx, last)
+			err = d.put(ctx, last)
 			if at < len(b.Chunks) {
 				f.detach(d)
 			}
 		default:
-			err = d.queue.Put(ctx, b)
+			err = d.put(ctx, b)
 		}
 		ok = ok && err == nil
 		d.pacer.Pace(ctx, b.N)
@@ -204,7 +204,7 @@ func (f *fanout) detachIdle(d *destination, limit time.Duration) bool {
 func (f *fanout) detachNow(d *destination) {
 	if d.attached && !d.detached.Load() {
 		// The queue has counted them, but does not get them.
-		_ = d.queue.Put(context.Background(), stream.Batch{N: -f.pending})
+		_ = d.put(context.Background(), stream.Batch{N: -f.pending})
 		f.midGOP = true
 	}
 	f.detach(d)

@@ -89,13 +89,17 @@ func (s *session) run(parent context.Context) error {
 
 // send sends each delivery of the queue as a message, until the queue ends or the stream changes.
 func (s *session) send(ctx context.Context) error {
+	s.d.turn.Lock()
+	defer s.d.turn.Unlock()
+	s.d.session = s
+	defer func() { s.d.session = nil }()
 	window := initialWindow
 	for {
 		if confirmed := s.confirmed.Load(); window <= 0 && s.lastPong.Load() == 0 {
 			s.awaitPong(ctx, confirmed, initialPongTimeout)
 			window = math.MaxInt
 		}
-		p, err := s.d.queue.Take(ctx)
+		p, err := s.d.turn.Take(ctx)
 		switch err {
 		case nil:
 		case io.EOF:
@@ -117,9 +121,32 @@ func (s *session) send(ctx context.Context) error {
 	}
 }
 
-// write sends a message that ends at pos. A ping goes with it when pingInterval has passed or too much is unconfirmed.
+// sendNow sends what waits, as send does, while nothing of that needs to wait and no ping is due. It returns false when
+// it leaves something to send.
+func (s *session) sendNow() bool {
+	for !s.pingDue(s.sent.Load()) && s.conn.CanPost() {
+		p, err := s.d.turn.TakeNow()
+		if err != nil {
+			return err == stream.ErrEmpty
+		}
+		s.d.account.AddWritten(&p)
+		s.conn.Post(p.Data)
+		s.sent.Store(p.Pos)
+		p.Release()
+		s.d.account.AddMessages(1)
+	}
+	return false
+}
+
+// pingDue reports whether a ping goes with the message that ends at pos: pingInterval has passed, or too much is
+// unconfirmed. Before the first pong it always does.
+func (s *session) pingDue(pos int64) bool {
+	return s.sincePong() >= s.pingInterval() || s.overThreshold(pos)
+}
+
+// write sends a message that ends at pos, and a ping with it when one is due.
 func (s *session) write(ctx context.Context, message []byte, pos int64) error {
-	if s.sincePong() < s.pingInterval() && !s.overThreshold(pos) {
+	if !s.pingDue(pos) {
 		err := s.conn.Write(ctx, message)
 		if err == nil {
 			s.sent.Store(pos)

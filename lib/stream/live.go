@@ -196,7 +196,7 @@ func (l *live) take() (Delivery, error) {
 		l.inGOP = true
 		return d, nil
 	case len(w) == 0:
-		return Delivery{}, errEmpty
+		return Delivery{}, ErrEmpty
 	case l.mustEnd(&w[0]):
 		return Delivery{}, ErrChanged
 	}

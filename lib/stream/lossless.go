@@ -22,7 +22,7 @@ func (l *lossless) put(c Chunk) { l.fifo.push(&c, gap{}, l.longest) }
 
 func (l *lossless) take() (Delivery, error) {
 	if len(l.fifo.waiting()) == 0 {
-		return Delivery{}, errEmpty
+		return Delivery{}, ErrEmpty
 	}
 	if !l.atLeastOnce {
 		e := l.fifo.pop()

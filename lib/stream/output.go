@@ -3,29 +3,26 @@ package stream
 import (
 	"context"
 	"io"
-	"sync"
 )
 
 // Output writes what comes out of a queue to a writer. If the writer can write without waiting (TryWrite), Put writes
-// at once while nothing else is being written: waking another goroutine for each frame of a camera costs more than the
-// frame.
+// at once while nothing else is being written; see Turn.
 //
 // Run is the queue's only consumer, and Put its only producer.
 type Output struct {
 	queue    *Queue
+	turn     *Turn
 	w        io.Writer
 	tryWrite func(p []byte) int // nil: w cannot
 
-	// writing is held by the goroutine that takes from the queue and writes. Run gives it up while it waits.
-	writing sync.Mutex
-	// unwritten is what TryWrite has left of a delivery that is counted as written.
+	// unwritten is what TryWrite has left of a delivery that is counted as written. Who has the turn may use it.
 	unwritten Delivery
 }
 
 // NewOutput returns an output of q to w. If w has TryWrite(p []byte) int, which writes what it can without waiting and
 // returns how many bytes that was, Put uses it. The queue must not be one with AtLeastOnce.
 func NewOutput(q *Queue, w io.Writer) *Output {
-	o := &Output{queue: q, w: w}
+	o := &Output{queue: q, turn: NewTurn(q), w: w}
 	if t, ok := w.(interface{ TryWrite(p []byte) int }); ok {
 		o.tryWrite = t.TryWrite
 	}
@@ -33,25 +30,17 @@ func NewOutput(q *Queue, w io.Writer) *Output {
 }
 
 // Put is the queue's Put, and writes what can be written without waiting.
-func (o *Output) Put(ctx context.Context, b Batch) error {
-	err := o.queue.put(ctx, b)
-	if !o.writeThrough() {
-		o.queue.ready.Set()
-	}
-	return err
-}
+func (o *Output) Put(ctx context.Context, b Batch) error { return o.turn.Put(ctx, b, o.writeThrough) }
 
-// writeThrough writes all that waits, if Run writes nothing and the writer takes it at once. It returns false when it
-// leaves something to Run.
+// writeThrough writes all that waits, if the writer takes it at once. It returns false when it leaves something to Run.
 func (o *Output) writeThrough() bool {
-	if o.tryWrite == nil || !o.writing.TryLock() {
+	if o.tryWrite == nil {
 		return false
 	}
-	defer o.writing.Unlock()
 	for o.unwritten.Data == nil {
 		d, err := o.queue.takeNow()
 		if err != nil {
-			return err == errEmpty
+			return err == ErrEmpty
 		}
 		n := o.tryWrite(d.Data)
 		o.queue.o.Account.AddWritten(&d)
@@ -68,8 +57,8 @@ func (o *Output) writeThrough() bool {
 
 // Run writes until the queue ends, ctx ends or a write fails, and confirms what was written.
 func (o *Output) Run(ctx context.Context) error {
-	o.writing.Lock()
-	defer o.writing.Unlock()
+	o.turn.Lock()
+	defer o.turn.Unlock()
 	for {
 		d, rest, err := o.next(ctx)
 		if err == io.EOF {
@@ -97,13 +86,10 @@ func (o *Output) next(ctx context.Context) (d Delivery, rest bool, err error) {
 			o.unwritten = Delivery{}
 			return d, true, nil
 		}
-		if d, err = o.queue.takeNow(); err != errEmpty {
+		if d, err = o.queue.takeNow(); err != ErrEmpty {
 			return d, false, err
 		}
-		o.writing.Unlock()
-		err = o.queue.wait(ctx)
-		o.writing.Lock()
-		if err != nil {
+		if err = o.turn.wait(ctx); err != nil {
 			return d, false, err
 		}
 	}

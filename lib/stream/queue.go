@@ -71,15 +71,15 @@ type Queue struct {
 	flushers    []*flusher
 }
 
-// errEmpty says that nothing waits.
-var errEmpty = errors.New("nothing waits")
+// ErrEmpty says that nothing waits to be taken.
+var ErrEmpty = errors.New("nothing waits")
 
 // policy decides what is taken in, dropped, delivered and kept.
 type policy interface {
 	accepts(Kind) bool
 	hasRoom(n int) bool
 	put(Chunk)
-	// take removes the next delivery. It does not wait: it returns errEmpty. It may return ErrChanged.
+	// take removes the next delivery. It does not wait: it returns ErrEmpty. It may return ErrChanged.
 	take() (Delivery, error)
 	// confirmed says that the first n unconfirmed bytes are confirmed.
 	confirmed(n int64)
@@ -204,7 +204,7 @@ func (q *Queue) Missed(n int64) { q.o.Account.readDropped(amount{bytes: n}, Lost
 func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 	for {
 		d, err := q.takeNow()
-		if err != errEmpty {
+		if err != ErrEmpty {
 			return d, err
 		}
 		if err := q.wait(ctx); err != nil {
@@ -213,13 +213,13 @@ func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 	}
 }
 
-// takeNow is Take, but does not wait: it returns errEmpty.
+// takeNow is Take, but does not wait: it returns ErrEmpty.
 func (q *Queue) takeNow() (Delivery, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.notifyFlushed() // also after a take that dropped all there was
 	d, err := q.policy.take()
-	if err == errEmpty && (q.aborted || q.ended) {
+	if err == ErrEmpty && (q.aborted || q.ended) {
 		return d, io.EOF
 	}
 	if err != nil {

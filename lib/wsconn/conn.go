@@ -137,6 +137,15 @@ func (c *Conn) WritePing(ctx context.Context, p []byte) (*Pong, error) {
 	return c.write(ctx, p, true)
 }
 
+// CanPost reports whether Post is likely to send all at once: it is not TLS, nothing else is being sent, and nothing
+// has failed.
+func (c *Conn) CanPost() bool { return c.out.canPost() }
+
+// Post sends p as one binary message, and does not wait: what the network does not take now is kept and sent by another
+// goroutine. It does not keep p. Call it only while CanPost reports true and nothing else writes messages. When the
+// connection has ended, nothing is sent, and only Err and the next Write say so.
+func (c *Conn) Post(p []byte) { c.out.post(p) }
+
 func (c *Conn) write(ctx context.Context, p []byte, ping bool) (*Pong, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("write message: %w", context.Cause(ctx))

@@ -31,11 +31,12 @@ var errClosing = errors.New("the connection is being closed")
 // ping, one close frame, and the latest pong (RFC 6455, 5.5.3: earlier ones need not be sent), so a peer that sends
 // pings and never reads costs nothing.
 type writeBuffer struct {
-	conn   net.Conn     // TCP, or TLS or a proxy's tunnel over it
-	raw    net.Conn     // the TCP connection itself
-	masked bool         // a client masks its frames
-	unsent atomic.Int64 // bytes that the write under way has not handed over yet
-	writes ctxWatch     // cuts flush short
+	conn   net.Conn           // TCP, or TLS or a proxy's tunnel over it
+	raw    net.Conn           // the TCP connection itself
+	masked bool               // a client masks its frames
+	try    func(p []byte) int // writes what is taken without waiting; nil: conn cannot
+	unsent atomic.Int64       // bytes that the write under way has not handed over yet
+	writes ctxWatch           // cuts flush short
 
 	mu        sync.Mutex
 	idle      *sync.Cond // broadcast when flushing or staged becomes false
@@ -55,6 +56,9 @@ func newWriteBuffer(conn net.Conn, masked bool) *writeBuffer {
 	b := &writeBuffer{conn: conn, raw: underlyingConn(conn), masked: masked}
 	b.idle = sync.NewCond(&b.mu)
 	b.writes.cut = b.cut
+	if c, ok := conn.(interface{ TryWrite(p []byte) int }); ok {
+		b.try = c.TryWrite
+	}
 	return b
 }
 
@@ -69,9 +73,42 @@ func (b *writeBuffer) stage(p []byte) error {
 		return errClosing
 	}
 	b.staged = true
+	b.addMessage(p)
+	return nil
+}
+
+// addMessage adds p as a binary message. b.mu is held.
+func (b *writeBuffer) addMessage(p []byte) {
 	b.out = slices.Grow(b.out, MaxHeader+len(p)+2*maxControl) // a ping and a pong may come after it
 	b.out = appendMessage(b.out, p, b.masked)
-	return nil
+}
+
+// canPost reports whether post is likely to write all at once.
+func (b *writeBuffer) canPost() bool {
+	if b.try == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.flushing && b.err == nil && !b.closeSent
+}
+
+// post takes p as a binary message and writes it without waiting. It leaves the rest to a flusher.
+func (b *writeBuffer) post(p []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closeSent || b.err != nil {
+		return
+	}
+	b.addMessage(p)
+	if b.flushing {
+		return // and so this is sent too
+	}
+	rest := b.out[b.try(b.out):]
+	if b.out = append(b.out[:0], rest...); len(rest) == 0 && cap(b.out) > keepBuffer {
+		b.out = nil
+	}
+	b.startFlusher()
 }
 
 // ping adds a ping.
