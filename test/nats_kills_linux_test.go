@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -64,9 +65,17 @@ var natsFaults = []natsFault{
 // TestNATSKills: a stream goes over a cluster of three twice, live and lossless, while nodes are killed or frozen, one
 // after the other. Lossless: nothing is missing, in order, and both ledgers say so. Live: all that arrives decodes, and
 // what is missing is in the subscriber's ledger. VW_TEST_NATS=all has all faults, at a camera's pace and at forty times
-// that, and limits the pauses, which a machine that does other things as well may fail.
+// that, and limits the pauses, which a machine that does other things as well may fail. VW_TEST_NATS_FAULTS=frozen has
+// those whose name matches, at a camera's pace.
 func TestNATSKills(t *testing.T) {
 	t.Parallel()
+	if some := os.Getenv("VW_TEST_NATS_FAULTS"); some != "" {
+		chosen := slices.DeleteFunc(slices.Clone(natsFaults), func(f natsFault) bool {
+			return !regexp.MustCompile(some).MatchString(f.name)
+		})
+		killNodes(t, frameTime, 60*len(chosen), chosen)
+		return
+	}
 	if !allOfNATS() {
 		killNodes(t, frameTime, 60, natsFaults[:min(setting(t, "VW_TEST_KILLS", 2), len(natsFaults))])
 		return

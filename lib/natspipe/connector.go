@@ -18,7 +18,12 @@ import (
 type connector struct {
 	o       *Options
 	servers []server // in the order in which they are tried
+	rounds  int      // of dials without a connection
 }
+
+// firstDial is how long a dial may take if there is another server to try: one that is frozen accepts a connection and
+// says nothing. In the next round it is twice as long.
+const firstDial = time.Second
 
 // server is a server of the cluster.
 type server struct {
@@ -44,9 +49,15 @@ func newConnector(o *Options) (*connector, error) {
 // dial connects to the first server that answers. The one that was lost last is tried last.
 func (c *connector) dial(ctx context.Context) (*link, error) {
 	var failures []error
+	timeout := c.o.DialTimeout
+	if len(c.servers) > 1 {
+		timeout = min(timeout, firstDial<<min(c.rounds, 10))
+	}
+	c.rounds++
 	for i, s := range c.servers {
-		l, err := c.dialServer(ctx, s)
+		l, err := c.dialServer(ctx, s, timeout)
 		if err == nil {
+			c.rounds = 0
 			c.learn(l.nc, s)
 			c.servers = append(slices.Delete(c.servers, i, i+1), s)
 			slices.SortStableFunc(c.servers[:len(c.servers)-1], func(a, b server) int { return a.rank() - b.rank() })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -21,7 +22,8 @@ type link struct {
 	ctx context.Context // ends with the connection
 	// lose ends ctx. The first cause counts.
 	lose context.CancelCauseFunc
-	raw  net.Conn
+	raw  *watchedConn
+	took time.Duration // the dial: three round trips or more
 }
 
 // options reads the credentials.
@@ -31,9 +33,8 @@ func (c *connector) options(s server) (nats.Options, error) {
 	o.AllowReconnect = false
 	o.SkipHostLookup = true // a proxy may have to do it
 	o.Timeout = c.o.DialTimeout
-	// A connection ends when two pings in a row have found no answer: after three quarters of DeadAfter at most, and
-	// never when an answer takes half of it.
-	o.PingInterval, o.MaxPingsOut = c.o.DeadAfter/4, 2
+	// Each ping has an answer, or watchedConn ends the connection.
+	o.PingInterval, o.MaxPingsOut = c.o.DeadAfter/pingsIn, math.MaxInt
 	o.FlusherTimeout, o.ReconnectOnFlusherError = c.o.DeadAfter, true
 	config, err := c.o.TLS.Config()
 	if err != nil {
@@ -64,11 +65,14 @@ func (c *connector) options(s server) (nats.Options, error) {
 	return o, err
 }
 
-func (c *connector) dialServer(ctx context.Context, s server) (*link, error) {
+func (c *connector) dialServer(ctx context.Context, s server, timeout time.Duration) (*link, error) {
 	o, err := c.options(s)
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the server is not ready within %v", timeout))
+	defer cancel()
 	l := &link{to: s.name()}
 	l.ctx, l.lose = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { l.lose(context.Cause(ctx)) })()
@@ -84,18 +88,20 @@ func (c *connector) dialServer(ctx context.Context, s server) (*link, error) {
 		}
 		l.lose(refused(err))
 	}
-	d := &dialer{link: l, url: *s.url, stall: c.o.DeadAfter * 2 / 3,
+	d := &dialer{link: l, url: *s.url, silence: c.o.DeadAfter * 2 / 3,
 		options: wsconn.DialOptions{TLS: o.TLSConfig, Proxy: c.o.Proxy, Timeout: c.o.DialTimeout}}
 	o.CustomDialer = d
 	l.nc, err = o.Connect()
 	if err == nil {
+		l.raw.watch()
+		l.took = time.Since(began)
 		return l, nil
 	}
 	if d.err != nil {
 		err = d.err // nats.go says "no servers" where one refuses
 	}
 	l.lose(err)
-	return nil, err
+	return nil, l.err()
 }
 
 // err returns why the connection has ended, or nil.
@@ -143,7 +149,7 @@ type dialer struct {
 	link    *link
 	url     url.URL
 	options wsconn.DialOptions
-	stall   time.Duration
+	silence time.Duration
 	err     error
 }
 
@@ -160,36 +166,7 @@ func (d *dialer) Dial(string, string) (net.Conn, error) {
 		return nil, err
 	}
 	wsconn.SetNotsentLowat(conn, maxUnsent)
-	d.link.raw = conn
+	d.link.raw = &watchedConn{Conn: conn, silence: d.silence}
 	context.AfterFunc(d.link.ctx, func() { _ = conn.Close() })
-	return &stallConn{conn, d.stall}, nil
-}
-
-// stallConn is a connection whose writes fail when the network takes nothing for a time. nats.go would bound each
-// write as a whole, which a slow link takes long for.
-type stallConn struct {
-	net.Conn
-	stall time.Duration
-}
-
-const (
-	// writePiece is what a link that lives takes in much less than the limit.
-	writePiece = 16 << 10
-	// maxUnsent is how many bytes wait in the kernel at most. A ping waits behind them, and must have its answer in
-	// time on a slow link too.
-	maxUnsent = 16 << 10
-)
-
-func (c *stallConn) SetWriteDeadline(time.Time) error { return nil }
-
-func (c *stallConn) Write(p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		if err = c.Conn.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
-			break
-		}
-		var m int
-		m, err = c.Conn.Write(p[n:min(n+writePiece, len(p))])
-		n += m
-	}
-	return n, err
+	return d.link.raw, nil
 }

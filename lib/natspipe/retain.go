@@ -12,14 +12,6 @@ import (
 // rollupHeader makes a JetStream stream forget the earlier messages of the subject.
 const rollupHeader = "Nats-Rollup"
 
-const (
-	// historyTimeout limits the wait for the next retained message, for which nothing else is passed on.
-	historyTimeout = 400 * time.Millisecond
-	// historyTries is how often it is asked for. The server that was asked first may be dead, and another one have the
-	// stream too.
-	historyTries = 2
-)
-
 // directGet asks for the messages of a subject. Any server that has the stream answers, so there need be no leader.
 type directGet struct {
 	Seq     uint64 `json:"seq"`
@@ -27,8 +19,8 @@ type directGet struct {
 	Subject string `json:"next_by_subj"`
 }
 
-// history calls take with the messages that the stream retains, in order.
-func history(l *link, retain, subject string, take func(*nats.Msg) error) error {
+// history calls take with the messages that the stream retains, in order. It waits so long for each.
+func history(l *link, retain, subject string, wait time.Duration, take func(*nats.Msg) error) error {
 	inbox := l.nc.NewInbox()
 	sub, err := l.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -43,7 +35,7 @@ func history(l *link, retain, subject string, take func(*nats.Msg) error) error 
 		return err
 	}
 	for {
-		waiting, cancel := context.WithTimeout(l.ctx, historyTimeout)
+		waiting, cancel := context.WithTimeout(l.ctx, wait)
 		m, err := sub.NextMsgWithContext(waiting)
 		cancel()
 		if err != nil {

@@ -15,9 +15,15 @@ import (
 const (
 	// pendingLimit is how many bytes nats.go may hold for a subscription. The queue takes them at once.
 	pendingLimit = 64 << 20
-	// seamTries is how often the retained stream is read for what is missing: it may be a moment behind.
-	seamTries = 10
-	seamPause = 20 * time.Millisecond
+	// historyWait and maxHistoryWait limit how long what is retained is waited for before it is asked for again: the
+	// server that was asked may be frozen, and another one have it too. Each time takes half as long again.
+	historyWait    = 50 * time.Millisecond
+	maxHistoryWait = 500 * time.Millisecond
+	// historyFor and seamFor, times the first wait, are how long what is retained is asked for, and how long it may be
+	// behind what has come. After that the next group is waited for.
+	historyFor = 16
+	seamFor    = 4
+	seamPause  = 20 * time.Millisecond
 )
 
 // receiveLive receives over core NATS until the connection ends. It begins with what is retained.
@@ -30,7 +36,7 @@ func (s *Subscriber) receiveLive(l *link) error {
 		return err
 	}
 	s.hopeless = s.o.Retain == ""
-	if err := s.fill(l, position{}); err != nil {
+	if err := s.fill(l, position{start: true}); err != nil {
 		return err
 	}
 	for {
@@ -46,10 +52,7 @@ func (s *Subscriber) receiveLive(l *link) error {
 			s.o.Log.Warn("foreign", "a message is left out", "subject", s.o.Subject, "err", err)
 			continue
 		}
-		for try := 0; try < seamTries && s.follower.lacks(p) && !s.hopeless; try++ {
-			if try > 0 {
-				sleep(l.ctx, seamPause)
-			}
+		if s.follower.lacks(p) {
 			if err := s.fill(l, p); err != nil {
 				return err
 			}
@@ -61,8 +64,8 @@ func (s *Subscriber) receiveLive(l *link) error {
 	}
 }
 
-// fill receives what is retained of the stream that is followed, or of that of p. It returns an error only if the
-// connection ends.
+// fill receives what is retained, of the stream that is followed or of that of p, until p lacks nothing, or no more is
+// to be had. It returns an error only if the connection ends.
 func (s *Subscriber) fill(l *link, p position) error {
 	if s.hopeless {
 		return nil
@@ -74,17 +77,28 @@ func (s *Subscriber) fill(l *link, p position) error {
 		}
 		return s.receive(m, at)
 	}
-	err := context.DeadlineExceeded
-	for try := 0; try < historyTries && errors.Is(err, context.DeadlineExceeded); try++ {
-		err = history(l, s.o.Retain, s.o.Subject, take)
+	first := min(max(historyWait, l.took/2), maxHistoryWait)
+	wait := first
+	for began := time.Now(); ; sleep(l.ctx, seamPause) {
+		err := history(l, s.o.Retain, s.o.Subject, wait, take)
+		took := time.Since(began)
+		switch {
+		case l.ctx.Err() != nil:
+			return cause(l, err)
+		case err == nil && !s.follower.lacks(p):
+			return nil
+		case err == nil && took < seamFor*first:
+			continue
+		case errors.Is(err, context.DeadlineExceeded) && took < historyFor*first:
+			wait += wait / 2
+			continue
+		case err != nil:
+			s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "stream",
+				s.o.Retain, "err", err)
+		}
+		s.hopeless = true
+		return nil
 	}
-	if err == nil || l.ctx.Err() != nil {
-		return cause(l, err)
-	}
-	s.hopeless = true
-	s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "stream", s.o.Retain,
-		"err", err)
-	return nil
 }
 
 // receive passes on what of a message is new.
