@@ -15,7 +15,7 @@ import (
 )
 
 // readableCamera is a picture that carries its frame number and the wall clock in ms, modulo 65536, as two rows of 16
-// boxes at the top left, where test/node/probe.mjs reads them.
+// boxes at the top left, where test/node/probe.mjs reads them. At the bottom right it is red.
 type readableCamera struct {
 	codec string // mpeg1 or h264
 	size  string
@@ -25,7 +25,8 @@ type readableCamera struct {
 // args are ffmpeg's.
 func (c readableCamera) args(to string) []string {
 	const boxes = "[1:v]format=gray,geq=lum='255*mod(floor(if(Y,time(0)*1000,N)/pow(2,X)),2)'," +
-		"scale=512:64:flags=neighbor[b];[0:v][b]overlay=0:0,format=yuv420p[v]"
+		"scale=512:64:flags=neighbor[b];[0:v][b]overlay=0:0," +
+		"drawbox=x=iw-64:y=ih-64:w=64:h=64:color=red:t=fill,format=yuv420p[v]"
 	args := []string{"-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=rate=25:size=" + c.size,
 		"-f", "lavfi", "-i", "color=black:size=16x2:rate=25", "-f", "lavfi", "-i", "sine=frequency=440",
 		"-filter_complex", boxes, "-map", "[v]", "-map", "2:a", "-b:v", "1300k", "-g", fmt.Sprint(c.gop), "-b:a", "64k"}

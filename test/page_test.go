@@ -64,7 +64,7 @@ func TestPagePlays(t *testing.T) {
 	}
 }
 
-// TestPageOtherCodec: the page goes on with another player.
+// TestPageOtherCodec: the page goes on with another player, and draws MPEG-1 with WebGL where it must.
 func TestPageOtherCodec(t *testing.T) {
 	v := startViewing(t)
 	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
@@ -73,6 +73,7 @@ func TestPageOtherCodec(t *testing.T) {
 	v.start(readableCamera{codec: "h264", size: "640x360", gop: 25})
 	page.until("a video element", func(s sight) bool { return s.Player == "video" })
 	page.plays(25)
+	page.do("eval delete globalThis.VideoFrame")
 	v.start(readableCamera{codec: "mpeg1", size: "640x360", gop: 25})
 	page.until("a canvas", func(s sight) bool { return s.Player == "canvas" })
 	page.plays(25)
@@ -204,6 +205,10 @@ func checkSnapshot(t *testing.T, folder string) {
 	colours := make(map[color.Color]bool)
 	for x := range saved.Bounds().Dx() {
 		colours[saved.At(x, saved.Bounds().Dy()/2)] = true
+	}
+	r, g, b, _ := saved.At(640-32, 360-32).RGBA()
+	if r>>8 < 180 || g>>8 > 80 || b>>8 > 80 {
+		t.Errorf("what is red is %d %d %d in the snapshot", r>>8, g>>8, b>>8)
 	}
 	if size := saved.Bounds().Size(); size != image.Pt(640, 360) || len(colours) < 10 {
 		t.Errorf("the snapshot is %v large and has %d colours in a row", size, len(colours))

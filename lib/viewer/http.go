@@ -77,6 +77,7 @@ func (s *Server) route(r *http.Request) (name string, token *access.Token, based
 // serveName answers a GET of what is no websocket.
 func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, tokenInPath bool) {
 	h := w.Header()
+	v := page.Visit{TokenInPath: tokenInPath}
 	switch name {
 	case "healthz":
 		s.serveHealth(w)
@@ -90,26 +91,33 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request, name string, 
 		return
 	case "embed":
 		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors "+s.frameAncestors())
-		s.preload(w)
+		v.Stream = s.hasten(w)
 	case "":
 		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors 'none'")
-		s.preload(w)
+		v.Stream = s.hasten(w)
 	default:
 		h.Set("Content-Security-Policy", page.CSP+"; frame-ancestors 'none'")
 	}
-	if !s.o.Page.ServeFile(w, r, name, tokenInPath) {
+	if !s.o.Page.ServeFile(w, r, name, v) {
 		http.Error(w, "there is nothing here but for websockets", http.StatusNotFound)
 	}
 }
 
-// preload names the player that the page is about to need. Whoever has shown no token does not learn what the stream
-// is.
-func (s *Server) preload(w http.ResponseWriter) {
-	if _, ok := w.(unauthorized); !ok {
-		if link := s.o.Page.Preload(s.hub.status().Player); link != "" {
-			w.Header().Set("Link", link)
-		}
+// hasten spares the page what it would have to ask for before the first picture: it returns what the stream is, and
+// names the player in a header. Whoever has shown no token does not learn what the stream is.
+func (s *Server) hasten(w http.ResponseWriter) []byte {
+	if _, ok := w.(unauthorized); ok {
+		return nil
 	}
+	status := s.hub.status()
+	if link := s.o.Page.Preload(status.Player); link != "" {
+		w.Header().Set("Link", link)
+	}
+	b, err := json.Marshal(status)
+	if err != nil {
+		return nil // the page asks
+	}
+	return b
 }
 
 // askForToken answers a browser that opens the page without a token with 401 and the page: it asks the user for one,

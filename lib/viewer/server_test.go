@@ -140,6 +140,13 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s %s: the answer shows the token", c.path, c.field)
 		}
 	}
+	const stream = ` data-stream="{&#34;live&#34;:`
+	if _, body := s.get("/"+secret+"/", "Accept: text/html"); !strings.Contains(body, stream) {
+		t.Errorf("the page does not say what the stream is: %.200s", body)
+	}
+	if _, body := s.get("/", "Accept: text/html"); !strings.Contains(body, "<html ") || strings.Contains(body, stream) {
+		t.Errorf("the page without a token: %.200s", body)
+	}
 	if resp, _ := s.get("/", append(handshake, "Sec-WebSocket-Protocol: token.wrong")...); resp.StatusCode != 401 {
 		t.Errorf("with a wrong token: %s", resp.Status)
 	}

@@ -16,14 +16,14 @@ import (
 	"testing/fstest"
 )
 
-func get(t *testing.T, p *Page, name string, tokenInPath bool, header http.Header) *httptest.ResponseRecorder {
+func get(t *testing.T, p *Page, name string, v Visit, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	for key, values := range header {
 		r.Header[key] = values
 	}
 	w := httptest.NewRecorder()
-	if !p.ServeFile(w, r, name, tokenInPath) {
+	if !p.ServeFile(w, r, name, v) {
 		w.Code = http.StatusNotFound
 	}
 	return w
@@ -46,7 +46,7 @@ func TestFiles(t *testing.T) {
 			if m[2] != "" {
 				file = "assets/" + m[2]
 			}
-			if w := get(t, p, file, false, nil); w.Code != http.StatusOK {
+			if w := get(t, p, file, Visit{}, nil); w.Code != http.StatusOK {
 				t.Errorf("%s names %s: %d", name, file, w.Code)
 			}
 		}
@@ -91,29 +91,34 @@ func TestServeFile(t *testing.T) {
 		{"assets/players/d.css", "text/css; charset=utf-8", "style"},
 		{"assets/players/LICENSES", "text/plain; charset=utf-8", "<b>text</b>"},
 	} {
-		w := get(t, p, tc.name, false, nil)
+		w := get(t, p, tc.name, Visit{}, nil)
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != tc.contentType || w.Body.String() != tc.body {
 			t.Errorf("%q: %d %s %q", tc.name, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
 	for _, name := range []string{"secret", "index.html", "assets", "assets/", "assets/../secret", "assets//a.js",
 		"assets/x", "/", "."} {
-		if w := get(t, p, name, false, nil); w.Code != http.StatusNotFound {
+		if w := get(t, p, name, Visit{}, nil); w.Code != http.StatusNotFound {
 			t.Errorf("%q: %d", name, w.Code)
 		}
 	}
-	if w := get(t, p, "assets/players/c.js", false, nil); w.Code != http.StatusInternalServerError {
+	if w := get(t, p, "assets/players/c.js", Visit{}, nil); w.Code != http.StatusInternalServerError {
 		t.Errorf("damaged: %d", w.Code)
 	}
-	w := get(t, p, "assets/players/b.js", false, http.Header{"Accept-Encoding": {"br, gzip"}})
+	w := get(t, p, "assets/players/b.js", Visit{}, http.Header{"Accept-Encoding": {"br, gzip"}})
 	if w.Header().Get("Content-Encoding") != "gzip" || !bytes.Equal(w.Body.Bytes(), zip(t, "player")) {
 		t.Errorf("compressed: %v", w.Header())
 	}
-	if w := get(t, p, "assets/a.js", true, nil); w.Header().Get("Cache-Control") != "" {
+	if w := get(t, p, "assets/a.js", Visit{TokenInPath: true}, nil); w.Header().Get("Cache-Control") != "" {
 		t.Errorf("kept by an address that shows the token: %v", w.Header())
 	}
-	if w := get(t, p, "", true, nil); w.Body.String() != `<html data-token="path" lang="en">index` {
+	if w := get(t, p, "", Visit{TokenInPath: true}, nil); w.Body.String() != `<html data-token="path" lang="en">index` {
 		t.Errorf("with a token in the path: %s", w.Body)
+	}
+	v := Visit{Stream: []byte(`{"reason":"<a> & b"}`)}
+	if w := get(t, p, "", v, nil); w.Body.String() !=
+		`<html data-stream="{&#34;reason&#34;:&#34;&lt;a&gt; &amp; b&#34;}" lang="en">index` {
+		t.Errorf("with what the stream is: %s", w.Body)
 	}
 }
 
@@ -126,27 +131,27 @@ func TestKeptFiles(t *testing.T) {
 	}}}
 	for _, form := range []http.Header{{}, {"Accept-Encoding": {"gzip"}}} {
 		for _, name := range []string{"assets/a.js", "assets/b.js"} {
-			first := get(t, p, name, false, form)
+			first := get(t, p, name, Visit{}, form)
 			tag := first.Header().Get("ETag")
 			if first.Header().Get("Cache-Control") != "no-cache" || tag == "" {
 				t.Errorf("%s %v: %v", name, form, first.Header())
 			}
 			again := form.Clone()
 			again.Set("If-None-Match", `"other", W/`+tag)
-			if w := get(t, p, name, false, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			if w := get(t, p, name, Visit{}, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
 				t.Errorf("%s %v again: %d, %d bytes", name, form, w.Code, w.Body.Len())
 			}
 			again.Set("If-None-Match", `"other"`)
-			if w := get(t, p, name, false, again); w.Code != http.StatusOK {
+			if w := get(t, p, name, Visit{}, again); w.Code != http.StatusOK {
 				t.Errorf("%s %v changed: %d", name, form, w.Code)
 			}
 		}
 	}
-	packed := get(t, p, "assets/b.js", false, http.Header{"Accept-Encoding": {"gzip"}}).Header().Get("ETag")
-	if plain := get(t, p, "assets/b.js", false, nil).Header().Get("ETag"); plain == packed {
+	packed := get(t, p, "assets/b.js", Visit{}, http.Header{"Accept-Encoding": {"gzip"}}).Header().Get("ETag")
+	if plain := get(t, p, "assets/b.js", Visit{}, nil).Header().Get("ETag"); plain == packed {
 		t.Errorf("both forms are %s", plain)
 	}
-	if w := get(t, p, "", false, nil); w.Header().Get("ETag")+w.Header().Get("Cache-Control") != "" {
+	if w := get(t, p, "", Visit{}, nil); w.Header().Get("ETag")+w.Header().Get("Cache-Control") != "" {
 		t.Errorf("the page itself: %v", w.Header())
 	}
 }
@@ -167,7 +172,8 @@ func zip(t *testing.T, text string) []byte {
 // TestPictureAlone: what can be framed has the picture and what it needs to play, and nothing else of the page.
 func TestPictureAlone(t *testing.T) {
 	p := &Page{layers: []fs.FS{sub(t), pictureAlone{sub(t)}}}
-	page, picture := get(t, p, "", false, nil).Body.String(), get(t, p, "embed", true, nil).Body.String()
+	page := get(t, p, "", Visit{}, nil).Body.String()
+	picture := get(t, p, "embed", Visit{TokenInPath: true}, nil).Body.String()
 	for part, want := range map[string]int{
 		`id="stage"`: 1, `id="picture"`: 1, `id="notice-title"`: 1, `src="assets/main.js"`: 1, `rel="modulepreload"`: 6,
 		`<html data-token="path"`: 1, `<body class="embed">`: 1, `</main>`: 1,
@@ -187,7 +193,7 @@ func TestUnbuilt(t *testing.T) {
 	static := fstest.MapFS{"index.html": {Data: []byte("index")}, "unbuilt.html": {Data: []byte("run scripts/build")}}
 	p := &Page{layers: []fs.FS{unbuilt{static}, static}}
 	for _, name := range []string{"", "embed"} {
-		if w := get(t, p, name, false, nil); w.Body.String() != "run scripts/build" {
+		if w := get(t, p, name, Visit{}, nil); w.Body.String() != "run scripts/build" {
 			t.Errorf("%q: %s", name, w.Body)
 		}
 	}
@@ -202,10 +208,10 @@ func TestDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := get(t, p, "", false, nil); w.Body.String() != "mine" {
+	if w := get(t, p, "", Visit{}, nil); w.Body.String() != "mine" {
 		t.Errorf("index: %s", w.Body)
 	}
-	if w := get(t, p, "assets/main.js", false, nil); w.Code != http.StatusOK {
+	if w := get(t, p, "assets/main.js", Visit{}, nil); w.Code != http.StatusOK {
 		t.Errorf("the embedded script: %d", w.Code)
 	}
 	for _, name := range []string{filepath.Join(dir, "index.html"), filepath.Join(dir, "missing")} {

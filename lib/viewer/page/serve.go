@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"hash/fnv"
+	"html"
 	"io"
 	"io/fs"
 	"net/http"
@@ -17,20 +18,18 @@ import (
 // page itself, "embed" the picture alone, and the other files are "assets/…". It returns false, and writes nothing,
 // if the page has no such file. The caller sets the headers that all files share, such as Content-Security-Policy.
 //
-// tokenInPath says that the last element of the page's address is the viewer's token. The page then takes it out of
-// the address bar, and no file is kept by the browser. Else it keeps "assets/…" and asks whether they have changed: a
-// script that it kept need not be compiled again. No file is secret: where "assets/…" needs a token too, a page that
-// was opened with ?token= cannot load them.
-func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, tokenInPath bool) bool {
+// The browser keeps "assets/…" and asks whether they have changed: a script that it kept need not be compiled again. No
+// file is secret: where "assets/…" needs a token too, a page that was opened with ?token= cannot load them.
+func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, v Visit) bool {
 	file, ok := fileOf(name)
 	if !ok {
 		return false
 	}
-	keep := strings.HasPrefix(file, "assets/") && !tokenInPath
+	keep := strings.HasPrefix(file, "assets/") && !v.TokenInPath
 	for _, layer := range p.layers {
 		if b, err := fs.ReadFile(layer, file); err == nil {
-			if tokenInPath && path.Ext(file) == ".html" {
-				b = bytes.Replace(b, []byte("<html "), []byte(`<html data-token="path" `), 1)
+			if path.Ext(file) == ".html" {
+				b = bytes.Replace(b, []byte("<html "), append([]byte("<html "), v.attributes()...), 1)
 			}
 			write(w, r, file, b, keep)
 			return true
@@ -41,6 +40,26 @@ func (p *Page) ServeFile(w http.ResponseWriter, r *http.Request, name string, to
 		}
 	}
 	return false
+}
+
+// Visit is what the page must know of its visit. It finds it as attributes of its html element.
+type Visit struct {
+	// TokenInPath: the last element of the page's address is the viewer's token. The page takes it out of the address
+	// bar, and the browser keeps no file.
+	TokenInPath bool
+	// Stream is what stream.json says at this moment, in JSON, so that the page need not wait for it; or nil.
+	Stream []byte
+}
+
+func (v Visit) attributes() string {
+	var s string
+	if v.TokenInPath {
+		s += `data-token="path" `
+	}
+	if v.Stream != nil {
+		s += `data-stream="` + html.EscapeString(string(v.Stream)) + `" `
+	}
+	return s
 }
 
 // fileOf returns the file that a name asks for. It is false for a name that no file of a page can have.

@@ -44,6 +44,13 @@ export function streamName() {
   return decodeURIComponent(place.split('/').filter(Boolean).pop() ?? '') || location.host
 }
 
+// statusInPage is what the server said of the stream in the page itself; null when that is not new any more.
+export function statusInPage() {
+  const text = document.documentElement.dataset.stream
+  delete document.documentElement.dataset.stream
+  return text ? JSON.parse(text) : null
+}
+
 // readStatus asks the server what the stream is. It returns null if the server does not answer, and throws Refused if
 // it wants a token, or another one.
 export async function readStatus() {

@@ -28,12 +28,7 @@ export class JSMpegPlayer {
     this.options = { streaming: true, wasmModule: this.module, videoBufferSize: VIDEO_BUFFER, decodeFirstFrame: false,
       canvas: this.element, preserveDrawingBuffer: true }
     this.module.loadFromBuffer(JSMpeg.Base64ToArrayBuffer(JSMpeg.WASM_BINARY_INLINED), () => this.#ready())
-    const { WebGL, Canvas2D } = JSMpeg.Renderer
-    try {
-      this.renderer = new WebGL(this.options)
-    } catch {
-      this.renderer = new Canvas2D(this.options)
-    }
+    this.renderer = globalThis.VideoFrame ? new FrameRenderer(this.element) : jsmpegRenderer(this.options)
   }
 
   #ready() {
@@ -63,7 +58,9 @@ export class JSMpegPlayer {
         this.#pending += Math.min(SLICE, message.byteLength - at)
         if (this.#pending >= (this.drawn > 0 ? SLICE : MOST_AT_FIRST)) this.#decode()
       }
-      if (!this.#frame) {
+      if (this.drawn === 0) {
+        this.#draw()
+      } else if (!this.#frame) {
         this.#asked = performance.now()
         this.#frame = requestAnimationFrame(() => this.#draw())
       }
@@ -96,6 +93,7 @@ export class JSMpegPlayer {
       } else if (this.video.decode()) {
         // The keyframe is shown before what follows it is decoded, which takes a while.
         this.drawn++
+        this.#asked = performance.now()
         this.#frame = requestAnimationFrame(() => this.#draw())
       }
       if (!this.#planes) return
@@ -143,5 +141,53 @@ export class JSMpegPlayer {
     this.renderer?.destroy()
     gl?.getExtension('WEBGL_lose_context')?.loseContext() // a browser allows few at a time
     this.element.remove()
+  }
+}
+
+// FrameRenderer has the browser turn a picture into colours. Unlike WebGL it needs no context of the graphics card and
+// no shaders, which take a tenth of a second.
+class FrameRenderer {
+  #context
+  #size = {}
+
+  constructor(canvas) {
+    this.#context = canvas.getContext('2d', { alpha: false })
+  }
+
+  resize(width, height) {
+    Object.assign(this.#context.canvas, { width, height })
+    const codedWidth = (width + 15) & ~15 // whole macroblocks
+    const codedHeight = (height + 15) & ~15
+    const visibleRect = { x: 0, y: 0, width, height }
+    this.#size = { codedWidth, codedHeight, visibleRect }
+  }
+
+  // render takes the planes as the decoder holds them: parts of one memory.
+  render(y, cr, cb) {
+    const stride = this.#size.codedWidth
+    const frame = new VideoFrame(y.buffer, {
+      ...this.#size,
+      format: 'I420',
+      timestamp: 0,
+      layout: [
+        { offset: y.byteOffset, stride },
+        { offset: cb.byteOffset, stride: stride / 2 },
+        { offset: cr.byteOffset, stride: stride / 2 },
+      ],
+      colorSpace: { matrix: 'smpte170m', primaries: 'bt709', transfer: 'iec61966-2-1', fullRange: false },
+    })
+    this.#context.drawImage(frame, 0, 0)
+    frame.close()
+  }
+
+  destroy() {}
+}
+
+function jsmpegRenderer(options) {
+  const { WebGL, Canvas2D } = JSMpeg.Renderer
+  try {
+    return new WebGL(options)
+  } catch {
+    return new Canvas2D(options)
   }
 }

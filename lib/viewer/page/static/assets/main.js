@@ -45,7 +45,7 @@ const events = {
       previous = null
       s.player.element.classList.remove('coming')
     }
-    if (!state.live) update()
+    if (!state.live) requestAnimationFrame(() => setTimeout(update)) // when the picture is on the screen
   },
   blocked() {
     blocked = true
@@ -144,6 +144,7 @@ function refusedState(refused) {
 
 function update() {
   state = currentState()
+  for (const id of ['name', 'state', 'controls', 'facts']) $(id)?.removeAttribute('hidden')
   const gone = state.className === 'gone'
   stage.classList.toggle('gone', gone)
   picture.classList.toggle('empty', !session.shown && !previous)
@@ -243,8 +244,8 @@ window.addEventListener('online', () => { if (nextAttempt) wake() })
 
 if ($('name')) $('name').textContent = streamName()
 if (!stage.requestFullscreen && !('webkitEnterFullscreen' in HTMLVideoElement.prototype)) $('fullscreen')?.remove()
+// Texts wait a moment: a browser that lays out its first one loads a font, and the picture goes first.
 watch()
-update()
 setInterval(() => {
   watchPlayer()
   update()

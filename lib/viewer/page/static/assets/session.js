@@ -1,7 +1,7 @@
 // A session is one connection to the stream and the player that plays it. Every connection gets a new player: the
 // server ends a connection where an encoder begins anew, which no player survives.
 
-import { Refused, openSocket, readStatus } from './address.js'
+import { Refused, openSocket, readStatus, statusInPage } from './address.js'
 import { JSMpegPlayer } from './jsmpeg.js'
 import { MSEPlayer, canPlay } from './mse.js'
 import { Transport } from './transport.js'
@@ -20,7 +20,7 @@ export class Session {
   #queue = []
   #queued = 0
   #asking = false
-  #choosing = false
+  #chosen = '' // the name of the player
   #over = false
 
   // events: status(status), picture(session) after each drawing, created(session), blocked(session).
@@ -38,7 +38,9 @@ export class Session {
     }
     socket.onmessage = event => { if (typeof event.data !== 'string') this.#take(event.data) }
     socket.onclose = event => this.end({ code: event.code, reason: event.reason })
-    this.refresh()
+    const status = statusInPage()
+    if (status) this.#learn(status)
+    else this.refresh()
     const end = await ended
     this.#over = true
     this.open = false
@@ -62,15 +64,20 @@ export class Session {
   // refresh reads what the server says of the stream.
   async refresh() {
     try {
-      const status = await readStatus()
-      if (!status || this.#over) return
-      this.status = status
-      if (status.player && !this.#choosing) this.#choose() // the player loads while the first pictures are on their way
-      this.#events.status(status)
+      this.#learn(await readStatus())
     } catch (err) {
       if (!(err instanceof Refused)) throw err
       this.end({ refused: err })
     }
+  }
+
+  #learn(status) {
+    if (!status || this.#over) return
+    this.status = status
+    // The player loads while the first pictures are on their way.
+    if (status.player && !this.#chosen) this.#choose()
+    else if (status.player !== this.#chosen && !this.shown) this.end({ code: 0, reason: 'the stream has changed' })
+    this.#events.status(status)
   }
 
   #take(message) {
@@ -100,7 +107,7 @@ export class Session {
   }
 
   async #choose() {
-    this.#choosing = true
+    this.#chosen = this.status.player
     try {
       const player = await this.#makePlayer()
       if (this.#over || !player) {
