@@ -37,10 +37,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.opError("write", err)
 }
 
-// TryWrite writes as much of p as is taken without waiting, and returns how much that is: nothing after an error. It
-// waits for a Write that is under way, and does not look at deadlines.
-func (c *Conn) TryWrite(p []byte) int { return c.d.tryWrite(p) }
-
 // opError makes err one as package net has them.
 func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {

@@ -95,9 +95,10 @@ func (t *direction) do(p []byte, step func(fd uintptr) bool) (int, error) {
 	switch {
 	case t.err != nil:
 		err = t.err
+	case err == nil:
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = os.ErrDeadlineExceeded
-	case err != nil:
+	default:
 		err = os.ErrClosed // nothing else ends a wait
 	}
 	return t.n, err

@@ -39,28 +39,34 @@ func chunkHeader(b []byte, atChunkEnd bool) (used int, size int64, err error) {
 }
 
 // chunkSize parses a line with the size of a chunk.
-func chunkSize(line []byte) (int64, error) {
-	line, _, _ = bytes.Cut(line, []byte(";"))
-	line = bytes.TrimRight(line, " \t") // also before an extension
-	if len(line) == 0 || len(line) > 16 {
-		return 0, errMalformed
-	}
-	var size uint64
-	for _, c := range line {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, errMalformed
+func chunkSize(line []byte) (size int64, err error) {
+	digits := 0
+	for ; digits < len(line); digits++ {
+		digit := hexDigit(line[digits])
+		if digit < 0 {
+			break
 		}
-		size = size<<4 | uint64(c)
+		size = size<<4 | int64(digit)
 	}
-	if size > 1<<63-1 {
+	rest := line[digits:]
+	if len(rest) > 0 {
+		rest = bytes.TrimLeft(rest, " \t") // also before an extension
+	}
+	if digits == 0 || digits > 16 || size < 0 || len(rest) > 0 && rest[0] != ';' {
 		return 0, errMalformed
 	}
-	return int64(size), nil
+	return size, nil
+}
+
+// hexDigit returns the value of a hexadecimal digit, and -1 for any other byte.
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }

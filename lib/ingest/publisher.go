@@ -185,10 +185,10 @@ func (s *Server) copyStream(p *publisher, r *stream.Reader, g *grid) (n, held in
 		if end == nil {
 			end = p.stopReason()
 		}
-		if size := new(stream.PacketSizeError); errors.As(err, &size) {
-			end = size
-		}
 		if err != nil {
+			if size := new(stream.PacketSizeError); errors.As(err, &size) { // not for each frame: it allocates
+				end = size
+			}
 			tails = append(tails, s.gridTail(g)...)
 			n += int64(g.n)
 			return n, s.holdTails(tails), end

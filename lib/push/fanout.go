@@ -90,7 +90,6 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 	// Without mu, because a queue may block, and the set must still be able to change then.
 	f.putMu.Lock()
 	defer f.putMu.Unlock()
-	defer func() { f.lastPut, f.pending = time.Now(), after }()
 	all := f.current()
 	at := f.switchPoint(all, &b)
 	ok := true
@@ -120,6 +119,7 @@ func (f *fanout) put(ctx context.Context, b stream.Batch, before, after int) boo
 		ok = ok && err == nil
 		d.pacer.Pace(ctx, b.N)
 	}
+	f.lastPut, f.pending = time.Now(), after
 	return ok
 }
 

@@ -217,18 +217,17 @@ func (q *Queue) Take(ctx context.Context) (Delivery, error) {
 func (q *Queue) takeNow() (Delivery, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	defer q.notifyFlushed() // also after a take that dropped all there was
 	d, err := q.policy.take()
-	if err == ErrEmpty && (q.aborted || q.ended) {
-		return d, io.EOF
+	switch {
+	case err == nil:
+		q.o.Account.take(q.fifo.took(&d))
+		d.Pos = q.fifo.takenPos
+		q.room.Set()
+	case err == ErrEmpty && (q.aborted || q.ended):
+		err = io.EOF
 	}
-	if err != nil {
-		return d, err
-	}
-	q.o.Account.take(q.fifo.took(&d))
-	d.Pos = q.fifo.takenPos
-	q.room.Set()
-	return d, nil
+	q.notifyFlushed() // also after a take that dropped all there was
+	return d, err
 }
 
 // wait waits until the consumer should look again, or until ctx ends. The context is watched across calls, so that a

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -37,6 +38,28 @@ func (m *mask) xor(dst, src []byte, pos int64) {
 	}
 }
 
+// keys are the masking keys of all connections.
+var keys keySource
+
+// keySource draws many keys at once: the way to the kernel's randomness is long, and is not in the processor's cache
+// when the next frame of a camera comes.
+type keySource struct {
+	mu     sync.Mutex
+	random [256]byte
+	left   int // bytes of random that are no key yet
+}
+
+func (s *keySource) next() (key [4]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 {
+		_, _ = rand.Read(s.random[:]) // never fails
+		s.left = len(s.random)
+	}
+	s.left -= len(key)
+	return [4]byte(s.random[s.left:])
+}
+
 // appendMessage appends p as a binary message of one frame, masked when a client sends it (RFC 6455, 5.3).
 func appendMessage(dst, p []byte, masked bool) []byte {
 	return appendFrame(dst, OpBinary, p, masked)
@@ -47,7 +70,7 @@ func appendFrame(dst []byte, opcode byte, p []byte, masked bool) []byte {
 	if !masked {
 		return append(AppendHeader(dst, h), p...)
 	}
-	_, _ = rand.Read(h.Key[:]) // never fails
+	h.Key = keys.next()
 	dst = AppendHeader(dst, h)
 	var m mask
 	m.set(h.Key, h.Length)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/timdrysdale/vw/lib/fdio"
 )
 
 const (
@@ -31,23 +33,23 @@ var errClosing = errors.New("the connection is being closed")
 // ping, one close frame, and the latest pong (RFC 6455, 5.5.3: earlier ones need not be sent), so a peer that sends
 // pings and never reads costs nothing.
 type writeBuffer struct {
-	conn   net.Conn           // TCP, or TLS or a proxy's tunnel over it
-	raw    net.Conn           // the TCP connection itself
-	masked bool               // a client masks its frames
-	try    func(p []byte) int // writes what is taken without waiting; nil: conn cannot
-	unsent atomic.Int64       // bytes that the write under way has not handed over yet
-	writes ctxWatch           // cuts flush short
+	conn   net.Conn     // TCP, or TLS or a proxy's tunnel over it
+	raw    net.Conn     // the TCP connection itself
+	masked bool         // a client masks its frames
+	unsent atomic.Int64 // bytes that the write under way has not handed over yet
+	writes ctxWatch     // cuts flush short
 
 	mu        sync.Mutex
-	idle      *sync.Cond // broadcast when flushing or staged becomes false
-	out       []byte     // frames in order
-	spare     []byte     // a second buffer, for what comes while the first is written
-	pong      []byte     // the latest pong, to be sent after out
-	closeSent bool       // a close frame has been taken: nothing may follow it (RFC 6455, 5.5.1)
-	staged    bool       // a message is there, and what goes with it may follow: only flush may write
-	flushing  bool       // one goroutine is writing; it picks up whatever is added meanwhile
-	ended     bool       // no goroutine may be started any more
-	err       error      // why nothing can be written any more
+	socket    *fdio.Socket // for post; nil: conn has none, or may be closed
+	idle      *sync.Cond   // broadcast when flushing or staged becomes false
+	out       []byte       // frames in order
+	spare     []byte       // a second buffer, for what comes while the first is written
+	pong      []byte       // the latest pong, to be sent after out
+	closeSent bool         // a close frame has been taken: nothing may follow it (RFC 6455, 5.5.1)
+	staged    bool         // a message is there, and what goes with it may follow: only flush may write
+	flushing  bool         // one goroutine is writing; it picks up whatever is added meanwhile
+	ended     bool         // no goroutine may be started any more
+	err       error        // why nothing can be written any more
 
 	running sync.WaitGroup // flushers
 }
@@ -56,8 +58,8 @@ func newWriteBuffer(conn net.Conn, masked bool) *writeBuffer {
 	b := &writeBuffer{conn: conn, raw: underlyingConn(conn), masked: masked}
 	b.idle = sync.NewCond(&b.mu)
 	b.writes.cut = b.cut
-	if c, ok := conn.(interface{ TryWrite(p []byte) int }); ok {
-		b.try = c.TryWrite
+	if c, ok := conn.(*fdio.Conn); ok {
+		b.socket = c.Socket()
 	}
 	return b
 }
@@ -85,12 +87,9 @@ func (b *writeBuffer) addMessage(p []byte) {
 
 // canPost reports whether post is likely to write all at once.
 func (b *writeBuffer) canPost() bool {
-	if b.try == nil {
-		return false
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.flushing && b.err == nil && !b.closeSent
+	return b.socket != nil && !b.flushing && b.err == nil && !b.closeSent
 }
 
 // post takes p as a binary message and writes it without waiting. It leaves the rest to a flusher.
@@ -101,10 +100,11 @@ func (b *writeBuffer) post(p []byte) {
 		return
 	}
 	b.addMessage(p)
-	if b.flushing {
-		return // and so this is sent too
+	if b.flushing || b.socket == nil {
+		b.startFlusher()
+		return
 	}
-	rest := b.out[b.try(b.out):]
+	rest := b.out[b.socket.TryWrite(b.out):]
 	if b.out = append(b.out[:0], rest...); len(rest) == 0 && cap(b.out) > keepBuffer {
 		b.out = nil
 	}
@@ -262,6 +262,7 @@ func (b *writeBuffer) linger(grace time.Duration, awaitEnd bool) {
 	b.flushLocked()
 	stuck := b.err != nil
 	awaitEnd = awaitEnd && !stuck && b.closeSent
+	b.socket = nil
 	b.mu.Unlock()
 
 	if stuck {
@@ -283,6 +284,7 @@ func (b *writeBuffer) linger(grace time.Duration, awaitEnd bool) {
 func (b *writeBuffer) end() {
 	b.mu.Lock()
 	b.ended = true
+	b.socket = nil
 	b.mu.Unlock()
 	b.writes.end()
 	b.raw.Close()
