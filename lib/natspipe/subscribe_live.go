@@ -3,8 +3,6 @@ package natspipe
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +22,8 @@ const (
 	historyFor = 16
 	seamFor    = 4
 	seamPause  = 20 * time.Millisecond
+	// maxHold is how long part of a message may wait for the next one, which says what it is.
+	maxHold = 20 * time.Millisecond
 )
 
 // receiveLive receives over core NATS until the connection ends. It begins with what is retained.
@@ -39,9 +39,14 @@ func (s *Subscriber) receiveLive(l *link) error {
 	if err := s.fill(l, position{start: true}); err != nil {
 		return err
 	}
-	for {
-		m, err := sub.NextMsgWithContext(l.ctx)
-		if err == nats.ErrSlowConsumer {
+	for wait := time.Hour; ; {
+		m, err := sub.NextMsg(wait)
+		if err == nats.ErrTimeout {
+			if wait = time.Hour; s.reader != nil {
+				err = s.put(l.ctx, nil)
+			}
+		}
+		if err == nats.ErrSlowConsumer || m == nil && err == nil {
 			continue // the position of the next message says what that cost
 		}
 		if err != nil {
@@ -60,6 +65,9 @@ func (s *Subscriber) receiveLive(l *link) error {
 		s.hopeless = s.o.Retain == "" || s.follower.lacks(p)
 		if err := s.receive(m, p); err != nil {
 			return err
+		}
+		if s.reader != nil && s.reader.Pending() > 0 {
+			wait = maxHold
 		}
 	}
 }
@@ -83,7 +91,7 @@ func (s *Subscriber) fill(l *link, p position) error {
 		err := history(l, s.o.Retain, s.o.Subject, wait, take)
 		took := time.Since(began)
 		switch {
-		case l.ctx.Err() != nil:
+		case l.ctx.Err() != nil, isFatal(err):
 			return cause(l, err)
 		case err == nil && !s.follower.lacks(p):
 			return nil
@@ -107,61 +115,27 @@ func (s *Subscriber) receive(m *nats.Msg, p position) error {
 	switch what {
 	case skipped:
 		return nil
-	case begins, gap:
-		if what == gap {
-			s.gaps.Add(1)
-			s.o.Log.Warn("gap", "part of the stream is missing", "bytes", missing, "gaps", s.gaps.Load())
+	case begins:
+		if s.format = s.o.Format; s.format == stream.Auto && isTS(m.Data) {
+			s.format = stream.TS
+		} else if s.format == stream.Auto {
+			s.format = stream.Raw
 		}
-		s.beginRun(missing)
+	case gap:
+		s.gaps.Add(1)
+		s.o.Log.Warn("gap", "part of the stream is missing", "bytes", missing, "gaps", s.gaps.Load())
+	}
+	if what != next {
+		s.splice = s.reader != nil
+		s.endReader()
+		s.o.Ledger.AddIn(int(missing))
+		s.queue.Missed(missing)
+		s.newReader(s.format)
 		s.bare = true
 	}
 	data := m.Data[p.front:]
 	if s.bare && p.start {
 		data, s.bare = m.Data, false
 	}
-	_, err := s.run.Write(data)
-	return err
-}
-
-// beginRun begins a run of messages, after so many missing bytes. A reader of its own cuts it into chunks.
-func (s *Subscriber) beginRun(missing int64) {
-	splice := s.run != nil
-	s.endRun()
-	if missing > 0 {
-		s.o.Ledger.AddIn(int(missing))
-		s.queue.Missed(missing)
-	}
-	r, w := net.Pipe()
-	s.run = w
-	s.reading.Go(func() {
-		defer r.Close() // no Write waits for a reader that has failed
-		if err := s.read(r, splice); err != io.EOF {
-			s.stop(err)
-		}
-	})
-}
-
-// endRun ends the run, and returns when all of it is in the queue.
-func (s *Subscriber) endRun() {
-	if s.run != nil {
-		s.run.Close()
-		s.reading.Wait()
-	}
-}
-
-// read puts a run into the queue. It returns io.EOF, or why that is no stream of the format.
-func (s *Subscriber) read(run io.Reader, splice bool) error {
-	r := stream.NewReader(run, stream.ReaderOptions{Format: s.o.Format, Warn: s.warn})
-	defer r.Close()
-	for {
-		b, err := r.Next()
-		if err != nil {
-			return err
-		}
-		if len(b.Chunks) > 0 {
-			b.Chunks[0].Splice, splice = splice, false
-		}
-		s.o.Ledger.AddIn(b.N)
-		_ = s.output.Put(context.Background(), b) // a live queue takes it at once
-	}
+	return s.put(context.Background(), data) // a live queue takes it at once
 }

@@ -139,15 +139,8 @@ func (s *Subscriber) pass(ctx context.Context, m jetstream.Msg, seq uint64) erro
 		}
 		s.rewind = 0
 	}
-	for s.source.Reset(data); s.source.Len() > 0; {
-		b, err := s.reader.Next()
-		if err != nil {
-			return err
-		}
-		s.o.Ledger.AddIn(b.N)
-		if err := s.output.Put(ctx, b); err != nil {
-			return err
-		}
+	if err := s.put(ctx, data); err != nil {
+		return err
 	}
 	s.passed = max(s.passed, seq)
 	return s.queue.Flush(ctx)

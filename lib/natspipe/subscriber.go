@@ -1,11 +1,9 @@
 package natspipe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,22 +19,21 @@ type Subscriber struct {
 	account   *stream.Account
 	queue     *stream.Queue
 	output    *stream.Output
-	stop      context.CancelCauseFunc // ends Run
 	follower  follower
 	gaps      atomic.Int64
+	source    source
+	reader    *stream.Reader // of source; nil: nothing has come
 
 	// Of live.
-	run      net.Conn       // takes what comes until something is missing; nil: nothing has come
-	reading  sync.WaitGroup // of the reader of run
-	bare     bool           // run has begun where a decoder cannot
-	hopeless bool           // what is missing is not retained either
+	format   stream.Format
+	splice   bool // what comes next follows nothing that came
+	bare     bool // it has begun where a decoder cannot
+	hopeless bool // what is missing is not retained either
 
 	// Without live.
 	passed   uint64    // the number in the JetStream stream of the last message that was written
 	rewind   uint64    // how many messages before that one to begin; 0: nothing is missing
 	gapSince time.Time // with rewind
-	source   bytes.Reader
-	reader   *stream.Reader // of source
 }
 
 // NewSubscriber returns a subscriber. It fails if the credentials cannot be read.
@@ -48,7 +45,9 @@ func NewSubscriber(o Options) (*Subscriber, error) {
 	s := &Subscriber{o: o, connector: c}
 	c.o = &s.o
 	s.follower.anywhere = !o.Live
-	s.reader = stream.NewReader(&s.source, stream.ReaderOptions{Format: stream.Raw})
+	if !o.Live {
+		s.newReader(stream.Raw)
+	}
 	s.account = o.Ledger.Open("stdout")
 	s.queue = stream.NewQueue(stream.QueueOptions{
 		Live: o.Live, StartAtKeyframe: o.Live, OnChange: stream.AnnounceChange,
@@ -84,9 +83,7 @@ func (s *Subscriber) Run(soft, hard context.Context, out Output) error {
 		case <-ctx.Done():
 		}
 	})
-	s.stop = stop
 	s.output = stream.NewOutput(s.queue, out)
-	defer s.reader.Close()
 
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -107,7 +104,7 @@ func (s *Subscriber) Run(soft, hard context.Context, out Output) error {
 		return receive(l)
 	})
 	linger() // what has been received is written, though no more is
-	s.endRun()
+	s.endReader()
 	s.queue.End()
 	writing.Wait()
 	s.queue.Abort(stream.Shutdown)
