@@ -80,20 +80,16 @@ func (b *bench) paced(c contestant, rate float64, streams int, seconds time.Dura
 	}
 	s.cpu = 100 * float64(after-before) / float64(took) / float64(streams)
 	for _, l := range lines {
-		var n int64
-		for _, p := range l.processes {
-			peak, err := p.peak()
-			if err != nil {
-				return nil, l.complain(err)
-			}
-			n += peak
-			share, err := p.share()
-			if err != nil {
-				return nil, l.complain(err)
-			}
-			s.share += share
+		peaks, err := total(l.processes, (*process).peak)
+		if err != nil {
+			return nil, l.complain(err)
 		}
-		s.memory = max(s.memory, n)
+		shares, err := total(l.processes, (*process).share)
+		if err != nil {
+			return nil, l.complain(err)
+		}
+		s.memory = max(s.memory, peaks)
+		s.share += shares
 		s.delays = append(s.delays, l.receiver.delays[warm:]...)
 	}
 	s.share /= int64(streams)
@@ -224,12 +220,8 @@ func (b *bench) flatOut(c contestant, n int64) (*sample, error) {
 		return nil, err
 	}
 	s.cpu = 100 * float64(after-before) / float64(s.took)
-	for _, p := range l.processes {
-		peak, err := p.peak()
-		if err != nil {
-			return nil, err
-		}
-		s.memory += peak
+	if s.memory, err = total(l.processes, (*process).peak); err != nil {
+		return nil, err
 	}
 	return s, l.publisher.end(l.byItself)
 }

@@ -79,6 +79,18 @@ func (p *process) peak() (int64, error) { return p.memory("status", "VmHWM:") }
 // processes that have it is.
 func (p *process) share() (int64, error) { return p.memory("smaps_rollup", "Pss:") }
 
+// total adds up a figure of processes.
+func total(all []*process, figure func(*process) (int64, error)) (n int64, err error) {
+	for _, p := range all {
+		one, err := figure(p)
+		if err != nil {
+			return 0, err
+		}
+		n += one
+	}
+	return n, nil
+}
+
 // memory reads a figure of kB from a file of the process below /proc.
 func (p *process) memory(file, field string) (int64, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))

@@ -149,15 +149,11 @@ func (b *bench) strain(c contestant, streams int, seconds time.Duration) (*sampl
 				s.delays = append(s.delays, at.Sub(due(i, k)))
 			}
 		}
-		var n int64
-		for _, p := range l.processes {
-			peak, err := p.peak()
-			if err != nil {
-				return nil, l.complain(err)
-			}
-			n += peak
+		peaks, err := total(l.processes, (*process).peak)
+		if err != nil {
+			return nil, l.complain(err)
 		}
-		s.memory = max(s.memory, n)
+		s.memory = max(s.memory, peaks)
 	}
 	return s, nil
 }
