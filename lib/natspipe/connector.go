@@ -1,6 +1,7 @@
 package natspipe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -28,8 +29,7 @@ const firstDial = time.Second
 // server is a server of the cluster.
 type server struct {
 	url     *url.URL
-	tlsName string // of a server that was learned: certificates are for the name that was given
-	learned bool
+	learned string // the name of the server that told of it, which certificates are for; "": it was given
 }
 
 func newConnector(o *Options) (*connector, error) {
@@ -60,7 +60,10 @@ func (c *connector) dial(ctx context.Context) (*link, error) {
 			c.rounds = 0
 			c.learn(l.nc, s)
 			c.servers = append(slices.Delete(c.servers, i, i+1), s)
-			slices.SortStableFunc(c.servers[:len(c.servers)-1], func(a, b server) int { return a.rank() - b.rank() })
+			// Those that were given come before those that were learned, which may not be reachable.
+			slices.SortStableFunc(c.servers[:len(c.servers)-1], func(a, b server) int {
+				return min(len(a.learned), 1) - min(len(b.learned), 1)
+			})
 			return l, nil
 		}
 		failures = append(failures, fmt.Errorf("dial %s: %w", s.name(), err))
@@ -70,14 +73,6 @@ func (c *connector) dial(ctx context.Context) (*link, error) {
 	}
 	// The reason why a server refuses says more than that another is not there.
 	return nil, failures[max(0, slices.IndexFunc(failures, isRefusal))]
-}
-
-// rank puts the servers that were given in front of those that were learned, which may not be reachable.
-func (s server) rank() int {
-	if s.learned {
-		return 1
-	}
-	return 0
 }
 
 func (s server) name() string { return s.url.Scheme + "://" + s.url.Host }
@@ -91,11 +86,7 @@ func (c *connector) learn(nc *nats.Conn, from server) {
 			continue
 		}
 		u.User, u.Path = from.url.User, from.url.Path
-		name := from.tlsName
-		if name == "" {
-			name = from.url.Hostname()
-		}
-		c.servers = append(c.servers, server{u, name, true})
+		c.servers = append(c.servers, server{u, cmp.Or(from.learned, from.url.Hostname())})
 	}
 }
 

@@ -40,7 +40,7 @@ func (c *connector) options(s server) (nats.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	config.ServerName = s.tlsName
+	config.ServerName = s.learned
 	// With these a server that offers no TLS must not get the stream.
 	o.Secure = s.url.Scheme == "tls" || s.url.Scheme == "wss" || c.o.TLS.CA != "" || c.o.TLS.Cert != ""
 	if o.Secure || s.url.Scheme == "nats" {

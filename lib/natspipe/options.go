@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -66,7 +65,6 @@ type Options struct {
 type Log interface {
 	Info(key, msg string, args ...any)
 	Warn(key, msg string, args ...any)
-	LogLatest(key string, record func() (level slog.Level, msg string, args []any))
 }
 
 // Output is standard output.

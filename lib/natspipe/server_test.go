@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,9 +54,8 @@ func startServer(t *testing.T) string {
 
 type quietLog struct{}
 
-func (quietLog) Info(string, string, ...any)                          {}
-func (quietLog) Warn(string, string, ...any)                          {}
-func (quietLog) LogLatest(string, func() (slog.Level, string, []any)) {}
+func (quietLog) Info(string, string, ...any) {}
+func (quietLog) Warn(string, string, ...any) {}
 
 func options(url string) Options {
 	return Options{

@@ -122,8 +122,8 @@ func (s *Subscriber) receive(m *nats.Msg, p position) error {
 			s.format = stream.Raw
 		}
 	case gap:
-		s.gaps.Add(1)
-		s.o.Log.Warn("gap", "part of the stream is missing", "bytes", missing, "gaps", s.gaps.Load())
+		s.gaps++
+		s.o.Log.Warn("gap", "part of the stream is missing", "bytes", missing, "gaps", s.gaps)
 	}
 	if what != next {
 		s.splice = s.reader != nil

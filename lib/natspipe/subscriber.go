@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,7 +19,7 @@ type Subscriber struct {
 	queue     *stream.Queue
 	output    *stream.Output
 	follower  follower
-	gaps      atomic.Int64
+	gaps      int
 	source    source
 	reader    *stream.Reader // of source; nil: nothing has come
 
@@ -58,8 +57,8 @@ func NewSubscriber(o Options) (*Subscriber, error) {
 
 func (s *Subscriber) warn(message, hint string) { s.o.Log.Warn(message, message, "hint", hint) }
 
-// Gaps is how often something was missing in what came.
-func (s *Subscriber) Gaps() int64 { return s.gaps.Load() }
+// Gaps is how often something was missing in what came, once Run has returned.
+func (s *Subscriber) Gaps() int { return s.gaps }
 
 // Run writes what comes until soft ends, and then what is held, for Linger at most. When hard ends, it stops. It
 // returns ErrOutputGone, or why the stream cannot be followed or written.
