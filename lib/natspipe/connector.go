@@ -20,6 +20,7 @@ type connector struct {
 	o       *Options
 	servers []server // in the order in which they are tried
 	rounds  int      // of dials without a connection
+	silence time.Duration
 }
 
 // firstDial is how long a dial may take if there is another server to try: one that is frozen accepts a connection and
@@ -32,8 +33,9 @@ type server struct {
 	learned string // the name of the server that told of it, which certificates are for; "": it was given
 }
 
-func newConnector(o *Options) (*connector, error) {
-	c := &connector{o: o}
+// newConnector returns a connector to servers that may be silent for so long.
+func newConnector(o *Options, silence time.Duration) (*connector, error) {
+	c := &connector{o: o, silence: silence}
 	for _, raw := range o.Servers {
 		u, err := parseServer(raw)
 		if err != nil {

@@ -88,7 +88,7 @@ func (c *connector) dialServer(ctx context.Context, s server, timeout time.Durat
 		}
 		l.lose(refused(err))
 	}
-	d := &dialer{link: l, url: *s.url, silence: c.o.DeadAfter * 2 / 3,
+	d := &dialer{link: l, url: *s.url, silence: c.silence,
 		options: wsconn.DialOptions{TLS: o.TLSConfig, Proxy: c.o.Proxy, Timeout: c.o.DialTimeout}}
 	o.CustomDialer = d
 	l.nc, err = o.Connect()

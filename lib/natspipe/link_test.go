@@ -85,7 +85,7 @@ func TestFrozenServer(t *testing.T) {
 	}
 	defer ln.Close()
 	o := options(startServer(t))
-	c, err := newConnector(&o)
+	c, err := newConnector(&o, o.DeadAfter)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ type outgoing struct {
 
 // NewPublisher returns a publisher. It fails if the credentials cannot be read.
 func NewPublisher(o Options) (*Publisher, error) {
-	c, err := newConnector(&o)
+	c, err := newConnector(&o, o.DeadAfter*2/3)
 	if err != nil {
 		return nil, err
 	}

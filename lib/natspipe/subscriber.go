@@ -37,7 +37,7 @@ type Subscriber struct {
 
 // NewSubscriber returns a subscriber. It fails if the credentials cannot be read.
 func NewSubscriber(o Options) (*Subscriber, error) {
-	c, err := newConnector(&o)
+	c, err := newConnector(&o, o.DeadAfter/2)
 	if err != nil {
 		return nil, err
 	}

@@ -12,16 +12,18 @@ import (
 // watchedConn is a connection that ends when the server or the network is dead. nats.go counts pings without an answer,
 // and bounds each write as a whole: both take a slow link that is full for a dead one.
 //
-// A server is dead when no byte has come from it for silence, two thirds of DeadAfter. A ping asks for one every sixth
-// of DeadAfter, so its answer may take half of DeadAfter, and longer where it waits behind data, which count as well.
-// The network is dead when it takes nothing for silence. While it takes little at a time, no ping can be sent, and the
-// server need not answer.
+// A server is dead when no byte has come from it for silence. A ping asks for one every sixth of DeadAfter. For a
+// publisher silence is two thirds of DeadAfter, so the answer may take half of it: it waits behind what is published.
+// For a subscriber it is half, so the answer may take a third, and longer behind data, which count as well. The network
+// is dead when it takes nothing for silence. While it takes little at a time, no ping can be sent, and the server need
+// not answer.
 //
-// So with the 3 s of vw-nats a frozen server is left after 2.0 s. The dial of the next one takes some round trips. A
-// publisher goes on then. A subscriber has to ask what the stream retains, again after 0.05, 0.13, 0.24, 0.41 and
-// 0.66 s if a frozen server was asked, as one third of the questions are with one of three: 2.7 s in all. To that comes
-// one second for each other frozen server that is tried first. Where the frozen server led the JetStream stream, what
-// is missing is not retained: after 0.2 s the next group is waited for.
+// So with the 3 s of vw-nats a publisher leaves a frozen server after 2.0 s, and goes on when it has dialled the next
+// one, which takes some round trips. A subscriber leaves it after 1.5 s, and has to ask what the stream retains: again
+// after 0.05, 0.13, 0.24, 0.41 and 0.66 s if a frozen server was asked, as one third of the questions are with one of
+// three: 2.2 s in all. Where the frozen server led the JetStream stream, what is missing is not retained: after 0.2 s
+// the next group is waited for, so groups of one second make that 2.5 s. To that comes one second for each other frozen
+// server that is tried first.
 type watchedConn struct {
 	net.Conn
 	silence time.Duration
