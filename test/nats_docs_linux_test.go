@@ -96,25 +96,7 @@ func TestNATSScalePage(t *testing.T) {
 		p.expect(1)
 		p.find(p.stderr, `(?i)error: .*permissions violation.*publish`)
 	}
-	var keep jetstream.StreamConfig
-	if err := json.Unmarshal([]byte(indented(t, page, `"name": "KEEP1"`)[0]), &keep); err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect("nats://" + as("admin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	testwait.Eventually(t, "the stream of what the site has stored", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_, err := js.CreateStream(ctx, keep)
-		return err == nil
-	})
+	createStream(t, "nats://"+as("admin"), indented(t, page, `"name": "KEEP1"`)[0])
 	command, _, _ := strings.Cut(siteToo[1], " | ")
 	args := append([]string{"--server", "nats://" + as("admin")}, strings.Fields(command)[2:]...)
 	stored, file := startSub(t, args...)
@@ -126,4 +108,28 @@ func TestNATSScalePage(t *testing.T) {
 	sub, _ := startSub(t, "--live", "--server", "nats://"+as("camera1"), "cam.1")
 	sub.expect(1)
 	sub.find(sub.stderr, `(?i)error: .*permissions violation.*subscription`)
+}
+
+// createStream makes a JetStream stream of its configuration in JSON.
+func createStream(t *testing.T, url, config string) {
+	t.Helper()
+	var c jetstream.StreamConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testwait.Eventually(t, "the stream "+c.Name, func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_, err := js.CreateStream(ctx, c)
+		return err == nil
+	})
 }

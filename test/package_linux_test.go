@@ -29,16 +29,7 @@ func TestPackage(t *testing.T) {
 		"bookworm", root)
 	files := installed(t, root)
 	stream := read(t, sample("mpeg1.ts"))
-	if err := os.Mkdir(filepath.Join(root, "root/page"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for i, command := range commands(firstScreen(string(read(t, "../docs/service.md")))) {
-		command = strings.NewReplacer("sudo ", "", "vw_1.2.3-1_arm64.deb", "/root/first.deb",
-			"journalctl -u vw@relay -f", "journalctl -u vw@relay").Replace(command)
-		if err := os.WriteFile(fmt.Sprint(root, "/root/page/", i, ".sh"), []byte(command), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writePage(t, filepath.Join(root, "root/page"))
 	for name, content := range map[string][]byte{
 		"root/boot.sh":   read(t, sample("package/boot.sh")),
 		"root/first.deb": read(t, deb),
@@ -92,6 +83,21 @@ func TestPackage(t *testing.T) {
 		}
 	}
 	t.Logf("what was seen:\n%s", seen)
+}
+
+// writePage writes the commands of the page about services into a folder, a script for each.
+func writePage(t *testing.T, folder string) {
+	t.Helper()
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, command := range commands(firstScreen(string(read(t, "../docs/service.md")))) {
+		command = strings.NewReplacer("sudo ", "", "vw_1.2.3-1_arm64.deb", "/root/first.deb",
+			"journalctl -u vw@relay -f", "journalctl -u vw@relay").Replace(command)
+		if err := os.WriteFile(fmt.Sprint(folder, "/", i, ".sh"), []byte(command), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // seams checks recordings during which members of the pipeline were killed, while the same stream was published again

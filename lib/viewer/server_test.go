@@ -140,13 +140,6 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s %s: the answer shows the token", c.path, c.field)
 		}
 	}
-	const stream = ` data-stream="{&#34;live&#34;:`
-	if _, body := s.get("/"+secret+"/", "Accept: text/html"); !strings.Contains(body, stream) {
-		t.Errorf("the page does not say what the stream is: %.200s", body)
-	}
-	if _, body := s.get("/", "Accept: text/html"); !strings.Contains(body, "<html ") || strings.Contains(body, stream) {
-		t.Errorf("the page without a token: %.200s", body)
-	}
 	if resp, _ := s.get("/", append(handshake, "Sec-WebSocket-Protocol: token.wrong")...); resp.StatusCode != 401 {
 		t.Errorf("with a wrong token: %s", resp.Status)
 	}
@@ -179,6 +172,21 @@ func TestTokens(t *testing.T) {
 	s.stop()
 	if strings.Contains(s.log.String(), secret) || !strings.Contains(s.log.String(), "token phone") {
 		t.Errorf("the log: %s", s.log)
+	}
+}
+
+// TestPageKnowsTheStream: the page says what the stream is to those who may watch it.
+func TestPageKnowsTheStream(t *testing.T) {
+	t.Parallel()
+	const secret = "Secret0123456789"
+	_, tokens := tokenFile(t, secret+"\n")
+	s := startServer(t, Options{Tokens: tokens})
+	const stream = ` data-stream="{&#34;live&#34;:`
+	if _, body := s.get("/"+secret+"/", "Accept: text/html"); !strings.Contains(body, stream) {
+		t.Errorf("the page does not say what the stream is: %.200s", body)
+	}
+	if _, body := s.get("/", "Accept: text/html"); !strings.Contains(body, "<html ") || strings.Contains(body, stream) {
+		t.Errorf("the page without a token: %.200s", body)
 	}
 }
 
