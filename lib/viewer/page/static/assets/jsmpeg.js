@@ -28,7 +28,7 @@ export class JSMpegPlayer {
     this.options = { streaming: true, wasmModule: this.module, videoBufferSize: VIDEO_BUFFER, decodeFirstFrame: false,
       canvas: this.element, preserveDrawingBuffer: true }
     this.module.loadFromBuffer(JSMpeg.Base64ToArrayBuffer(JSMpeg.WASM_BINARY_INLINED), () => this.#ready())
-    this.renderer = globalThis.VideoFrame ? new FrameRenderer(this.element) : jsmpegRenderer(this.options)
+    this.renderer = FrameRenderer.works() ? new FrameRenderer(this.element) : jsmpegRenderer(this.options)
   }
 
   #ready() {
@@ -148,7 +148,19 @@ export class JSMpegPlayer {
 // no shaders, which take a tenth of a second.
 class FrameRenderer {
   #context
-  #size = {}
+  #width = 0
+  #height = 0
+
+  // works is whether the browser makes a frame of planes.
+  static works() {
+    try {
+      const memory = new Uint8Array(16 * 16 * 3 / 2)
+      videoFrame(16, 16, memory, memory.subarray(256), memory.subarray(320)).close()
+      return true
+    } catch {
+      return false
+    }
+  }
 
   constructor(canvas) {
     this.#context = canvas.getContext('2d', { alpha: false })
@@ -156,31 +168,35 @@ class FrameRenderer {
 
   resize(width, height) {
     Object.assign(this.#context.canvas, { width, height })
-    const codedWidth = (width + 15) & ~15 // whole macroblocks
-    const codedHeight = (height + 15) & ~15
-    const visibleRect = { x: 0, y: 0, width, height }
-    this.#size = { codedWidth, codedHeight, visibleRect }
+    this.#width = width
+    this.#height = height
   }
 
-  // render takes the planes as the decoder holds them: parts of one memory.
   render(y, cr, cb) {
-    const stride = this.#size.codedWidth
-    const frame = new VideoFrame(y.buffer, {
-      ...this.#size,
-      format: 'I420',
-      timestamp: 0,
-      layout: [
-        { offset: y.byteOffset, stride },
-        { offset: cb.byteOffset, stride: stride / 2 },
-        { offset: cr.byteOffset, stride: stride / 2 },
-      ],
-      colorSpace: { matrix: 'smpte170m', primaries: 'bt709', transfer: 'iec61966-2-1', fullRange: false },
-    })
+    const frame = videoFrame(this.#width, this.#height, y, cb, cr)
     this.#context.drawImage(frame, 0, 0)
     frame.close()
   }
 
   destroy() {}
+}
+
+// videoFrame returns a frame with the planes as the decoder holds them: whole macroblocks, in one memory.
+function videoFrame(width, height, y, cb, cr) {
+  const codedWidth = (width + 15) & ~15
+  return new VideoFrame(y.buffer, {
+    format: 'I420',
+    timestamp: 0,
+    codedWidth,
+    codedHeight: (height + 15) & ~15,
+    visibleRect: { x: 0, y: 0, width, height },
+    layout: [
+      { offset: y.byteOffset, stride: codedWidth },
+      { offset: cb.byteOffset, stride: codedWidth / 2 },
+      { offset: cr.byteOffset, stride: codedWidth / 2 },
+    ],
+    colorSpace: { matrix: 'smpte170m', primaries: 'bt709', transfer: 'iec61966-2-1', fullRange: false },
+  })
 }
 
 function jsmpegRenderer(options) {
