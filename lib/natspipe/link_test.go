@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -52,8 +53,11 @@ func TestServers(t *testing.T) {
 }
 
 // TestSilentServer: a connection ends when nothing comes for the limit, and not while a little comes now and then.
-func TestSilentServer(t *testing.T) {
+func TestSilentServer(t *testing.T) { synctest.Test(t, testSilentServer) }
+
+func testSilentServer(t *testing.T) {
 	a, b := net.Pipe()
+	defer a.Close()
 	defer b.Close()
 	c := &watchedConn{Conn: a, silence: 300 * time.Millisecond}
 	c.watch()
@@ -68,7 +72,7 @@ func TestSilentServer(t *testing.T) {
 	for buf := make([]byte, 10); err == nil; n++ {
 		_, err = c.Read(buf)
 	}
-	if n != 5 || time.Since(began) < 600*time.Millisecond || !strings.Contains(err.Error(), "no sign of life") {
+	if n != 5 || time.Since(began) != 700*time.Millisecond || !strings.Contains(err.Error(), "no sign of life") {
 		t.Errorf("%d reads in %v, and %v", n, time.Since(began), err)
 	}
 	if _, err := b.Write([]byte("x")); err == nil {
