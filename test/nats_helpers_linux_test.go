@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +156,8 @@ func (c *natsCluster) leadersChosen(stream string, from, to time.Time) time.Time
 	return last
 }
 
-// whole waits until all replicas of a stream are up to date, so that the next kill leaves a majority.
+// whole waits until all replicas of a stream and of its consumers are up to date, so that the next kill leaves a
+// majority.
 func (c *natsCluster) whole(stream string) {
 	c.t.Helper()
 	nc, js := c.client()
@@ -164,16 +166,23 @@ func (c *natsCluster) whole(stream string) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s, err := js.Stream(ctx, stream)
-		if err != nil || s.CachedInfo().Cluster == nil || len(s.CachedInfo().Cluster.Replicas) < len(c.nodes)-1 {
+		if err != nil || !c.current(s.CachedInfo().Cluster) {
 			return false
 		}
-		for _, r := range s.CachedInfo().Cluster.Replicas {
-			if !r.Current || r.Offline {
+		consumers := s.ListConsumers(ctx)
+		for info := range consumers.Info() {
+			if !c.current(info.Cluster) {
 				return false
 			}
 		}
-		return true
+		return consumers.Err() == nil
 	})
+}
+
+// current reports whether all nodes have all there is of a stream or a consumer.
+func (c *natsCluster) current(info *jetstream.ClusterInfo) bool {
+	return info != nil && len(info.Replicas) == len(c.nodes)-1 &&
+		!slices.ContainsFunc(info.Replicas, func(r *jetstream.PeerInfo) bool { return !r.Current || r.Offline })
 }
 
 // nodeOf returns the node that a tool is connected to, by the last line of its log about that.
@@ -190,8 +199,9 @@ func (c *natsCluster) nodeOf(p *process) *natsNode {
 	return nil
 }
 
-// byFrame returns a function for a feeder that appends one access unit of ts at a time, and stops at its end.
-func byFrame(ts []byte) func(dst []byte) []byte {
+// byFrame returns a function for a feeder that adds one access unit of ts at a time, and stops at its end. What is fed
+// are parts of ts: to copy some hundred megabytes holds a feeder up, for seconds on a machine that is busy.
+func byFrame(ts []byte) func(fed []byte) []byte {
 	var ends []int
 	for i, mark := range new(mpegts.Scanner).AppendMarks(nil, ts) {
 		if mark&mpegts.AccessUnit != 0 && i > 0 {
@@ -199,14 +209,13 @@ func byFrame(ts []byte) func(dst []byte) []byte {
 		}
 	}
 	ends = append(ends, len(ts))
-	at := 0
-	return func(dst []byte) []byte {
+	return func(fed []byte) []byte {
 		if len(ends) == 0 {
-			return dst
+			return fed
 		}
-		from := at
-		at, ends = ends[0], ends[1:]
-		return append(dst, ts[from:at]...)
+		end := ends[0]
+		ends = ends[1:]
+		return ts[:end:end]
 	}
 }
 

@@ -1,7 +1,10 @@
 package natspipe
 
 import (
+	"strconv"
+
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/timdrysdale/vw/lib/mpegts"
 	"github.com/timdrysdale/vw/lib/stream"
@@ -30,8 +33,14 @@ func (p *Publisher) messages(d stream.Delivery, limit int) ([]outgoing, error) {
 		}
 		at.front = len(front)
 		m.Header[positionHeader] = []string{at.String()}
-		if at.start && p.o.Retain != "" {
+		switch {
+		case at.start && p.o.Retain != "":
 			m.Header[rollupHeader] = []string{"sub"}
+		case !p.o.Live:
+			m.Header[jetstream.MsgIDHeader] = []string{p.id + "-" + strconv.FormatInt(at.pos, 10)}
+			if p.o.Retain != "" {
+				m.Header[jetstream.ExpectedStreamHeader] = []string{p.o.Retain}
+			}
 		}
 		all = append(all, outgoing{msg: m})
 		data = data[n:]

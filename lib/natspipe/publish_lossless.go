@@ -2,8 +2,10 @@ package natspipe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,14 +18,14 @@ import (
 // sendLossless sends through JetStream. One message is under way at a time: more could be stored in another order when
 // a leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
-	js, err := jetstream.New(l.nc, jetstream.WithPublishAsyncTimeout(flushTimeout))
+	s, err := newStore(l)
 	if err != nil {
-		return err
+		return cause(l, err)
 	}
-	err = p.createStream(l.ctx, js)
+	err = p.createStream(l.ctx, s.js)
 	for err == nil {
 		for len(p.sent) > 0 {
-			if err := p.sendUntilStored(l, js, &p.sent[0]); err != nil {
+			if err := p.sendUntilStored(s, &p.sent[0]); err != nil {
 				return err
 			}
 			p.sent = p.sent[1:]
@@ -68,19 +70,38 @@ func (p *Publisher) takeWaiting(ctx context.Context, limit int) (stream.Delivery
 	return d, nil
 }
 
+// store has messages stored over a connection.
+type store struct {
+	*link
+	js      jetstream.JetStream
+	answers *nats.Subscription
+	inbox   string // of the answers, without the number of the message
+	sent    int
+}
+
+func newStore(l *link) (*store, error) {
+	js, err := jetstream.New(l.nc)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{link: l, js: js, inbox: l.nc.NewInbox()}
+	s.answers, err = l.nc.SubscribeSync(s.inbox + ".*")
+	return s, err
+}
+
 // sendUntilStored sends a message until a stream has stored it, and confirms it. Its id is the same each time, so it is
 // stored once.
-func (p *Publisher) sendUntilStored(l *link, js jetstream.JetStream, m *outgoing) error {
+func (p *Publisher) sendUntilStored(s *store, m *outgoing) error {
 	for {
 		again := m.sent
 		if again && m.last {
 			p.account.AddWritten(&stream.Delivery{Data: m.msg.Data, Size: len(m.msg.Data), Redelivered: true})
 		}
 		m.sent = true // also if the connection ends meanwhile: the stream may have it
-		ack, err := p.sendOnce(l, js, m)
+		answer, err := s.send(m.msg)
 		if err == nil {
-			if ack.Duplicate && !again {
-				return fatalf("the stream %s has a message of this id already, and has not stored this one", ack.Stream)
+			if answer.Duplicate && !again {
+				return fatalf("the stream %s has a message of this id already, and has not stored this one", answer.Stream)
 			}
 			p.confirmed = true
 			if m.last {
@@ -89,49 +110,59 @@ func (p *Publisher) sendUntilStored(l *link, js jetstream.JetStream, m *outgoing
 			}
 			return nil
 		}
-		if err = p.judge(l, js, err); l.ctx.Err() != nil || isFatal(err) {
-			return cause(l, err)
+		if err = p.judge(s, err); s.ctx.Err() != nil || isFatal(err) {
+			return cause(s.link, err)
 		}
 		p.o.Log.Warn("stored", "not stored, and is sent again", "err", err)
-		sleep(l.ctx, askPause)
+		sleep(s.ctx, askPause)
 	}
+}
+
+// stored is the answer of a JetStream stream to a message.
+type stored struct {
+	Stream    string              `json:"stream"`
+	Duplicate bool                `json:"duplicate"`
+	Error     *jetstream.APIError `json:"error"`
 }
 
 // errNoAnswer says that no stream has answered.
 var errNoAnswer = errors.New("no answer from the JetStream stream")
 
-// sendOnce sends a message and returns the answer of its stream. The time for that begins when the server has the
-// message: a slow link may take longer to carry it.
-func (p *Publisher) sendOnce(l *link, js jetstream.JetStream, m *outgoing) (*jetstream.PubAck, error) {
-	options := []jetstream.PublishOpt{
-		jetstream.WithMsgID(strings.ReplaceAll(m.msg.Header.Get(positionHeader), " ", "-")),
-		jetstream.WithRetryAttempts(0),
+// send sends a message and returns the answer of its stream. The time for that begins when the server has the message:
+// a slow link may take longer to carry it.
+func (s *store) send(m *nats.Msg) (answer stored, err error) {
+	s.sent++
+	m.Reply = s.inbox + "." + strconv.Itoa(s.sent)
+	if err := s.nc.PublishMsg(m); err != nil {
+		return answer, err
 	}
-	if p.o.Retain != "" {
-		options = append(options, jetstream.WithExpectStream(p.o.Retain))
+	reply, err := s.answer(m.Reply, askPause)
+	if err == nats.ErrTimeout {
+		if err = s.flush(s.ctx); err == nil {
+			reply, err = s.answer(m.Reply, answerTimeout)
+		}
 	}
-	answer, err := js.PublishMsgAsync(m.msg, options...)
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nats.ErrTimeout:
+		return answer, errNoAnswer
+	case err != nil:
+		return answer, err
 	}
-	flushed := false
-	for timeout := time.NewTimer(askPause); ; {
-		select {
-		case ack := <-answer.Ok():
-			return ack, nil
-		case err := <-answer.Err():
-			return nil, err
-		case <-l.ctx.Done():
-			return nil, l.err()
-		case <-timeout.C:
-			if flushed {
-				return nil, errNoAnswer
-			}
-			if err := l.flush(l.ctx); err != nil {
-				return nil, err
-			}
-			flushed = true
-			timeout.Reset(answerTimeout)
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return answer, fatalf("read the answer of the JetStream stream: %w", err)
+	}
+	if answer.Error != nil {
+		return answer, answer.Error
+	}
+	return answer, nil
+}
+
+// answer waits so long for the answer to one message. It leaves out those that come late to earlier ones.
+func (s *store) answer(to string, wait time.Duration) (*nats.Msg, error) {
+	for {
+		m, err := s.answers.NextMsg(wait)
+		if err != nil || m.Subject == to {
+			return m, err
 		}
 	}
 }
@@ -140,11 +171,11 @@ func (p *Publisher) sendOnce(l *link, js jetstream.JetStream, m *outgoing) (*jet
 const errMessageInProcess = 10158
 
 // judge makes what waiting does not cure fatal.
-func (p *Publisher) judge(l *link, js jetstream.JetStream, err error) error {
+func (p *Publisher) judge(s *store, err error) error {
 	var api *jetstream.APIError
 	switch {
-	case l.check() != nil:
-		return l.check()
+	case s.check() != nil:
+		return s.check()
 	case errors.Is(err, nats.ErrMaxPayload):
 		return fatalf("%w", err)
 	case errors.As(err, &api) && strings.HasPrefix(api.Description, "maximum "):
@@ -153,10 +184,10 @@ func (p *Publisher) judge(l *link, js jetstream.JetStream, err error) error {
 		return hinted("give --max-message less than the stream's max_msg_size", "a message is too long: %w", err)
 	case errors.As(err, &api) && api.Code != 503 && api.ErrorCode != errMessageInProcess:
 		return fatalf("%w", err)
-	case errors.Is(err, jetstream.ErrNoStreamResponse) && !p.confirmed:
-		ctx, cancel := context.WithTimeout(l.ctx, answerTimeout)
+	case errors.Is(err, nats.ErrNoResponders) && !p.confirmed:
+		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
 		defer cancel()
-		if _, missing := p.o.findStream(ctx, js); isFatal(missing) {
+		if _, missing := p.o.findStream(ctx, s.js); isFatal(missing) {
 			return missing
 		}
 	}

@@ -11,13 +11,6 @@ import (
 )
 
 const (
-	// pullMessages and pullBytes are how much is asked for at a time.
-	pullMessages = 256
-	pullBytes    = 8 << 20
-	// pullExpiry is how long the server keeps a request. While it does, it sends a sign of life each pullHeartbeat.
-	// Without two of them a new request is sent: the server that had the old one may be gone.
-	pullExpiry    = 10 * time.Second
-	pullHeartbeat = 500 * time.Millisecond
 	// ackWait is the time after which the server sends a message again that was not acknowledged.
 	ackWait = time.Minute
 	// gapTimeout is how long what is missing is looked for. A server that was cut off from the others may leave out
@@ -25,18 +18,15 @@ const (
 	gapTimeout = 30 * time.Second
 )
 
-// errLeftOut says that the consumer has left messages out. They come when it begins again.
-var errLeftOut = errors.New("the JetStream consumer has left out messages")
-
 // receiveLossless receives through the durable consumer until ctx or the connection ends. What it has received it
 // writes until writing ends.
 func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) error {
 	for {
 		err := s.consume(ctx, writing, l)
-		if !errors.Is(err, errLeftOut) {
+		if !errors.Is(err, errBeginAgain) {
 			return err
 		}
-		s.o.Log.Warn("left out", "the JetStream consumer begins again", "err", err)
+		s.o.Log.Warn("begins again", "part of the stream is looked for", "err", err)
 		sleep(ctx, askPause)
 	}
 }
@@ -47,24 +37,24 @@ func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
-	consumer, err := s.consumer(ctx, js)
+	stream, err := s.resetConsumer(ctx, js)
 	if err != nil {
 		return cause(l, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	p, err := newPull(l, stream, s.o.Durable)
 	if err != nil {
 		return cause(l, err)
 	}
-	defer messages.Stop()
+	defer p.stop()
+	defer context.AfterFunc(ctx, p.stop)()
 	for last := uint64(0); ; { // of the consumer's numbers, which have no gaps
-		m, err := messages.Next(jetstream.NextContext(ctx))
+		m, err := p.next()
 		switch {
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			s.o.Log.Warn("heartbeat", "the JetStream consumer is silent; its server may be gone", "to", l.to)
-			continue
 		case ctx.Err() != nil: // what is not acknowledged comes again
 			return l.nc.FlushTimeout(min(s.o.Linger, s.o.DeadAfter) + time.Millisecond)
+		case err == nats.ErrTimeout:
+			s.o.Log.Warn("heartbeat", "the JetStream consumer is silent; its server may be gone", "to", l.to)
+			continue
 		case err != nil:
 			return cause(l, err)
 		}
@@ -73,24 +63,24 @@ func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
 			return err
 		}
 		if last > 0 && meta.Sequence.Consumer != last+1 {
-			return fmt.Errorf("%w: %d came after %d", errLeftOut, meta.Sequence.Consumer, last)
+			return fmt.Errorf("%w: message %d came after %d", errBeginAgain, meta.Sequence.Consumer, last)
 		}
 		last = meta.Sequence.Consumer
 		if err := s.pass(writing, m, meta.Sequence.Stream); err != nil {
 			return err
 		}
-		if err := m.Ack(); err != nil {
+		if err := m.Respond(nil); err != nil {
 			return cause(l, err)
 		}
 	}
 }
 
-// consumer returns the durable consumer. It begins after the last message that was written, or by an earlier run
+// resetConsumer returns the name of the stream of the durable consumer, which then begins after the last message that was written, or by an earlier run
 // acknowledged: else what a connection that died has not delivered would come after newer messages.
-func (s *Subscriber) consumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
-	name, err := ask(ctx, func(ctx context.Context) (string, error) { return s.o.findStream(ctx, js) })
+func (s *Subscriber) resetConsumer(ctx context.Context, js jetstream.JetStream) (name string, err error) {
+	name, err = ask(ctx, func(ctx context.Context) (string, error) { return s.o.findStream(ctx, js) })
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		consumer, err := js.Consumer(ctx, name, s.o.Durable)
@@ -102,12 +92,12 @@ func (s *Subscriber) consumer(ctx context.Context, js jetstream.JetStream) (jets
 		return consumer, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("consumer %s of the stream %s: %w", s.o.Durable, name, err)
+		return "", fmt.Errorf("consumer %s of the stream %s: %w", s.o.Durable, name, err)
 	}
 	config := consumer.CachedInfo().Config
 	if config.AckPolicy != jetstream.AckAllPolicy || config.DeliverPolicy != jetstream.DeliverAllPolicy ||
 		config.FilterSubject != s.o.Subject {
-		return nil, fatalf("the consumer %s of the stream %s is not one of vw-nats for %s: choose another name",
+		return "", fatalf("the consumer %s of the stream %s is not one of vw-nats for %s: choose another name",
 			s.o.Durable, name, s.o.Subject)
 	}
 	_, err = ask(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
@@ -117,15 +107,15 @@ func (s *Subscriber) consumer(ctx context.Context, js jetstream.JetStream) (jets
 		return js.ResetConsumerToSequence(ctx, name, s.o.Durable, s.passed+1-min(s.passed, s.rewind))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("let the consumer %s begin after message %d: %w", s.o.Durable, s.passed, err)
+		return "", fmt.Errorf("let the consumer %s begin after message %d: %w", s.o.Durable, s.passed, err)
 	}
-	return consumer, nil
+	return name, nil
 }
 
 // pass writes the message of that number, if it was not written before, and returns when the output has taken it.
-func (s *Subscriber) pass(ctx context.Context, m jetstream.Msg, seq uint64) error {
-	data := m.Data()
-	p, err := parsePosition(&nats.Msg{Header: m.Headers(), Data: data})
+func (s *Subscriber) pass(ctx context.Context, m *nats.Msg, seq uint64) error {
+	data := m.Data
+	p, err := parsePosition(m)
 	if (err != nil || p.id != s.follower.id) && seq <= s.passed {
 		return nil
 	}
@@ -158,5 +148,5 @@ func (s *Subscriber) lookBack(missing int64) error {
 	default:
 		s.rewind *= 2
 	}
-	return fmt.Errorf("%w: %d bytes", errLeftOut, missing)
+	return fmt.Errorf("%w: %d bytes are missing", errBeginAgain, missing)
 }
