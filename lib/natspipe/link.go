@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/timdrysdale/vw/lib/wsconn"
 )
@@ -18,6 +19,7 @@ import (
 // link is a connection to a server.
 type link struct {
 	nc  *nats.Conn
+	js  jetstream.JetStream
 	to  string          // the server's URL, as it may be shown
 	ctx context.Context // ends with the connection
 	// lose ends ctx. The first cause counts.
@@ -91,11 +93,11 @@ func (c *connector) dialServer(ctx context.Context, s server, timeout time.Durat
 	d := &dialer{link: l, url: *s.url, silence: c.silence,
 		options: wsconn.DialOptions{TLS: o.TLSConfig, Proxy: c.o.Proxy, Timeout: c.o.DialTimeout}}
 	o.CustomDialer = d
-	l.nc, err = o.Connect()
-	if err == nil {
+	if l.nc, err = o.Connect(); err == nil {
 		l.raw.watch()
 		l.took = time.Since(began)
-		return l, nil
+		l.js, err = jetstream.New(l.nc)
+		return l, err
 	}
 	if d.err != nil {
 		err = d.err // nats.go says "no servers" where one refuses

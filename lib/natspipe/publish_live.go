@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -54,16 +52,12 @@ func (p *Publisher) sendLive(l *link) error {
 // createLive creates the stream of the current group, or looks whether there is one, beside what is sent, which must
 // not wait for it.
 func (p *Publisher) createLive(ctx context.Context, l *link) {
-	js, err := jetstream.New(l.nc)
-	if err != nil {
-		l.lose(err)
-		return
-	}
 	for ; p.o.Retain != "" && ctx.Err() == nil; sleep(ctx, time.Second) {
+		var err error
 		if p.o.Create {
-			err = p.createStream(ctx, js)
+			err = p.createStream(ctx, l.js)
 		} else {
-			_, err = p.o.findStream(ctx, js)
+			_, err = p.o.findStream(ctx, l.js)
 		}
 		if err == nil || ctx.Err() != nil {
 			return

@@ -19,10 +19,9 @@ import (
 // a leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
 	s, err := newStore(l)
-	if err != nil {
-		return cause(l, err)
+	if err == nil {
+		err = p.createStream(l.ctx, l.js)
 	}
-	err = p.createStream(l.ctx, s.js)
 	for err == nil {
 		for len(p.sent) > 0 {
 			if err := p.sendUntilStored(s, &p.sent[0]); err != nil {
@@ -73,18 +72,13 @@ func (p *Publisher) takeWaiting(ctx context.Context, limit int) (stream.Delivery
 // store has messages stored over a connection.
 type store struct {
 	*link
-	js      jetstream.JetStream
 	answers *nats.Subscription
 	inbox   string // of the answers, without the number of the message
 	sent    int
 }
 
-func newStore(l *link) (*store, error) {
-	js, err := jetstream.New(l.nc)
-	if err != nil {
-		return nil, err
-	}
-	s := &store{link: l, js: js, inbox: l.nc.NewInbox()}
+func newStore(l *link) (s *store, err error) {
+	s = &store{link: l, inbox: l.nc.NewInbox()}
 	s.answers, err = l.nc.SubscribeSync(s.inbox + ".*")
 	return s, err
 }

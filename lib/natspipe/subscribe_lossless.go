@@ -33,11 +33,7 @@ func (s *Subscriber) receiveLossless(ctx, writing context.Context, l *link) erro
 
 // consume receives through the consumer, in order, and acknowledges each message when the output has taken it.
 func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
-	js, err := jetstream.New(l.nc)
-	if err != nil {
-		return err
-	}
-	stream, err := s.resetConsumer(ctx, js)
+	stream, err := s.resetConsumer(ctx, l.js)
 	if err != nil {
 		return cause(l, err)
 	}
@@ -75,8 +71,9 @@ func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
 	}
 }
 
-// resetConsumer returns the name of the stream of the durable consumer, which then begins after the last message that was written, or by an earlier run
-// acknowledged: else what a connection that died has not delivered would come after newer messages.
+// resetConsumer lets the durable consumer begin after the last message that was written, or by an earlier run
+// acknowledged: else what a connection that died has not delivered would come after newer messages. It returns the name
+// of the consumer's stream.
 func (s *Subscriber) resetConsumer(ctx context.Context, js jetstream.JetStream) (name string, err error) {
 	name, err = ask(ctx, func(ctx context.Context) (string, error) { return s.o.findStream(ctx, js) })
 	if err != nil {
