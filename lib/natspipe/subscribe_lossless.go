@@ -113,19 +113,23 @@ func (s *Subscriber) resetConsumer(ctx context.Context, js jetstream.JetStream) 
 func (s *Subscriber) pass(ctx context.Context, m *nats.Msg, seq uint64) error {
 	data := m.Data
 	p, err := parsePosition(m)
-	if (err != nil || p.id != s.follower.id) && seq <= s.passed {
+	another := err != nil || p.id != s.follower.id
+	switch {
+	case another && seq <= s.passed:
 		return nil
+	case another && seq > s.passed+1 && s.passed > 0 && s.rewind == 0:
+		// The end of the last run may be missing. Or the numbers between are of other subjects, or gone: so only once.
+		return s.lookBack(0)
+	case !another && p.pos > s.follower.next:
+		return s.lookBack(p.pos - s.follower.next)
 	}
-	if err == nil { // else it is of another program, and there is no position to check
-		if missing := p.pos - s.follower.next; p.id == s.follower.id && missing > 0 {
-			return s.lookBack(missing)
-		}
+	if err == nil { // else it is of another program, and has no position
 		data = data[p.front:]
 		if step, _ := s.follower.follow(p, len(data)); step == skipped {
 			return nil
 		}
-		s.rewind = 0
 	}
+	s.rewind = 0
 	if err := s.put(ctx, data); err != nil {
 		return err
 	}
