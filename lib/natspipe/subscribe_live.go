@@ -16,7 +16,7 @@ const (
 	// historyWait and maxHistoryWait limit how long what is retained is waited for before it is asked for again: the
 	// server that was asked may be frozen, and another one have it too. Each time takes half as long again.
 	historyWait    = 50 * time.Millisecond
-	maxHistoryWait = 500 * time.Millisecond
+	maxHistoryWait = time.Second
 	// historyFor and seamFor, times the first wait, are how long what is retained is asked for, and how long it may be
 	// behind what has come. After that the next group is waited for.
 	historyFor = 16
