@@ -59,7 +59,7 @@ func loseAnswer(t *testing.T, url, text string) (through string) {
 // TestLostAnswer: a message whose answer is lost with the connection is sent again, and that the stream has it already
 // is no error.
 func TestLostAnswer(t *testing.T) {
-	o := options(loseAnswer(t, startServer(t), `"seq":3}`))
+	o := options(loseAnswer(t, startServer(t, ""), `"seq":3}`))
 	o.MaxMessage = 1000
 	p, err := NewPublisher(o)
 	if err != nil {

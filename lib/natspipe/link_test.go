@@ -88,7 +88,7 @@ func TestFrozenServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	o := options(startServer(t))
+	o := options(startServer(t, ""))
 	c, err := newConnector(&o, o.DeadAfter)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 // TestPull: all messages come, over many requests that end when they have brought so many messages or so many bytes. A
 // consumer that is deleted has to begin again.
 func TestPull(t *testing.T) {
-	o := options(startServer(t))
+	o := options(startServer(t, ""))
 	c, err := newConnector(&o, o.DeadAfter)
 	if err != nil {
 		t.Fatal(err)

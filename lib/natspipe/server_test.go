@@ -15,8 +15,8 @@ import (
 	"github.com/timdrysdale/vw/lib/stream"
 )
 
-// startServer starts a nats-server with JetStream, and returns its URL.
-func startServer(t *testing.T) string {
+// startServer starts a nats-server with JetStream and more of a configuration, and returns its URL.
+func startServer(t *testing.T, config string) string {
 	t.Helper()
 	program, err := filepath.Abs("../../test/nats/nats-server")
 	if err != nil {
@@ -25,7 +25,12 @@ func startServer(t *testing.T) string {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("SKIPPED: no nats-server below test/nats (scripts/test installs it)")
 	}
-	cmd := exec.Command(program, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", t.TempDir())
+	file := filepath.Join(t.TempDir(), "node.conf")
+	config = fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q }\n%s", t.TempDir(), config)
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", file)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +73,7 @@ func options(url string) Options {
 // TestDuplicateID: a stream that says that it has a message already, when that is sent for the first time, has not
 // stored it: nothing is confirmed, and the run ends.
 func TestDuplicateID(t *testing.T) {
-	url := startServer(t)
+	url := startServer(t, "")
 	for i := range 2 {
 		p, err := NewPublisher(options(url))
 		if err != nil {

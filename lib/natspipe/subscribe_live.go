@@ -13,15 +13,10 @@ import (
 const (
 	// pendingLimit is how many bytes nats.go may hold for a subscription. The queue takes them at once.
 	pendingLimit = 64 << 20
-	// historyWait and maxHistoryWait limit how long what is retained is waited for before it is asked for again: the
-	// server that was asked may be frozen, and another one have it too. Each time takes half as long again.
-	historyWait    = 50 * time.Millisecond
-	maxHistoryWait = time.Second
-	// historyFor and seamFor, times the first wait, are how long what is retained is asked for, and how long it may be
-	// behind what has come. After that the next group is waited for.
-	historyFor = 16
-	seamFor    = 4
-	seamPause  = 20 * time.Millisecond
+	// seamFor, times the first wait, is how long what is retained may be behind what has come. After that the next group
+	// is waited for.
+	seamFor   = 4
+	seamPause = 20 * time.Millisecond
 	// maxHold is how long part of a message may wait for the next one, which says what it is.
 	maxHold = 20 * time.Millisecond
 )
@@ -72,35 +67,45 @@ func (s *Subscriber) receiveLive(l *link) error {
 	}
 }
 
+// errReplaced says that a newer group of pictures has replaced the one that is read.
+var errReplaced = errors.New("another group of pictures has begun")
+
+var errNotWhole = errors.New("the current group of pictures is older than a minute, or longer than --buffer of pub")
+
 // fill receives what is retained, of the stream that is followed or of that of p, until p lacks nothing, or no more is
 // to be had. It returns an error only if the connection ends.
 func (s *Subscriber) fill(l *link, p position) error {
 	if s.hopeless {
 		return nil
 	}
+	h, err := newHistory(l, s.o.Retain, s.o.Subject)
+	if err != nil {
+		return cause(l, err)
+	}
+	defer h.close()
 	take := func(m *nats.Msg) error {
 		at, err := parsePosition(m)
-		if err != nil || s.follower.id != "" && at.id != s.follower.id && at.id != p.id {
+		switch {
+		case err != nil, s.follower.id != "" && at.id != s.follower.id && at.id != p.id:
 			return nil // of another publisher, maybe an earlier one
+		case at.id == s.follower.id && s.follower.lacks(at) && (p.id != at.id || p.pos < at.pos):
+			return errReplaced // what is missing before it has come, or is on its way
 		}
 		return s.receive(m, at)
 	}
-	first := min(max(historyWait, l.took/2), maxHistoryWait)
-	wait := first
 	for began := time.Now(); ; sleep(l.ctx, seamPause) {
-		err := history(l, s.o.Retain, s.o.Subject, wait, take)
-		took := time.Since(began)
+		err := h.read(take)
 		switch {
 		case l.ctx.Err() != nil, isFatal(err):
 			return cause(l, err)
-		case err == nil && !s.follower.lacks(p):
+		case (err == nil || err == errReplaced) && !s.follower.lacks(p):
 			return nil
-		case err == nil && took < seamFor*first:
+		case err == nil && time.Since(began) < seamFor*h.wait:
 			continue
-		case errors.Is(err, context.DeadlineExceeded) && took < historyFor*first:
-			wait += wait / 2
-			continue
-		case err != nil:
+		case err == nil && p.id != s.follower.id:
+			err = errNotWhole
+		}
+		if err != nil && err != errReplaced {
 			s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "stream",
 				s.o.Retain, "err", err)
 		}
