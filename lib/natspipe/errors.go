@@ -3,6 +3,8 @@ package natspipe
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -36,6 +38,20 @@ func isFatal(err error) bool {
 func refused(err error) error {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return fatalf("%w", err)
+	}
+	return err
+}
+
+// refusedBeside reports whether a refusal is about JetStream, not about the subject itself.
+func (o *Options) refusedBeside(err error) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), strconv.Quote(o.Subject))
+}
+
+// outlived makes what ends a run at its beginning no reason to end it later.
+func outlived(err error) error {
+	var fatal *fatalError
+	if errors.As(err, &fatal) {
+		return fatal.error
 	}
 	return err
 }

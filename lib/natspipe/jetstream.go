@@ -62,11 +62,8 @@ func (o *Options) findStream(ctx context.Context, js jetstream.JetStream) (name 
 	return name, nil
 }
 
-// createStream creates the JetStream stream, if it is wanted and not known to exist.
+// createStream creates the JetStream stream, if there is none.
 func (p *Publisher) createStream(ctx context.Context, js jetstream.JetStream) error {
-	if !p.o.Create || p.created {
-		return nil
-	}
 	config := jetstream.StreamConfig{
 		Name: p.o.Retain, Subjects: []string{p.o.Subject}, Replicas: p.o.Replicas, AllowDirect: true,
 		MaxBytes: -1, MaxAge: p.o.KeepAge, Discard: jetstream.DiscardNew,

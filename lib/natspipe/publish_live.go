@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -42,27 +44,28 @@ func (p *Publisher) sendLive(l *link) error {
 		err = errLost
 	}
 	err = cause(l, err)
-	var fatal *fatalError
-	if p.confirmed && (p.created || !p.o.Create) && errors.As(err, &fatal) {
-		return fatal.error // it was allowed before, and live outlives what comes after
+	p.barred = p.o.refusedBeside(err)
+	if p.confirmed && (p.created || !p.o.Create) {
+		return outlived(err)
 	}
 	return err
 }
 
-// createLive creates the stream of the current group, or looks whether there is one, beside what is sent, which must
-// not wait for it.
+// createLive looks whether there is a stream of the current group, or creates it, beside what is sent, which must not
+// wait for it. It is looked for with each connection: a server that restarts has forgotten it.
 func (p *Publisher) createLive(ctx context.Context, l *link) {
-	for ; p.o.Retain != "" && ctx.Err() == nil; sleep(ctx, time.Second) {
-		var err error
-		if p.o.Create {
+	for ; p.o.Retain != "" && !p.barred && ctx.Err() == nil; sleep(ctx, time.Second) {
+		var err error = jetstream.ErrStreamNotFound
+		if !p.o.Create || p.created {
+			_, err = ask(ctx, func(ctx context.Context) (string, error) { return p.o.findStream(ctx, l.js) })
+		}
+		if p.o.Create && errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = p.createStream(ctx, l.js)
-		} else {
-			_, err = p.o.findStream(ctx, l.js)
 		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if p.o.Create && isFatal(err) {
+		if p.o.Create && !p.created && isFatal(err) {
 			l.lose(err)
 			return
 		}

@@ -19,7 +19,7 @@ import (
 // a leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
 	s, err := newStore(l)
-	if err == nil {
+	if err == nil && p.o.Create && !p.created {
 		err = p.createStream(l.ctx, l.js)
 	}
 	for err == nil {

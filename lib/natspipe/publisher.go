@@ -26,6 +26,7 @@ type Publisher struct {
 	pos       int64 // in the stream, of the next message
 	created   bool  // the JetStream stream exists
 	confirmed bool  // something was, ever
+	barred    bool  // from JetStream, and not to ask it over the next connection
 
 	// sent is what is not confirmed, in order. A new connection begins with it.
 	sent []outgoing

@@ -64,8 +64,11 @@ func (h *history) read(take func(*nats.Msg) error) error {
 	for wait := h.wait; err == nil; {
 		m, silent := h.next(wait)
 		if silent != nil {
-			if wait += wait / 2; wait > historyFor*h.wait || silent != nats.ErrTimeout {
+			switch wait += wait / 2; {
+			case silent != nats.ErrTimeout:
 				return silent
+			case wait > historyFor*h.wait:
+				return errNoAnswer
 			}
 			err = h.ask()
 			continue

@@ -23,6 +23,15 @@ const (
 
 // receiveLive receives over core NATS until the connection ends. It begins with what is retained.
 func (s *Subscriber) receiveLive(l *link) error {
+	err := s.followLive(l)
+	s.barred = s.o.refusedBeside(err)
+	if s.follower.id != "" && errors.Is(err, nats.ErrPermissionViolation) {
+		return outlived(err)
+	}
+	return err
+}
+
+func (s *Subscriber) followLive(l *link) error {
 	sub, err := l.nc.SubscribeSync(s.o.Subject)
 	if err != nil {
 		return err
@@ -30,7 +39,8 @@ func (s *Subscriber) receiveLive(l *link) error {
 	if err := sub.SetPendingLimits(-1, pendingLimit); err != nil {
 		return err
 	}
-	s.hopeless = s.o.Retain == ""
+	askable := s.o.Retain != "" && !s.barred
+	s.hopeless = !askable
 	if err := s.fill(l, position{start: true}); err != nil {
 		return err
 	}
@@ -57,7 +67,7 @@ func (s *Subscriber) receiveLive(l *link) error {
 				return err
 			}
 		}
-		s.hopeless = s.o.Retain == "" || s.follower.lacks(p)
+		s.hopeless = !askable || s.follower.lacks(p)
 		if err := s.receive(m, p); err != nil {
 			return err
 		}
