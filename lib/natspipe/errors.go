@@ -70,6 +70,10 @@ func Hint(err error) string {
 		return "the account must allow the user this subject: permissions { publish: …, subscribe: … }"
 	case errors.Is(err, nats.ErrTLS):
 		return "give the server's certificate authority with --ca, and --cert and --key if it asks for a certificate"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return "the server offers no TLS, on which tls, wss, --ca and --cert insist"
+	case errors.Is(err, nats.ErrNoInfoReceived):
+		return "what listens there is no NATS server"
 	case isRefusal(err):
 		return "give the right --creds, --nkey or --token-file, or user and password in the URL"
 	case errors.As(err, &fatal):

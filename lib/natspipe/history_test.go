@@ -101,3 +101,35 @@ func TestFillInParts(t *testing.T) {
 	r.fills(position{id: "a", pos: 31 * size}, 31*size, 0)
 	<-stored
 }
+
+// warnings counts what a user is warned of.
+type warnings struct {
+	quietLog
+	of map[string]int
+}
+
+func (w warnings) Warn(key, _ string, _ ...any) { w.of[key]++ }
+
+// TestTwoPublishers: that two publishers are on a subject is said; that one follows another is not.
+func TestTwoPublishers(t *testing.T) {
+	t.Parallel()
+	o := options("nats://127.0.0.1:1")
+	log := warnings{of: map[string]int{}}
+	o.Live, o.Log = true, log
+	s, err := NewSubscriber(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.output = stream.NewOutput(s.queue, io.Discard)
+	for i, id := range []string{"a", "b", "c", "b"} {
+		m := nats.NewMsg(o.Subject)
+		m.Data = []byte("bytes")
+		if err := s.receive(m, position{id: id, pos: int64(i) * 5, start: true}); err != nil {
+			t.Fatal(err)
+		}
+		if want := i / 3; log.of["publishers"] != want {
+			t.Errorf("after %d streams: %d warnings, want %d", i+1, log.of["publishers"], want)
+		}
+	}
+	s.endReader()
+}

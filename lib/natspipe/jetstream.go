@@ -41,6 +41,8 @@ func unanswered(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &api) && api.Code == 503
 }
 
+const enableHint = "enable JetStream: jetstream {} in the server's configuration, and for the account"
+
 // findStream returns the name of the JetStream stream that holds the subject. That there is none is fatal.
 func (o *Options) findStream(ctx context.Context, js jetstream.JetStream) (name string, err error) {
 	if name = o.Retain; name == "" {
@@ -54,8 +56,7 @@ func (o *Options) findStream(ctx context.Context, js jetstream.JetStream) (name 
 			err)
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
 		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return "", hinted("enable it: jetstream {} in the server's configuration, and for the account",
-			"the servers have no JetStream: %w", err)
+		return "", hinted(enableHint, "the servers have no JetStream: %w", err)
 	case err != nil:
 		return "", fmt.Errorf("look for the JetStream stream of %s: %w", o.Subject, err)
 	}
@@ -81,7 +82,9 @@ func (p *Publisher) createStream(ctx context.Context, js jetstream.JetStream) er
 	case err == nil:
 		p.o.Log.Info("created", "JetStream stream created", "stream", p.o.Retain)
 	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
-	case errors.As(err, &api) && api.Code != 503, errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, nats.ErrNoResponders):
+		return hinted(enableHint, "create the JetStream stream %s: %w", p.o.Retain, err)
+	case errors.As(err, &api) && api.Code != 503:
 		return fatalf("create the JetStream stream %s: %w", p.o.Retain, err)
 	default:
 		return fmt.Errorf("create the JetStream stream %s: %w", p.o.Retain, err)

@@ -13,6 +13,9 @@ import (
 // those who begin here.
 const positionHeader = "Vw-Stream"
 
+// maxPosition is more than any stream has. Sums of less do not overflow.
+const maxPosition = 1 << 56
+
 // position is what the header says.
 type position struct {
 	id    string
@@ -33,7 +36,7 @@ func parsePosition(m *nats.Msg) (p position, err error) {
 	value := m.Header.Get(positionHeader)
 	n, _ := fmt.Sscanf(value, "%s %d start %d", &p.id, &p.pos, &p.front)
 	p.start = n == 3
-	if n < 2 || p.pos < 0 || p.front < 0 || p.front > len(m.Data) || p.String() != value {
+	if n < 2 || p.pos < 0 || p.pos > maxPosition || p.front < 0 || p.front > len(m.Data) || p.String() != value {
 		return p, errors.New("the message does not come from vw-nats pub")
 	}
 	return p, nil

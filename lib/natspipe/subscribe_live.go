@@ -126,11 +126,17 @@ func (s *Subscriber) fill(l *link, p position) error {
 
 // receive passes on what of a message is new.
 func (s *Subscriber) receive(m *nats.Msg, p position) error {
+	before := s.follower.id
 	what, missing := s.follower.follow(p, len(m.Data)-p.front)
 	switch what {
 	case skipped:
 		return nil
 	case begins:
+		if p.id == s.left {
+			s.o.Log.Warn("publishers", "two publishers are on the subject; parts of each are left out", "subject",
+				s.o.Subject, "hint", "give each camera a subject of its own")
+		}
+		s.left = before
 		if s.format = s.o.Format; s.format == stream.Auto && isTS(m.Data) {
 			s.format = stream.TS
 		} else if s.format == stream.Auto {

@@ -25,10 +25,11 @@ type Subscriber struct {
 
 	// Of live.
 	format   stream.Format
-	splice   bool // what comes next follows nothing that came
-	bare     bool // it has begun where a decoder cannot
-	hopeless bool // what is missing is not retained either
-	barred   bool // from what is retained, and not to ask for it over the next connection
+	splice   bool   // what comes next follows nothing that came
+	bare     bool   // it has begun where a decoder cannot
+	left     string // the id of the stream that was followed before
+	hopeless bool   // what is missing is not retained either
+	barred   bool   // from what is retained, and not to ask for it over the next connection
 
 	// Without live.
 	passed   uint64    // the number in the JetStream stream of the last message that was written
