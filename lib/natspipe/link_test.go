@@ -78,6 +78,9 @@ func testSilentServer(t *testing.T) {
 	if _, err := b.Write([]byte("x")); err == nil {
 		t.Error("the connection is still there")
 	}
+	if _, also := c.Write([]byte("x")); also != err {
+		t.Errorf("a write says %v", also)
+	}
 }
 
 // TestFrozenServer: a server that takes a connection and says nothing is left for the next one long before the time

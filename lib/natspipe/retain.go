@@ -19,9 +19,12 @@ const (
 	maxHistoryWait = time.Second
 	// historyFor, times the first wait, is longer than the last one. After that the next group is waited for.
 	historyFor = 8
-	// historyBytes is how much is asked for at a time. What a slow link does not take within the server's
-	// write_deadline ends the connection.
-	historyBytes = 512 << 10
+	// minPart and maxPart limit how much is asked for at a time: twice as much after each part that came within
+	// partTime. What a link does not take within the server's write_deadline ends the connection, as what is longer
+	// than its max_pending does.
+	minPart  = 128 << 10
+	maxPart  = 512 << 10
+	partTime = 250 * time.Millisecond
 )
 
 // history reads what a JetStream stream retains of a subject, over one connection.
@@ -31,6 +34,7 @@ type history struct {
 	sub     *nats.Subscription
 	wait    time.Duration // the first
 	request directGet
+	asked   time.Time
 }
 
 // directGet asks for messages of a subject. Any server that has the stream answers, so there need be no leader.
@@ -45,7 +49,7 @@ func newHistory(l *link, retain, subject string) (*history, error) {
 	sub, err := l.nc.SubscribeSync(l.nc.NewInbox())
 	return &history{l: l, subject: "$JS.API.DIRECT.GET." + retain, sub: sub,
 		wait:    min(max(historyWait, l.took/2), maxHistoryWait),
-		request: directGet{Seq: 1, Batch: 1 << 20, MaxBytes: historyBytes, Subject: subject}}, err
+		request: directGet{Seq: 1, Batch: 1 << 20, MaxBytes: minPart, Subject: subject}}, err
 }
 
 func (h *history) close() { _ = h.sub.Unsubscribe() }
@@ -55,6 +59,7 @@ func (h *history) ask() error {
 	if err != nil {
 		return err
 	}
+	h.asked = time.Now()
 	return h.l.nc.PublishRequest(h.subject, h.sub.Subject, request)
 }
 
@@ -81,6 +86,9 @@ func (h *history) read(take func(*nats.Msg) error) error {
 				h.request.Seq = max(h.request.Seq, seq+1)
 			}
 		case status == "204" && m.Header.Get("Nats-Num-Pending") != "0":
+			if time.Since(h.asked) < partTime {
+				h.request.MaxBytes = min(2*h.request.MaxBytes, maxPart)
+			}
 			err = h.ask()
 		case status == "204", status == "404": // the end; nothing is retained
 			return nil

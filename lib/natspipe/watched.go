@@ -1,6 +1,7 @@
 package natspipe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -31,6 +32,7 @@ type watchedConn struct {
 	mu      sync.Mutex
 	watched bool
 	until   time.Time // the server may be silent
+	dead    error     // why Read has closed the connection
 }
 
 const (
@@ -68,8 +70,11 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	c.extend(c.silence, true)
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.Close() // or nats.go would wait for a Write
 		err = fmt.Errorf("no sign of life from the server for %v", c.silence)
+		c.mu.Lock()
+		c.dead = err
+		c.mu.Unlock()
+		_ = c.Close() // or nats.go would wait for a Write
 	}
 	return n, err
 }
@@ -89,6 +94,11 @@ func (c *watchedConn) Write(p []byte) (n int, err error) {
 		if took := time.Since(began); took > time.Millisecond {
 			c.extend(took, false) // nats.go could send no ping meanwhile
 		}
+	}
+	if err != nil {
+		c.mu.Lock()
+		err = cmp.Or(c.dead, err)
+		c.mu.Unlock()
 	}
 	return n, err
 }
