@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,26 +43,58 @@ func unanswered(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &api) && api.Code == 503
 }
 
+// settled reports whether an error of JetStream is one that waiting does not cure.
+func settled(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code != 503
+}
+
 const enableHint = "enable JetStream: jetstream {} in the server's configuration, and for the account"
 
-// findStream returns the name of the JetStream stream that holds the subject. That there is none is fatal.
-func (o *Options) findStream(ctx context.Context, js jetstream.JetStream) (name string, err error) {
-	if name = o.Retain; name == "" {
+// findStream returns the JetStream stream that holds the subject. That there is none is fatal.
+func (o *Options) findStream(ctx context.Context, js jetstream.JetStream) (*jetstream.StreamInfo, error) {
+	var stream jetstream.Stream
+	name, err := o.Retain, error(nil)
+	if name == "" {
 		name, err = js.StreamNameBySubject(ctx, o.Subject)
-	} else {
-		_, err = js.Stream(ctx, name)
+	}
+	if err == nil {
+		stream, err = js.Stream(ctx, name)
 	}
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return "", hinted("create it with --create and --retain NAME", "no JetStream stream holds %s: %w", o.Subject,
+		return nil, hinted("create it with --create and --retain NAME", "no JetStream stream holds %s: %w", o.Subject,
 			err)
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
 		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return "", hinted(enableHint, "the servers have no JetStream: %w", err)
+		return nil, hinted(enableHint, "the servers have no JetStream: %w", err)
 	case err != nil:
-		return "", fmt.Errorf("look for the JetStream stream of %s: %w", o.Subject, err)
+		return nil, fmt.Errorf("look for the JetStream stream of %s: %w", o.Subject, err)
 	}
-	return name, nil
+	return stream.CachedInfo(), nil
+}
+
+// awaitStream is findStream until JetStream answers.
+func (o *Options) awaitStream(ctx context.Context, js jetstream.JetStream) (*jetstream.StreamInfo, error) {
+	return ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return o.findStream(ctx, js) })
+}
+
+// holds reports whether a JetStream stream of these subjects takes messages on one.
+func holds(subjects []string, subject string) bool {
+	return slices.ContainsFunc(subjects, func(pattern string) bool {
+		words, wanted := strings.Split(subject, "."), strings.Split(pattern, ".")
+		for i, w := range wanted {
+			switch {
+			case i == len(words):
+				return false
+			case w == ">":
+				return true
+			case w != "*" && w != words[i]:
+				return false
+			}
+		}
+		return len(wanted) == len(words)
+	})
 }
 
 // createStream creates the JetStream stream, if there is none.
@@ -77,14 +111,13 @@ func (p *Publisher) createStream(ctx context.Context, js jetstream.JetStream) er
 		config.MaxAge, config.MaxBytes = retainAge, p.o.Buffer
 	}
 	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateStream(ctx, config) })
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		p.o.Log.Info("created", "JetStream stream created", "stream", p.o.Retain)
 	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 	case errors.Is(err, nats.ErrNoResponders):
 		return hinted(enableHint, "create the JetStream stream %s: %w", p.o.Retain, err)
-	case errors.As(err, &api) && api.Code != 503:
+	case settled(err):
 		return fatalf("create the JetStream stream %s: %w", p.o.Retain, err)
 	default:
 		return fmt.Errorf("create the JetStream stream %s: %w", p.o.Retain, err)

@@ -57,7 +57,7 @@ func (p *Publisher) createLive(ctx context.Context, l *link) {
 	for ; p.o.Retain != "" && !p.barred && ctx.Err() == nil; sleep(ctx, time.Second) {
 		var err error = jetstream.ErrStreamNotFound
 		if !p.o.Create || p.created {
-			_, err = ask(ctx, func(ctx context.Context) (string, error) { return p.o.findStream(ctx, l.js) })
+			_, err = p.o.awaitStream(ctx, l.js)
 		}
 		if p.o.Create && errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = p.createStream(ctx, l.js)

@@ -1,11 +1,11 @@
 package natspipe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -73,8 +73,7 @@ func (p *Publisher) takeWaiting(ctx context.Context, limit int) (stream.Delivery
 type store struct {
 	*link
 	answers *nats.Subscription
-	inbox   string // of the answers, without the number of the message
-	sent    int
+	inbox   string // of the answers, without the id of the message
 }
 
 func newStore(l *link) (s *store, err error) {
@@ -125,38 +124,37 @@ var errNoAnswer = errors.New("no answer from the JetStream stream")
 // send sends a message and returns the answer of its stream. The time for that begins when the server has the message:
 // a slow link may take longer to carry it.
 func (s *store) send(m *nats.Msg) (answer stored, err error) {
-	s.sent++
-	m.Reply = s.inbox + "." + strconv.Itoa(s.sent)
+	m.Reply = s.inbox + "." + m.Header.Get(jetstream.MsgIDHeader)
 	if err := s.nc.PublishMsg(m); err != nil {
 		return answer, err
 	}
-	reply, err := s.answer(m.Reply, askPause)
+	answer, err = s.answer(m.Reply, askPause)
 	if err == nats.ErrTimeout {
 		if err = s.flush(s.ctx); err == nil {
-			reply, err = s.answer(m.Reply, answerTimeout)
+			answer, err = s.answer(m.Reply, answerTimeout)
 		}
 	}
-	switch {
-	case err == nats.ErrTimeout:
-		return answer, errNoAnswer
-	case err != nil:
-		return answer, err
+	if err == nats.ErrTimeout {
+		err = errNoAnswer
 	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return answer, fatalf("read the answer of the JetStream stream: %w", err)
-	}
-	if answer.Error != nil {
-		return answer, answer.Error
-	}
-	return answer, nil
+	return answer, err
 }
 
-// answer waits so long for the answer to one message. It leaves out those that come late to earlier ones.
-func (s *store) answer(to string, wait time.Duration) (*nats.Msg, error) {
+// answer waits so long for the answer of a stream to one message, or to an earlier try of it: the way there and back
+// may take longer than that. It leaves out what another program answers.
+func (s *store) answer(to string, wait time.Duration) (answer stored, err error) {
 	for {
 		m, err := s.answers.NextMsg(wait)
-		if err != nil || m.Subject == to {
-			return m, err
+		if err != nil {
+			return answer, err
+		}
+		answer = stored{}
+		switch err := json.Unmarshal(m.Data, &answer); {
+		case err != nil || m.Subject != to:
+		case answer.Error != nil:
+			return answer, answer.Error
+		case answer.Stream != "":
+			return answer, nil
 		}
 	}
 }
@@ -176,14 +174,29 @@ func (p *Publisher) judge(s *store, err error) error {
 		return hinted("make room in it: nats stream purge, or higher limits", "the stream is full: %w", err)
 	case errors.As(err, &api) && strings.Contains(api.Description, "size exceeds"):
 		return hinted("give --max-message less than the stream's max_msg_size", "a message is too long: %w", err)
-	case errors.As(err, &api) && api.Code != 503 && api.ErrorCode != errMessageInProcess:
+	case errors.As(err, &api) && settled(err) && api.ErrorCode != errMessageInProcess:
 		return fatalf("%w", err)
-	case errors.Is(err, nats.ErrNoResponders) && !p.confirmed:
-		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
-		defer cancel()
-		if _, missing := p.o.findStream(ctx, s.js); isFatal(missing) {
-			return missing
-		}
+	case errors.Is(err, nats.ErrNoResponders), err == errNoAnswer:
+		return cmp.Or(p.checkStream(s), err)
 	}
 	return err
+}
+
+// checkStream returns why no stream will ever confirm a message. That JetStream is away is no reason if it was there.
+func (p *Publisher) checkStream(s *store) error {
+	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+	defer cancel()
+	stream, err := p.o.findStream(ctx, s.js)
+	switch {
+	case isFatal(err) && (!p.confirmed || errors.Is(err, jetstream.ErrStreamNotFound)):
+		return err
+	case err != nil:
+		return nil
+	case !holds(stream.Config.Subjects, p.o.Subject):
+		return hinted("add the subject to the stream", "the JetStream stream %s holds %q, not %s", stream.Config.Name,
+			stream.Config.Subjects, p.o.Subject)
+	case stream.Config.NoAck:
+		return hinted("set no_ack of the stream to false", "the JetStream stream %s confirms nothing", stream.Config.Name)
+	}
+	return nil
 }

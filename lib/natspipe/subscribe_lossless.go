@@ -75,10 +75,11 @@ func (s *Subscriber) consume(ctx, writing context.Context, l *link) error {
 // acknowledged: else what a connection that died has not delivered would come after newer messages. It returns the name
 // of the consumer's stream.
 func (s *Subscriber) resetConsumer(ctx context.Context, js jetstream.JetStream) (name string, err error) {
-	name, err = ask(ctx, func(ctx context.Context) (string, error) { return s.o.findStream(ctx, js) })
+	found, err := s.o.awaitStream(ctx, js)
 	if err != nil {
 		return "", err
 	}
+	name = found.Config.Name
 	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		consumer, err := js.Consumer(ctx, name, s.o.Durable)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
