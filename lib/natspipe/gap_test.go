@@ -14,8 +14,9 @@ import (
 
 // TestLookBack: what is missing is looked for ever farther back, and only after a time taken for lost.
 func TestLookBack(t *testing.T) {
-	var s Subscriber
-	for _, want := range []uint64{pullMessages, 2 * pullMessages, 4 * pullMessages} {
+	s := Subscriber{passed: 1000}
+	for i := range 100 {
+		want := []uint64{pullMessages, 2 * pullMessages, 1000}[min(i, 2)]
 		if err := s.lookBack(1); isFatal(err) || s.rewind != want {
 			t.Errorf("%v, %d messages back, want %d", err, s.rewind, want)
 		}

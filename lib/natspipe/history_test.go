@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,6 +33,7 @@ func newRetaining(t *testing.T, config string) *retaining {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.close)
+	l.took = time.Hour // so answers may take long
 	r := &retaining{Subscriber: s, t: t, l: l}
 	if r.js, err = jetstream.New(l.nc); err == nil {
 		_, err = r.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: o.Retain, Subjects: []string{o.Subject},
@@ -86,19 +88,19 @@ func TestFillWhileReplaced(t *testing.T) {
 // TestFillInParts: a group of pictures that is longer than what the server sends at a time comes whole.
 func TestFillInParts(t *testing.T) {
 	t.Parallel()
-	r := newRetaining(t, "max_pending: 1MB")
-	const size = 100 << 10
-	for i := range int64(30) {
+	r := newRetaining(t, "max_pending: 4MB")
+	const size, count = 100 << 10, 100
+	for i := range int64(count) {
 		r.store(position{id: "a", pos: i * size, start: i == 0}, size)
 	}
-	r.fills(position{start: true}, 30*size, 0)
+	r.fills(position{start: true}, count*size, 0)
 	// What is not stored yet is asked for again.
 	stored := make(chan struct{})
 	go func() {
 		defer close(stored)
-		r.store(position{id: "a", pos: 30 * size}, size)
+		r.store(position{id: "a", pos: count * size}, size)
 	}()
-	r.fills(position{id: "a", pos: 31 * size}, 31*size, 0)
+	r.fills(position{id: "a", pos: (count + 1) * size}, (count+1)*size, 0)
 	<-stored
 }
 

@@ -1,10 +1,13 @@
 package natspipe
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,6 +29,67 @@ func testClient(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	return nc, js
+}
+
+// createStream creates a JetStream stream of one subject, anew if it exists.
+func createStream(t *testing.T, js jetstream.JetStream, name, subject string) {
+	t.Helper()
+	_ = js.DeleteStream(t.Context(), name)
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publish publishes text, in messages of ten bytes.
+func publish(t *testing.T, url, text string) {
+	t.Helper()
+	o := options(url)
+	o.Create, o.MaxMessage = false, 10
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Run(context.Background(), context.Background(), strings.NewReader(text))
+	if c := p.account.Counts(); err != nil || c.Confirmed != int64(len(text)) {
+		t.Fatalf("publish: %v, %+v", err, c)
+	}
+}
+
+// testOutput is what a subscriber has written.
+type testOutput struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (o *testOutput) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Buffer.Write(p)
+}
+
+func (o *testOutput) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Buffer.String()
+}
+
+func (o *testOutput) SetWriteDeadline(time.Time) error { return nil }
+func (o *testOutput) Gone() <-chan struct{}            { return nil }
+
+// subscribe runs a subscriber until end, or an error. ended has what it returns.
+func subscribe(t *testing.T, url string) (out *testOutput, end func(), ended chan error) {
+	t.Helper()
+	o := options(url)
+	o.Durable = "d"
+	s, err := NewSubscriber(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	soft, end := context.WithCancel(context.Background())
+	out, ended = &testOutput{}, make(chan error, 1)
+	go func() { ended <- s.Run(soft, context.Background(), out) }()
+	return out, end, ended
 }
 
 // TestNeverConfirmed: what no JetStream stream will ever confirm is an error at once, and not confirmed.
@@ -107,5 +171,62 @@ func TestStreamDeleted(t *testing.T) {
 	_ = w.Close()
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "no JetStream stream holds cam") {
 		t.Error(err)
+	}
+}
+
+// TestAnotherStream: a JetStream stream that is created anew, and numbers its messages from 1 again, is read from its
+// beginning, though as many messages were read before.
+func TestAnotherStream(t *testing.T) {
+	url := startServer(t, "")
+	_, js := testClient(t, url)
+	createStream(t, js, "CAM", "cam")
+	out, end, ended := subscribe(t, url)
+	first, second := strings.Repeat("first one.", 50), strings.Repeat("next one, ", 20)
+	publish(t, url, first)
+	testwait.Eventually(t, "the first stream", func() bool { return out.String() == first })
+	createStream(t, js, "CAM", "cam")
+	publish(t, url, second)
+	testwait.Eventually(t, "the second stream", func() bool { return out.String() == first+second })
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestForeignConsumer: a consumer of the same name that would deliver something else is an error at once.
+func TestForeignConsumer(t *testing.T) {
+	url := startServer(t, "")
+	_, js := testClient(t, url)
+	createStream(t, js, "CAM", "cam")
+	publish(t, url, "ten bytes.")
+	for name, test := range map[string]struct {
+		change func(*jetstream.ConsumerConfig)
+		want   string
+	}{
+		"ours":           {func(c *jetstream.ConsumerConfig) { c.Description, c.MaxAckPending = "a camera", 500 }, ""},
+		"without data":   {func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "is not one of vw-nats"},
+		"each confirmed": {func(c *jetstream.ConsumerConfig) { c.AckPolicy = jetstream.AckExplicitPolicy }, "is not one"},
+		"new ones":       {func(c *jetstream.ConsumerConfig) { c.DeliverPolicy = jetstream.DeliverNewPolicy }, "is not one"},
+		"all subjects":   {func(c *jetstream.ConsumerConfig) { c.FilterSubject = "" }, "is not one"},
+		"few at a time":  {func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 5 }, "Exceeded MaxRequestBatch"},
+	} {
+		config := jetstream.ConsumerConfig{Durable: "d", FilterSubject: "cam", AckPolicy: jetstream.AckAllPolicy}
+		test.change(&config)
+		if _, err := js.CreateConsumer(t.Context(), "CAM", config); err != nil {
+			t.Fatal(err)
+		}
+		out, end, ended := subscribe(t, url)
+		if test.want == "" {
+			testwait.Eventually(t, "the message", func() bool { return out.String() == "ten bytes." })
+			end()
+		}
+		err := <-ended
+		end()
+		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || out.String() != "") {
+			t.Errorf("%s: %v, %q written", name, err, out)
+		}
+		if err := js.DeleteConsumer(t.Context(), "CAM", "d"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -37,7 +37,7 @@ func parsePosition(m *nats.Msg) (p position, err error) {
 	n, _ := fmt.Sscanf(value, "%s %d start %d", &p.id, &p.pos, &p.front)
 	p.start = n == 3
 	if n < 2 || p.pos < 0 || p.pos > maxPosition || p.front < 0 || p.front > len(m.Data) || p.String() != value {
-		return p, errors.New("the message does not come from vw-nats pub")
+		return position{}, errors.New("the message does not come from vw-nats pub")
 	}
 	return p, nil
 }
@@ -54,15 +54,14 @@ const (
 
 // follower puts the messages of a stream together again.
 type follower struct {
-	anywhere bool // it may begin with any message
-	id       string
-	next     int64 // the position that comes next
+	id   string
+	next int64 // the position that comes next
 }
 
 // follow says what a message is, of size bytes of the stream, and how many bytes are missing before it.
 func (f *follower) follow(p position, size int) (s step, missing int64) {
 	switch {
-	case p.id != f.id && !p.start && !f.anywhere:
+	case p.id != f.id && !p.start:
 		return skipped, 0
 	case p.id != f.id:
 		s = begins

@@ -53,8 +53,4 @@ func TestFollower(t *testing.T) {
 			t.Errorf("message %d, %v: %v with %d missing, want %v with %d", i, s.p, got, missing, s.want, s.missing)
 		}
 	}
-	f = follower{anywhere: true}
-	if got, _ := f.follow(at("a", 10, false), 10); got != begins {
-		t.Errorf("without live the first message is %v", got)
-	}
 }

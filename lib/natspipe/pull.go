@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,7 +15,7 @@ const (
 	pullMessages = 256
 	pullBytes    = 8 << 20
 	// pullExpiry is how long the server keeps a request. While it does, it sends a sign of life each pullHeartbeat.
-	// Without two of them a new request is sent: the server that had the old one may be gone.
+	// Without two of them the consumer begins again: the server that had the request may be gone.
 	pullExpiry    = 10 * time.Second
 	pullHeartbeat = 500 * time.Millisecond
 )
@@ -25,7 +26,7 @@ var errBeginAgain = errors.New("the JetStream consumer has to begin again")
 // pull asks a consumer for messages over one connection. It does what nats.go's does, in the goroutine that takes the
 // messages: that one wakes two more for each.
 type pull struct {
-	nc      *nats.Conn
+	*link
 	sub     *nats.Subscription
 	subject string // of requests
 	request []byte
@@ -46,14 +47,13 @@ func newPull(l *link, stream, durable string) (*pull, error) {
 		return nil, err
 	}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable
-	return &pull{nc: l.nc, sub: sub, subject: subject, request: request}, sub.SetPendingLimits(-1, -1)
+	return &pull{link: l, sub: sub, subject: subject, request: request}, sub.SetPendingLimits(-1, -1)
 }
 
 // stop ends next.
 func (p *pull) stop() { _ = p.sub.Unsubscribe() }
 
-// next returns the next message. It returns nats.ErrTimeout if the server shows no sign of life, and asks again when it
-// is called again.
+// next returns the next message.
 func (p *pull) next() (*nats.Msg, error) {
 	for {
 		if !p.asked {
@@ -63,11 +63,17 @@ func (p *pull) next() (*nats.Msg, error) {
 			p.asked = true
 		}
 		m, err := p.sub.NextMsg(2 * pullHeartbeat)
+		if err == nats.ErrTimeout {
+			// A slow link may be busy with a long message. The answer to a ping comes behind that.
+			if err := p.flush(p.ctx); err != nil {
+				return nil, err
+			}
+			m, err = p.sub.NextMsg(pullHeartbeat)
+		}
 		switch {
-		case err == nats.ErrNoResponders:
+		case err == nats.ErrTimeout, err == nats.ErrNoResponders:
 			return nil, fmt.Errorf("%w: %w", errBeginAgain, err)
 		case err != nil:
-			p.asked = false
 			return nil, err
 		case m.Reply != "": // where it is acknowledged
 			return m, nil
@@ -76,6 +82,8 @@ func (p *pull) next() (*nats.Msg, error) {
 		case status == "100": // a sign of life
 		case status == "408", why == "Batch Completed", why == "Message Size Exceeds MaxBytes":
 			p.asked = false
+		case status == "400", strings.HasPrefix(why, "Exceeded MaxRequest"):
+			return nil, fatalf("the JetStream consumer refuses what vw-nats asks: %s %s", status, why)
 		default:
 			return nil, fmt.Errorf("%w: %s %s", errBeginAgain, status, why)
 		}

@@ -32,9 +32,11 @@ type Subscriber struct {
 	barred   bool   // from what is retained, and not to ask for it over the next connection
 
 	// Without live.
-	passed   uint64    // the number in the JetStream stream of the last message that was written
-	rewind   uint64    // how many messages before that one to begin; 0: nothing is missing
-	gapSince time.Time // with rewind
+	next     map[string]int64 // the position that comes next, of each run of a publisher
+	created  time.Time        // the JetStream stream
+	passed   uint64           // the number in the JetStream stream of the last message that was written
+	rewind   uint64           // how many messages before that one to begin; 0: nothing is missing
+	gapSince time.Time        // with rewind
 }
 
 // NewSubscriber returns a subscriber. It fails if the credentials cannot be read.
@@ -43,9 +45,8 @@ func NewSubscriber(o Options) (*Subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscriber{o: o, connector: c}
+	s := &Subscriber{o: o, connector: c, next: map[string]int64{}}
 	c.o = &s.o
-	s.follower.anywhere = !o.Live
 	if !o.Live {
 		s.newReader(stream.Raw)
 	}
