@@ -14,6 +14,10 @@ const (
 	// pullMessages and pullBytes are how much is asked for at a time. The server says when that has come.
 	pullMessages = 256
 	pullBytes    = 8 << 20
+	// firstPull is how many bytes are asked for at first. A server cuts off who does not take what was asked for within
+	// write_deadline, so as long as that takes longer than pullQuick not more is asked for.
+	firstPull = 128 << 10
+	pullQuick = 500 * time.Millisecond
 	// pullExpiry is how long the server keeps a request. While it does, it sends a sign of life each pullHeartbeat.
 	// Without two of them the consumer begins again: the server that had the request may be gone.
 	pullExpiry    = 10 * time.Second
@@ -28,26 +32,41 @@ var errBeginAgain = errors.New("the JetStream consumer has to begin again")
 type pull struct {
 	*link
 	sub     *nats.Subscription
-	subject string // of requests
-	request []byte
-	asked   bool // and that has not come yet
+	subject string    // of requests
+	bytes   int       // that the next one is for
+	asked   time.Time // zero: no request is under way
+	empty   bool      // the one that is under way has brought nothing
 }
 
 func newPull(l *link, stream, durable string) (*pull, error) {
-	// A request for fewer bytes than a message has would be refused for ever.
-	request, err := json.Marshal(map[string]any{
-		"batch": pullMessages, "max_bytes": max(pullBytes, 2*l.nc.MaxPayload()),
-		"expires": pullExpiry, "idle_heartbeat": pullHeartbeat,
-	})
-	if err != nil {
-		return nil, err
-	}
 	sub, err := l.nc.SubscribeSync(l.nc.NewInbox())
 	if err != nil {
 		return nil, err
 	}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable
-	return &pull{link: l, sub: sub, subject: subject, request: request}, sub.SetPendingLimits(-1, -1)
+	return &pull{link: l, sub: sub, subject: subject, bytes: firstPull}, sub.SetPendingLimits(-1, -1)
+}
+
+func (p *pull) ask() error {
+	request, err := json.Marshal(map[string]any{
+		"batch": pullMessages, "max_bytes": p.bytes, "expires": pullExpiry, "idle_heartbeat": pullHeartbeat,
+	})
+	if err != nil {
+		return err
+	}
+	p.asked, p.empty = time.Now(), true
+	return p.nc.PublishRequest(p.subject, p.sub.Subject, request)
+}
+
+// brought ends a request that has brought as much as was asked for, or nothing, as a message is longer than that.
+func (p *pull) brought() {
+	switch {
+	case p.empty:
+		p.bytes *= 2
+	case time.Since(p.asked) < pullQuick:
+		p.bytes = max(p.bytes, min(2*p.bytes, pullBytes))
+	}
+	p.asked = time.Time{}
 }
 
 // stop ends next.
@@ -56,11 +75,10 @@ func (p *pull) stop() { _ = p.sub.Unsubscribe() }
 // next returns the next message.
 func (p *pull) next() (*nats.Msg, error) {
 	for {
-		if !p.asked {
-			if err := p.nc.PublishRequest(p.subject, p.sub.Subject, p.request); err != nil {
+		if p.asked.IsZero() {
+			if err := p.ask(); err != nil {
 				return nil, err
 			}
-			p.asked = true
 		}
 		m, err := p.sub.NextMsg(2 * pullHeartbeat)
 		if err == nats.ErrTimeout {
@@ -76,12 +94,15 @@ func (p *pull) next() (*nats.Msg, error) {
 		case err != nil:
 			return nil, err
 		case m.Reply != "": // where it is acknowledged
+			p.empty = false
 			return m, nil
 		}
 		switch status, why := m.Header.Get("Status"), m.Header.Get("Description"); {
 		case status == "100": // a sign of life
-		case status == "408", why == "Batch Completed", why == "Message Size Exceeds MaxBytes":
-			p.asked = false
+		case status == "408":
+			p.asked = time.Time{}
+		case why == "Batch Completed", why == "Message Size Exceeds MaxBytes":
+			p.brought()
 		case status == "400", strings.HasPrefix(why, "Exceeded MaxRequest"):
 			return nil, fatalf("the JetStream consumer refuses what vw-nats asks: %s %s", status, why)
 		default:

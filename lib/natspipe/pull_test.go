@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -59,6 +60,15 @@ func TestPull(t *testing.T) {
 		if err := <-received; err != nil {
 			t.Fatalf("%d messages of %d bytes: %v", count, size, err)
 		}
+	}
+	// 500 KiB are more than the first request was for, and came quickly. What comes slowly is not asked for more of.
+	quick := p.bytes
+	if quick < 4*firstPull {
+		t.Errorf("%d bytes are asked for", quick)
+	}
+	p.asked = time.Now().Add(-time.Hour)
+	if p.brought(); p.bytes != quick {
+		t.Errorf("%d bytes are asked for, after %d were slow", p.bytes, quick)
 	}
 	if err := js.DeleteConsumer(context.Background(), "CAM", "d"); err != nil {
 		t.Fatal(err)
