@@ -230,3 +230,35 @@ func TestForeignConsumer(t *testing.T) {
 		}
 	}
 }
+
+// TestCutAgain: a server that takes shorter messages than the one before gets what is not stored in shorter ones, and
+// nothing twice but the first, which may have been stored: so each message is cut for itself.
+func TestCutAgain(t *testing.T) {
+	p, err := NewPublisher(options("nats://127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1000)
+	if p.sent, err = p.messages(stream.Delivery{Data: data, Size: len(data), Kind: stream.Bytes}, 6000); err != nil {
+		t.Fatal(err)
+	}
+	p.sent = p.sent[1:]
+	p.sent[0].sent = true
+	if err := p.cutAgain(1100); err != nil {
+		t.Fatal(err)
+	}
+	at, begins := int64(6000), false
+	for i, m := range p.sent {
+		pos, err := parsePosition(m.msg)
+		size := int64(len(m.msg.Data))
+		if err != nil || pos.pos != at || size > 1100 || !bytes.Equal(m.msg.Data, data[at:at+size]) ||
+			m.sent != (i == 0) || m.last != (i == len(p.sent)-1) {
+			t.Errorf("message %d at %d: %+v, %v, %d bytes", i, at, pos, err, size)
+		}
+		begins = begins || at == 12000
+		at += size
+	}
+	if at != int64(len(data)) || p.pos != at || !begins {
+		t.Errorf("%d bytes, the next at %d; that one begins where one began before is %v", at, p.pos, begins)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ func (p *Publisher) sendLossless(l *link) error {
 	s, err := newStore(l)
 	if err == nil && p.o.Create && !p.created {
 		err = p.createStream(l.ctx, l.js)
+	}
+	if err == nil {
+		err = p.cutAgain(payloadLimit(l))
 	}
 	for err == nil {
 		for len(p.sent) > 0 {
@@ -40,6 +44,30 @@ func (p *Publisher) sendLossless(l *link) error {
 		return nil
 	}
 	return cause(l, err)
+}
+
+// cutAgain cuts what is not stored where this server takes only shorter messages than the one that it was cut for. That
+// one may have stored the first: subscribers have it then, and leave out its parts.
+func (p *Publisher) cutAgain(limit int) error {
+	if !slices.ContainsFunc(p.sent, func(m outgoing) bool { return len(m.msg.Data) > limit }) {
+		return nil
+	}
+	for _, m := range p.sent {
+		p.pos -= int64(len(m.msg.Data))
+	}
+	var all []outgoing
+	for _, m := range p.sent {
+		d := p.sent[len(p.sent)-1].d
+		d.Data = m.msg.Data
+		parts, err := p.messages(d, limit)
+		if err != nil {
+			return err
+		}
+		parts[0].sent, parts[len(parts)-1].last = m.sent, m.last
+		all = append(all, parts...)
+	}
+	p.sent = all
+	return nil
 }
 
 // takeWaiting takes what waits, as far as it fits into one message, or at least one delivery.
@@ -168,8 +196,8 @@ func (p *Publisher) judge(s *store, err error) error {
 	switch {
 	case s.check() != nil:
 		return s.check()
-	case errors.Is(err, nats.ErrMaxPayload):
-		return fatalf("%w", err)
+	case errors.Is(err, nats.ErrMaxPayload): // the server takes less than a moment ago
+		s.lose(err)
 	case errors.As(err, &api) && strings.HasPrefix(api.Description, "maximum "):
 		return hinted("make room in it: nats stream purge, or higher limits", "the stream is full: %w", err)
 	case errors.As(err, &api) && strings.Contains(api.Description, "size exceeds"):
