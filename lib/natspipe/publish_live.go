@@ -36,7 +36,7 @@ func (p *Publisher) sendLive(l *link) error {
 		if err = p.publishLive(ctx, l); err == nil {
 			close(ended)
 		} else {
-			cancel()
+			l.lose(cause(l, err)) // the end of ctx would be taken for the reason
 		}
 		running.Wait()
 	}
