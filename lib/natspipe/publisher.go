@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -124,11 +125,17 @@ func (p *Publisher) feed(ctx context.Context, reader *stream.Reader) error {
 // deliver delivers the queue over as many connections as that takes. When it returns, nothing is held or unconfirmed.
 func (p *Publisher) deliver(ctx context.Context) error {
 	defer p.queue.Abort(stream.Shutdown)
-	return keepConnected(ctx, ctx, p.connector, p.queue.Finished, func(l *link) error {
+	missing := func() bool { return p.o.Create && !p.created }
+	done := func() bool { return p.queue.Finished() && !missing() }
+	err := keepConnected(ctx, ctx, p.connector, done, func(l *link) error {
 		p.account.AddConnects()
 		if p.o.Live {
 			return p.sendLive(l)
 		}
 		return p.sendLossless(l)
 	})
+	if err == nil && missing() {
+		err = fmt.Errorf("the JetStream stream %s was not created: no server has answered in time", p.o.Retain)
+	}
+	return err
 }

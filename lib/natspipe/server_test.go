@@ -91,3 +91,19 @@ func TestDuplicateID(t *testing.T) {
 		}
 	}
 }
+
+// TestNotCreated: without a server, a publisher that is to create a JetStream stream fails, though there is nothing to
+// carry.
+func TestNotCreated(t *testing.T) {
+	t.Parallel()
+	o := options("nats://127.0.0.1:1")
+	o.Live, o.Linger = true, time.Millisecond
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Run(context.Background(), context.Background(), strings.NewReader(""))
+	if err == nil || !strings.Contains(err.Error(), "CAM was not created") {
+		t.Error(err)
+	}
+}

@@ -44,6 +44,9 @@ func (s *Subscriber) followLive(l *link) error {
 	if err := s.fill(l, position{start: true}); err != nil {
 		return err
 	}
+	if s.follower.id == "" {
+		s.o.Log.Info("waiting", "the next group of pictures is waited for", "subject", s.o.Subject)
+	}
 	for wait := time.Hour; ; {
 		m, err := sub.NextMsg(wait)
 		if err == nats.ErrTimeout {
