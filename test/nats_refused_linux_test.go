@@ -62,3 +62,34 @@ func TestNATSRefusedLater(t *testing.T) {
 		}
 	}
 }
+
+// TestNATSShorterLater: a live stream goes on when a server that restarts takes only messages that are shorter than
+// those that were not confirmed before.
+func TestNATSShorterLater(t *testing.T) {
+	t.Parallel()
+	c := startNATS(t, 1, "")
+	node := c.nodes[0]
+	s := c.carry("cam", longSample(t, "mpeg1.ts", 20), frameTime/4, []string{"--live", "--create"}, []string{"--live"})
+	node.signal(syscall.SIGSTOP)
+	fed := func() int {
+		s.feed.mu.Lock()
+		defer s.feed.mu.Unlock()
+		return len(s.feed.stream)
+	}
+	from := fed()
+	testwait.Eventually(t, "pictures that nobody takes", func() bool { return fed() > from+100_000 })
+	node.signal(syscall.SIGKILL)
+	node.wait()
+	node.config += "max_payload: 2KB\n"
+	node.start()
+	s.arrivals.reaches(size(t, s.file) + 300_000)
+	s.pub.find(s.pub.stderr, "takes only shorter messages")
+	s.feed.end()
+	s.pub.expect(3)
+	if out := s.pub.account().Out[0]; out.Dropped.Lost == 0 {
+		t.Errorf("%+v", out)
+	}
+	s.sub.signal(syscall.SIGTERM)
+	s.sub.wait()
+	decodes(t, s.file)
+}

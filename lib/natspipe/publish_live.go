@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -76,10 +77,20 @@ func (p *Publisher) createLive(ctx context.Context, l *link) {
 	}
 }
 
-// sendAgain sends what is not confirmed.
+// sendAgain sends what is not confirmed. If that is too long for this server, it is lost.
 func (p *Publisher) sendAgain(l *link) error {
 	for _, m := range p.sent {
-		if err := l.nc.PublishMsg(m.msg); err != nil {
+		err := l.nc.PublishMsg(m.msg)
+		if err == nats.ErrMaxPayload {
+			p.o.Log.Warn("payload", "what was not confirmed is lost: the server takes only shorter messages", "to", l.to)
+			for _, m := range p.sent {
+				m.d.Release()
+			}
+			p.sent, p.unacked = nil, 0
+			p.queue.Requeue()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if m.last {
