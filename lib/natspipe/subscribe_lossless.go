@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -77,17 +76,17 @@ func (s *Subscriber) resetConsumer(ctx context.Context, js jetstream.JetStream) 
 		return "", err
 	}
 	name = stream.Config.Name
-	wanted := jetstream.ConsumerConfig{
-		Durable: s.o.Durable, FilterSubject: s.o.Subject, AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait,
-	}
 	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		consumer, err := js.Consumer(ctx, name, s.o.Durable)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return js.CreateConsumer(ctx, name, wanted)
+			return js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+				Durable: s.o.Durable, FilterSubject: s.o.Subject, AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait,
+			})
 		}
 		return consumer, err
 	})
-	if errors.Is(err, jetstream.ErrNotPullConsumer) || err == nil && !sameMessages(consumer.CachedInfo().Config, wanted) {
+	if errors.Is(err, jetstream.ErrNotPullConsumer) ||
+		err == nil && !delivers(consumer.CachedInfo().Config, s.o.Subject) {
 		return "", fatalf("the consumer %s of the stream %s is not one of vw-nats for %s: choose another name",
 			s.o.Durable, name, s.o.Subject)
 	}
@@ -121,13 +120,11 @@ func unsettled(err error, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// sameMessages reports whether a consumer delivers what the wanted one would. What only says how it is kept may differ.
-func sameMessages(config, wanted jetstream.ConsumerConfig) bool {
-	config.Name, config.Description, config.Metadata = "", "", nil
-	config.AckWait, config.MaxDeliver, config.MaxAckPending = wanted.AckWait, 0, 0
-	config.Replicas, config.MemoryStorage, config.InactiveThreshold, config.PauseUntil = 0, false, 0, nil
-	config.MaxWaiting, config.MaxRequestBatch, config.MaxRequestExpires, config.MaxRequestMaxBytes = 0, 0, 0, 0
-	return reflect.DeepEqual(config, wanted)
+// delivers reports whether a consumer delivers all messages of a subject, and nothing else, as vw-nats needs it.
+func delivers(c jetstream.ConsumerConfig, subject string) bool {
+	return c.AckPolicy == jetstream.AckAllPolicy && c.DeliverPolicy == jetstream.DeliverAllPolicy &&
+		c.ReplayPolicy == jetstream.ReplayInstantPolicy && c.PriorityPolicy == jetstream.PriorityPolicyNone &&
+		c.FilterSubject == subject && !c.HeadersOnly
 }
 
 // recognize learns what was delivered up to now, and whether the JetStream stream is still the one it was: another one
