@@ -75,6 +75,7 @@ func (h *history) read(take func(*nats.Msg) error) error {
 			case wait > historyFor*h.wait:
 				return errNoAnswer
 			}
+			h.request.MaxBytes = minPart
 			err = h.ask()
 			continue
 		}

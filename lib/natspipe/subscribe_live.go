@@ -44,7 +44,7 @@ func (s *Subscriber) followLive(l *link) error {
 	if err := s.fill(l, position{start: true}); err != nil {
 		return err
 	}
-	if s.follower.id == "" {
+	if s.follower.id == "" && s.hopeless != askable { // else it is said
 		s.o.Log.Info("waiting", "the next group of pictures is waited for", "subject", s.o.Subject)
 	}
 	for wait := time.Hour; ; {
@@ -83,6 +83,8 @@ func (s *Subscriber) followLive(l *link) error {
 // errReplaced says that a newer group of pictures has replaced the one that is read.
 var errReplaced = errors.New("another group of pictures has begun")
 
+var errNoneRetained = errors.New("no server has this JetStream stream, which pub --create makes")
+
 var errNotWhole = errors.New("the current group of pictures is older than a minute, or longer than --buffer of pub")
 
 // fill receives what is retained, of the stream that is followed or of that of p, until p lacks nothing, or no more is
@@ -101,8 +103,8 @@ func (s *Subscriber) fill(l *link, p position) error {
 		switch {
 		case err != nil, s.follower.id != "" && at.id != s.follower.id && at.id != p.id:
 			return nil // of another publisher, maybe an earlier one
-		case at.id == s.follower.id && s.follower.lacks(at) && (p.id != at.id || p.pos < at.pos):
-			return errReplaced // what is missing before it has come, or is on its way
+		case at.id == s.follower.id && s.follower.lacks(at) && (p.id != at.id || p.pos < at.pos && !at.start):
+			return errReplaced // what is missing before it may be on its way
 		}
 		return s.receive(m, at)
 	}
@@ -117,6 +119,8 @@ func (s *Subscriber) fill(l *link, p position) error {
 			continue
 		case err == nil && p.id != s.follower.id:
 			err = errNotWhole
+		case err == nats.ErrNoResponders:
+			err = errNoneRetained
 		}
 		if err != nil && err != errReplaced {
 			s.o.Log.Warn("retained", "nothing to begin with; the next group of pictures is waited for", "stream",
