@@ -27,10 +27,11 @@ func flags() []ucli.Flag {
 			Usage: "show the token in `FILE`; it is read again at each dial (or " + tokenVariable + ")"},
 	}, cli.TLSFlags(), []ucli.Flag{
 		&ucli.StringFlag{Name: "retain",
-			Usage: "the JetStream stream `NAME` holds the subject: with --live its current group of pictures; " +
-				"without, all of it, and need not be named unless --create is to make it"},
+			Usage: "the JetStream stream `NAME` keeps what is sent on the subject: with --live its current group of " +
+				"pictures; without, all of it, and the name is needed for --create only"},
 		cli.DurationFlag("dial-timeout", 5*time.Second, "a dial may take `D` for each server"),
-		cli.DurationFlag("dead-after", 3*time.Second, "leave a server that does not answer for `D`"),
+		cli.DurationFlag("dead-after", 3*time.Second,
+			"leave a server that does not answer for `D`; 10s is right for an uplink that may be full"),
 	}, cli.BackoffFlags())
 }
 
