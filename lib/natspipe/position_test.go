@@ -16,8 +16,8 @@ func TestParsePosition(t *testing.T) {
 			t.Errorf("%q: %+v, %v", p.String(), got, err)
 		}
 	}
-	for _, bad := range []string{"", "abc", "abc x", "abc -1", "abc 9223372036854775807", "abc 1 start", "abc 1 start 5", "abc 1 start -1",
-		"abc 01", "abc 1 2", "abc 1 start 2 3", " abc 1"} {
+	for _, bad := range []string{"", "abc", "abc x", "abc -1", "abc 9223372036854775807", "abc 1 start",
+		"abc 1 start 5", "abc 1 start -1", "abc 01", "abc 1 2", "abc 1 start 2 3", " abc 1"} {
 		m := nats.NewMsg("s")
 		m.Data = []byte("data")
 		m.Header.Set(positionHeader, bad)

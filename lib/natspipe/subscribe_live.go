@@ -83,9 +83,11 @@ func (s *Subscriber) followLive(l *link) error {
 // errReplaced says that a newer group of pictures has replaced the one that is read.
 var errReplaced = errors.New("another group of pictures has begun")
 
-var errNoneRetained = errors.New("no server has this JetStream stream, which pub --create makes")
-
-var errNotWhole = errors.New("the current group of pictures is older than a minute, or longer than --buffer of pub")
+// Why there is nothing to begin with.
+var (
+	errNoneRetained = errors.New("no server has this JetStream stream, which pub --create makes")
+	errNotWhole     = errors.New("the current group of pictures is older than a minute, or longer than --buffer of pub")
+)
 
 // fill receives what is retained, of the stream that is followed or of that of p, until p lacks nothing, or no more is
 // to be had. It returns an error only if the connection ends.
