@@ -6,19 +6,19 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// loseAnswer carries connections to a server, and ends the first one when the answer comes that contains text, which it
-// does not pass on.
-func loseAnswer(t *testing.T, url, text string) (through string) {
+// carryTo carries connections to a server. pass passes on what comes from there, and ends the connection by an error.
+func carryTo(t *testing.T, url string, pass func(client net.Conn, chunk []byte) error) (through string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lost atomic.Bool
 	carry := func(client net.Conn) {
 		defer client.Close()
 		server, err := net.Dial("tcp", strings.TrimPrefix(url, "nats://"))
@@ -30,10 +30,7 @@ func loseAnswer(t *testing.T, url, text string) (through string) {
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(buf)
-			if err != nil || bytes.Contains(buf[:n], []byte(text)) && lost.CompareAndSwap(false, true) {
-				return
-			}
-			if _, err := client.Write(buf[:n]); err != nil {
+			if err != nil || pass(client, buf[:n]) != nil {
 				return
 			}
 		}
@@ -47,13 +44,56 @@ func loseAnswer(t *testing.T, url, text string) (through string) {
 			go carry(client)
 		}
 	}()
+	t.Cleanup(func() { _ = ln.Close() })
+	return "nats://" + ln.Addr().String()
+}
+
+// loseAnswer carries connections to a server, and ends the first one when the answer comes that contains text, which it
+// does not pass on.
+func loseAnswer(t *testing.T, url, text string) (through string) {
+	t.Helper()
+	var lost atomic.Bool
 	t.Cleanup(func() {
-		_ = ln.Close()
 		if !lost.Load() {
 			t.Error("no answer was lost")
 		}
 	})
-	return "nats://" + ln.Addr().String()
+	return carryTo(t, url, func(client net.Conn, chunk []byte) error {
+		if bytes.Contains(chunk, []byte(text)) && lost.CompareAndSwap(false, true) {
+			return io.EOF
+		}
+		_, err := client.Write(chunk)
+		return err
+	})
+}
+
+// TestLateAnswers: an answer that comes when the message has been sent again confirms it.
+func TestLateAnswers(t *testing.T) {
+	var mu sync.Mutex
+	write := func(client net.Conn, chunk []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		_, err := client.Write(chunk)
+		return err
+	}
+	o := options(carryTo(t, startServer(t, ""), func(client net.Conn, chunk []byte) error {
+		if bytes.Contains(chunk, []byte(`"seq":`)) {
+			late := bytes.Clone(chunk)
+			time.AfterFunc(askPause+2*answerTimeout, func() { _ = write(client, late) })
+			return nil
+		}
+		return write(client, chunk)
+	}))
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err = p.Run(context.Background(), ctx, strings.NewReader("ten bytes."))
+	if c := p.account.Counts(); err != nil || c.Confirmed != 10 || c.Resent == 0 {
+		t.Errorf("%v, %+v", err, c)
+	}
 }
 
 // TestLostAnswer: a message whose answer is lost with the connection is sent again, and that the stream has it already

@@ -89,7 +89,9 @@ func (p *pull) next() (*nats.Msg, error) {
 			m, err = p.sub.NextMsg(pullHeartbeat)
 		}
 		switch {
-		case err == nats.ErrTimeout, err == nats.ErrNoResponders:
+		case err == nats.ErrTimeout:
+			return nil, fmt.Errorf("%w: its server shows no sign of life", errBeginAgain)
+		case err == nats.ErrNoResponders:
 			return nil, fmt.Errorf("%w: %w", errBeginAgain, err)
 		case err != nil:
 			return nil, err
