@@ -36,8 +36,8 @@ func TestNATSServerRestarts(t *testing.T) {
 // ask JetStream, which they do when they connect.
 func TestNATSRefusedLater(t *testing.T) {
 	t.Parallel()
-	const users = `accounts { A { jetstream: enabled, users: [ { user: admin, password: pw }, { user: both, password: pw,
-		permissions { publish: [ "cam", "$JS.API.STREAM.INFO.cam", "$JS.API.DIRECT.GET.>" ],
+	const users = `accounts { A { jetstream: enabled, users: [ { user: admin, password: pw },
+		{ user: both, password: pw, permissions { publish: [ "cam", "$JS.API.STREAM.INFO.cam", "$JS.API.DIRECT.GET.>" ],
 			subscribe: [ "cam", "_INBOX.>" ] } } ] } }`
 	c := startNATS(t, 1, users)
 	node := c.nodes[0]

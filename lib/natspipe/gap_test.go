@@ -68,7 +68,8 @@ func TestMissingEnd(t *testing.T) {
 		{12, "", "f", true},
 		{12, "", "f", false},
 	} {
-		if err := s.pass(ctx, message(c.header, c.data), c.seq); c.again != errors.Is(err, errBeginAgain) || isFatal(err) {
+		err := s.pass(ctx, message(c.header, c.data), c.seq)
+		if c.again != errors.Is(err, errBeginAgain) || isFatal(err) {
 			t.Errorf("%d %s: %v", c.seq, c.header, err)
 		}
 	}

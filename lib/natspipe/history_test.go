@@ -64,8 +64,8 @@ func (r *retaining) store(p position, size int) {
 func (r *retaining) fills(p position, next int64, gaps int) {
 	r.t.Helper()
 	if err := r.fill(r.l, p); err != nil || r.follower.next != next || r.gaps != gaps {
-		r.t.Errorf("up to %v: %v, %d comes next, want %d, after %d gaps, want %d", p, err, r.follower.next, next, r.gaps,
-			gaps)
+		r.t.Errorf("up to %v: %v, %d comes next, want %d, after %d gaps, want %d", p, err, r.follower.next, next,
+			r.gaps, gaps)
 	}
 }
 

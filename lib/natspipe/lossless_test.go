@@ -199,20 +199,21 @@ func TestForeignConsumer(t *testing.T) {
 	_, js := testClient(t, url)
 	createStream(t, js, "CAM", "cam")
 	publish(t, url, "ten bytes.")
+	type config = jetstream.ConsumerConfig
 	for name, test := range map[string]struct {
-		change func(*jetstream.ConsumerConfig)
+		change func(*config)
 		want   string
 	}{
-		"ours":           {func(c *jetstream.ConsumerConfig) { c.Description, c.MaxAckPending = "a camera", 500 }, ""},
-		"without data":   {func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "is not one of vw-nats"},
-		"each confirmed": {func(c *jetstream.ConsumerConfig) { c.AckPolicy = jetstream.AckExplicitPolicy }, "is not one"},
-		"new ones":       {func(c *jetstream.ConsumerConfig) { c.DeliverPolicy = jetstream.DeliverNewPolicy }, "is not one"},
-		"all subjects":   {func(c *jetstream.ConsumerConfig) { c.FilterSubject = "" }, "is not one"},
-		"few at a time":  {func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 5 }, "Exceeded MaxRequestBatch"},
+		"ours":           {func(c *config) { c.Description, c.MaxAckPending = "a camera", 500 }, ""},
+		"without data":   {func(c *config) { c.HeadersOnly = true }, "is not one of vw-nats"},
+		"each confirmed": {func(c *config) { c.AckPolicy = jetstream.AckExplicitPolicy }, "is not one"},
+		"new ones":       {func(c *config) { c.DeliverPolicy = jetstream.DeliverNewPolicy }, "is not one"},
+		"all subjects":   {func(c *config) { c.FilterSubject = "" }, "is not one"},
+		"few at a time":  {func(c *config) { c.MaxRequestBatch = 5 }, "Exceeded MaxRequestBatch"},
 	} {
-		config := jetstream.ConsumerConfig{Durable: "d", FilterSubject: "cam", AckPolicy: jetstream.AckAllPolicy}
-		test.change(&config)
-		if _, err := js.CreateConsumer(t.Context(), "CAM", config); err != nil {
+		c := config{Durable: "d", FilterSubject: "cam", AckPolicy: jetstream.AckAllPolicy}
+		test.change(&c)
+		if _, err := js.CreateConsumer(t.Context(), "CAM", c); err != nil {
 			t.Fatal(err)
 		}
 		out, end, ended := subscribe(t, url)

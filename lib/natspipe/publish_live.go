@@ -77,17 +77,17 @@ func (p *Publisher) createLive(ctx context.Context, l *link) {
 	}
 }
 
-// sendAgain sends what is not confirmed. If that is too long for this server, it is lost.
+// sendAgain sends what is not confirmed. What is too old for that is lost: it would hold up what is new, on a link that
+// was too slow for it. So is what is too long for this server.
 func (p *Publisher) sendAgain(l *link) error {
+	first := slices.IndexFunc(p.sent, func(m outgoing) bool { return m.last })
+	if first >= 0 && p.o.MaxAge > 0 && time.Since(p.sent[first].d.ReceivedAt) > p.o.MaxAge+p.o.DeadAfter {
+		p.loseSent("it is too old")
+	}
 	for _, m := range p.sent {
 		err := l.nc.PublishMsg(m.msg)
 		if err == nats.ErrMaxPayload {
-			p.o.Log.Warn("payload", "what was not confirmed is lost: the server takes only shorter messages", "to", l.to)
-			for _, m := range p.sent {
-				m.d.Release()
-			}
-			p.sent, p.unacked = nil, 0
-			p.queue.Requeue()
+			p.loseSent("the server takes only shorter messages")
 			return nil
 		}
 		if err != nil {
@@ -101,6 +101,15 @@ func (p *Publisher) sendAgain(l *link) error {
 	}
 	p.account.AddMessages(int64(len(p.sent)))
 	return nil
+}
+
+func (p *Publisher) loseSent(why string) {
+	p.o.Log.Warn("unconfirmed", "what was not confirmed is lost: "+why)
+	for _, m := range p.sent {
+		m.d.Release()
+	}
+	p.sent, p.unacked = nil, 0
+	p.queue.Requeue()
 }
 
 // publishLive publishes until the queue has ended.

@@ -122,7 +122,8 @@ func (p *Publisher) sendUntilStored(s *store, m *outgoing) error {
 		answer, err := s.send(m.msg)
 		if err == nil {
 			if answer.Duplicate && !again {
-				return fatalf("the stream %s has a message of this id already, and has not stored this one", answer.Stream)
+				return fatalf("the stream %s has a message of this id already, and has not stored this one",
+					answer.Stream)
 			}
 			p.confirmed = true
 			if m.last {
@@ -224,7 +225,8 @@ func (p *Publisher) checkStream(s *store) error {
 		return hinted("add the subject to the stream", "the JetStream stream %s holds %q, not %s", stream.Config.Name,
 			stream.Config.Subjects, p.o.Subject)
 	case stream.Config.NoAck:
-		return hinted("set no_ack of the stream to false", "the JetStream stream %s confirms nothing", stream.Config.Name)
+		return hinted("set no_ack of the stream to false", "the JetStream stream %s confirms nothing",
+			stream.Config.Name)
 	}
 	return nil
 }

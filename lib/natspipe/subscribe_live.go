@@ -13,8 +13,8 @@ import (
 const (
 	// pendingLimit is how many bytes nats.go may hold for a subscription. The queue takes them at once.
 	pendingLimit = 64 << 20
-	// seamFor, times the first wait, is how long what is retained may be behind what has come. After that the next group
-	// is waited for.
+	// seamFor, times the first wait, is how long what is retained may be behind what has come. After that the next
+	// group is waited for.
 	seamFor   = 4
 	seamPause = 20 * time.Millisecond
 	// maxHold is how long part of a message may wait for the next one, which says what it is.

@@ -138,7 +138,8 @@ func (s *Subscriber) recognize(stream *jetstream.StreamInfo, acknowledged uint64
 				s.passed+1, "to", first-1)
 		}
 	case !stream.Created.Equal(s.created):
-		s.o.Log.Warn("another", "the JetStream stream is another one now, and begins anew", "stream", stream.Config.Name)
+		s.o.Log.Warn("another", "the JetStream stream is another one now, and begins anew", "stream",
+			stream.Config.Name)
 		s.passed, s.rewind = 0, 0
 	}
 	s.created, s.passed = stream.Created, min(s.passed, stream.State.LastSeq)
