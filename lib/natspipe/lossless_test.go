@@ -145,6 +145,39 @@ func TestNeverConfirmed(t *testing.T) {
 	}
 }
 
+// TestStreamAway: a publisher that may not ask whether there is a stream goes on when that does not answer for a while.
+func TestStreamAway(t *testing.T) {
+	url := startServer(t, `accounts { A { jetstream: enabled, users: [ { user: admin, password: pw },
+		{ user: camera, password: pw, permissions { publish: [ cam ], subscribe: [ "_INBOX.>" ] } } ] } }`)
+	_, js := testClient(t, strings.Replace(url, "://", "://admin:pw@", 1))
+	createStream(t, js, "CAM", "cam")
+	o := options(strings.Replace(url, "://", "://camera:pw@", 1))
+	o.Format, o.Create = stream.Raw, false
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(context.Background(), context.Background(), r) }()
+	if _, err := w.Write([]byte("ten bytes.")); err != nil {
+		t.Fatal(err)
+	}
+	testwait.Eventually(t, "confirmed", func() bool { return p.account.Counts().Confirmed == 10 })
+	if err := js.DeleteStream(t.Context(), "CAM"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("more bytes")); err != nil {
+		t.Fatal(err)
+	}
+	testwait.Eventually(t, "another connection", func() bool { return p.account.Counts().Connects > 1 })
+	createStream(t, js, "CAM", "cam")
+	_ = w.Close()
+	if err := <-ended; err != nil || p.account.Counts().Confirmed != 20 {
+		t.Errorf("%v, %+v", err, p.account.Counts())
+	}
+}
+
 // TestStreamDeleted: a JetStream stream that is deleted while something is published is an error at once.
 func TestStreamDeleted(t *testing.T) {
 	url := startServer(t, "")

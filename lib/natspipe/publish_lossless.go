@@ -19,6 +19,14 @@ import (
 // sendLossless sends through JetStream. One message is under way at a time: more could be stored in another order when
 // a leader changes in between. It returns nil when the queue has ended.
 func (p *Publisher) sendLossless(l *link) error {
+	err := p.storeAll(l)
+	if p.barred = p.o.refusedBeside(err); p.barred && p.confirmed {
+		return outlived(err) // it was only asked whether the stream is there
+	}
+	return err
+}
+
+func (p *Publisher) storeAll(l *link) error {
 	s, err := newStore(l)
 	if err == nil && p.o.Create && !p.created {
 		err = p.createStream(l.ctx, l.js)
@@ -213,6 +221,9 @@ func (p *Publisher) judge(s *store, err error) error {
 
 // checkStream returns why no stream will ever confirm a message. That JetStream is away is no reason if it was there.
 func (p *Publisher) checkStream(s *store) error {
+	if p.barred {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
 	defer cancel()
 	stream, err := p.o.findStream(ctx, s.js)
