@@ -54,3 +54,26 @@ func TestFollower(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPosition: a header that passes means what it says, and nothing in it overflows.
+func FuzzPosition(f *testing.F) {
+	f.Add("abc 0", 0)
+	f.Add("abc 188 start 376", 1000)
+	f.Add("abc 72057594037927936", 1<<20)
+	f.Add("abc 9223372036854775807", 10)
+	f.Fuzz(func(t *testing.T, header string, size int) {
+		m := nats.NewMsg("s")
+		m.Data = make([]byte, min(max(size, 0), 1<<20))
+		m.Header[positionHeader] = []string{header}
+		p, err := parsePosition(m)
+		if err != nil {
+			return
+		}
+		var follow follower
+		follow.follow(position{id: p.id, start: true}, 1)
+		_, missing := follow.follow(p, len(m.Data)-p.front)
+		if p.String() != header || missing < 0 || follow.next < 0 {
+			t.Errorf("%q: %+v, %d missing, %d comes next", header, p, missing, follow.next)
+		}
+	})
+}
