@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,12 +11,15 @@ import (
 	"github.com/timdrysdale/vw/internal/testwait"
 )
 
+// patient are flags with which a server may restart slowly: nothing is dropped meanwhile, and none is taken for dead.
+var patient = []string{"--live", "--max-age", "1m", "--dead-after", "1m"}
+
 // TestNATSServerRestarts: a server that restarts has forgotten the current group of a live stream, with the JetStream
 // stream that held it. It is made again, for those who join after that.
 func TestNATSServerRestarts(t *testing.T) {
 	t.Parallel()
 	c := startNATS(t, 1, "")
-	s := c.carry("cam", longSample(t, "mpeg1.ts", 10), frameTime, []string{"--live", "--create"}, []string{"--live"})
+	s := c.carry("cam", longSample(t, "mpeg1.ts", 100), frameTime, []string{"--live", "--create"}, []string{"--live"})
 	c.nodes[0].signal(syscall.SIGKILL)
 	c.nodes[0].wait()
 	c.nodes[0].start()
@@ -45,7 +49,7 @@ func TestNATSRefusedLater(t *testing.T) {
 	createStream(t, strings.Replace(url, "://", "://admin:pw@", 1), `{ "name": "cam", "subjects": [ "cam" ],
 		"storage": "file", "allow_direct": true, "allow_rollup_hdrs": true }`)
 	node.url = strings.Replace(url, "://", "://both:pw@", 1)
-	s := c.carry("cam", longSample(t, "mpeg1.ts", 100), frameTime/8, []string{"--live"}, []string{"--live"})
+	s := c.carry("cam", longSample(t, "mpeg1.ts", 200), frameTime/8, patient, patient)
 	s.arrivals.reaches(2_000_000) // so that some of it is confirmed
 	node.signal(syscall.SIGKILL)
 	node.wait()
@@ -69,7 +73,7 @@ func TestNATSShorterLater(t *testing.T) {
 	t.Parallel()
 	c := startNATS(t, 1, "")
 	node := c.nodes[0]
-	s := c.carry("cam", longSample(t, "mpeg1.ts", 20), frameTime/4, []string{"--live", "--create"}, []string{"--live"})
+	s := c.carry("cam", longSample(t, "mpeg1.ts", 100), frameTime/4, append(slices.Clone(patient), "--create"), patient)
 	node.signal(syscall.SIGSTOP)
 	fed := func() int {
 		s.feed.mu.Lock()
