@@ -27,8 +27,8 @@ const (
 // errBeginAgain says that a consumer has ended, or has left messages out. They come when it begins again.
 var errBeginAgain = errors.New("the JetStream consumer has to begin again")
 
-// pull asks a consumer for messages over one connection. It does what nats.go's does, in the goroutine that takes the
-// messages: that one wakes two more for each.
+// pull asks a consumer for messages over one connection, for no more at a time than the link takes. nats.go asks for as
+// much each time.
 type pull struct {
 	*link
 	sub     *nats.Subscription
