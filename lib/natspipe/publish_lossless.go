@@ -232,7 +232,7 @@ func (p *Publisher) checkStream(s *store) error {
 		return err
 	case err != nil:
 		return nil
-	case !holds(stream.Config.Subjects, p.o.Subject):
+	case !p.confirmed && !holds(stream.Config.Subjects, p.o.Subject): // else an account maps it
 		return hinted("add the subject to the stream", "the JetStream stream %s holds %q, not %s", stream.Config.Name,
 			stream.Config.Subjects, p.o.Subject)
 	case stream.Config.NoAck:
