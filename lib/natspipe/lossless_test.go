@@ -145,6 +145,53 @@ func TestNeverConfirmed(t *testing.T) {
 	}
 }
 
+// TestMappedSubject: a stream that has confirmed, and does not list the subject, may have it from a mapping of the
+// account: that it does not answer for a while ends nothing.
+func TestMappedSubject(t *testing.T) {
+	o := options(startServer(t, ""))
+	_, js := testClient(t, o.Servers[0])
+	createStream(t, js, "CAM", "mapped")
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.connector.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	for _, p.confirmed = range []bool{false, true} {
+		if err := p.checkStream(&store{link: l}); (err == nil) != p.confirmed {
+			t.Errorf("confirmed before: %v, and now %v", p.confirmed, err)
+		}
+	}
+}
+
+// publishAndDelete runs a publisher of ten bytes, deletes the JetStream stream when it has confirmed them, and writes
+// ten more. It returns the publisher, what ends its input, and what has the result of its run.
+func publishAndDelete(t *testing.T, o Options, js jetstream.JetStream) (*Publisher, io.Closer, chan error) {
+	t.Helper()
+	p, err := NewPublisher(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(context.Background(), context.Background(), r) }()
+	write := func(text string) {
+		if _, err := in.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("ten bytes.")
+	testwait.Eventually(t, "confirmed", func() bool { return p.account.Counts().Confirmed == 10 })
+	if err := js.DeleteStream(t.Context(), "CAM"); err != nil {
+		t.Fatal(err)
+	}
+	write("more bytes")
+	return p, in, ended
+}
+
 // TestStreamAway: a publisher that may not ask whether there is a stream goes on when that does not answer for a while.
 func TestStreamAway(t *testing.T) {
 	url := startServer(t, `accounts { A { jetstream: enabled, users: [ { user: admin, password: pw },
@@ -153,23 +200,7 @@ func TestStreamAway(t *testing.T) {
 	createStream(t, js, "CAM", "cam")
 	o := options(strings.Replace(url, "://", "://camera:pw@", 1))
 	o.Format, o.Create = stream.Raw, false
-	p, err := NewPublisher(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(context.Background(), context.Background(), r) }()
-	if _, err := w.Write([]byte("ten bytes.")); err != nil {
-		t.Fatal(err)
-	}
-	testwait.Eventually(t, "confirmed", func() bool { return p.account.Counts().Confirmed == 10 })
-	if err := js.DeleteStream(t.Context(), "CAM"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write([]byte("more bytes")); err != nil {
-		t.Fatal(err)
-	}
+	p, w, ended := publishAndDelete(t, o, js)
 	testwait.Eventually(t, "another connection", func() bool { return p.account.Counts().Connects > 1 })
 	createStream(t, js, "CAM", "cam")
 	_ = w.Close()
@@ -184,23 +215,7 @@ func TestStreamDeleted(t *testing.T) {
 	_, js := testClient(t, url)
 	o := options(url)
 	o.Format = stream.Raw
-	p, err := NewPublisher(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(context.Background(), context.Background(), r) }()
-	if _, err := w.Write([]byte("ten bytes.")); err != nil {
-		t.Fatal(err)
-	}
-	testwait.Eventually(t, "confirmed", func() bool { return p.account.Counts().Confirmed == 10 })
-	if err := js.DeleteStream(t.Context(), "CAM"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write([]byte("more bytes")); err != nil {
-		t.Fatal(err)
-	}
+	_, w, ended := publishAndDelete(t, o, js)
 	_ = w.Close()
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "no JetStream stream holds cam") {
 		t.Error(err)
